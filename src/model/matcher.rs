@@ -1,0 +1,99 @@
+//! Label matchers. An absent label has the value `""`, so `{a=""}` matches series without `a`.
+
+use std::fmt;
+
+use regex::Regex;
+
+use crate::error::{Error, Result};
+use crate::model::labels::{METRIC_NAME, Labels};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatchOp {
+    Equal,
+    NotEqual,
+    Regex,
+    NotRegex,
+}
+
+impl MatchOp {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MatchOp::Equal => "=",
+            MatchOp::NotEqual => "!=",
+            MatchOp::Regex => "=~",
+            MatchOp::NotRegex => "!~",
+        }
+    }
+}
+
+/// One matcher, with its regular expression compiled once.
+#[derive(Clone)]
+pub struct Matcher {
+    pub name: String,
+    pub op: MatchOp,
+    pub value: String,
+    regex: Option<Regex>,
+}
+
+impl Matcher {
+    /// Fails when `value` is no regular expression and `op` wants one. Expressions are anchored and `.`
+    /// matches a newline, as Prometheus compiles them (`^(?s:…)$`).
+    pub fn new(name: impl Into<String>, op: MatchOp, value: impl Into<String>) -> Result<Self> {
+        let value = value.into();
+        let regex = match op {
+            MatchOp::Regex | MatchOp::NotRegex => Some(anchored(&value)?),
+            MatchOp::Equal | MatchOp::NotEqual => None,
+        };
+        Ok(Self { name: name.into(), op, value, regex })
+    }
+
+    pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+    }
+
+    pub fn metric(name: impl Into<String>) -> Self {
+        Self::equal(METRIC_NAME, name)
+    }
+
+    pub fn matches(&self, value: &str) -> bool {
+        let regex = || self.regex.as_ref().expect("regex matchers are built with their regex");
+        match self.op {
+            MatchOp::Equal => value == self.value,
+            MatchOp::NotEqual => value != self.value,
+            MatchOp::Regex => regex().is_match(value),
+            MatchOp::NotRegex => !regex().is_match(value),
+        }
+    }
+
+    pub fn matches_labels(&self, labels: &Labels) -> bool {
+        self.matches(labels.get(&self.name).unwrap_or(""))
+    }
+}
+
+/// Compiles a regular expression the way Prometheus does: anchored at both ends, `.` matches a newline.
+pub fn anchored(pattern: &str) -> Result<Regex> {
+    // The inner expression is compiled alone first, so that `a)(b` is refused as it stands.
+    let bad = |e: regex::Error| Error::bad_input(format!("invalid regular expression {pattern:?}: {e}"));
+    Regex::new(pattern).map_err(bad)?;
+    Regex::new(&format!("^(?s:{pattern})$")).map_err(bad)
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{:?}", self.name, self.op.as_str(), self.value)
+    }
+}
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, self.op, &self.value) == (&other.name, other.op, &other.value)
+    }
+}
+
+impl Eq for Matcher {}

@@ -1,0 +1,181 @@
+//! What crosses the store's two doors. Plain data, no behaviour beyond small accessors.
+
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+
+use crate::model::histogram::FloatHistogram;
+use crate::model::labels::Labels;
+use crate::model::metadata::Metadata;
+use crate::model::sample::TimeRange;
+
+/// A handle to a series of the head, from `Store::intern`. Valid until the series is evicted; the store
+/// then answers `Rejection::UnknownSeries` and the caller interns again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SeriesRef {
+    pub slot: u32,
+    pub generation: u32,
+}
+
+/// One float sample. `start_timestamp` 0 means unset (Remote Write 2.0).
+#[derive(Clone, Copy, Debug)]
+pub struct SampleRow {
+    pub series: SeriesRef,
+    pub timestamp: i64,
+    pub value: f64,
+    pub start_timestamp: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct HistogramRow {
+    pub series: SeriesRef,
+    pub timestamp: i64,
+    pub histogram: Arc<FloatHistogram>,
+    pub start_timestamp: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct ExemplarRow {
+    pub series: SeriesRef,
+    pub timestamp: i64,
+    pub value: f64,
+    pub labels: Labels,
+}
+
+/// One append: made durable and visible together.
+#[derive(Default, Debug)]
+pub struct WriteBatch {
+    pub samples: Vec<SampleRow>,
+    pub histograms: Vec<HistogramRow>,
+    pub exemplars: Vec<ExemplarRow>,
+    /// Metric family name and its metadata.
+    pub metadata: Vec<(String, Metadata)>,
+    /// With `true` the first rejected row rejects the whole batch and nothing is written
+    /// (Remote Write 1.0); with `false` the good rows are written.
+    pub all_or_nothing: bool,
+}
+
+/// Why a row was not accepted, in Prometheus' words (see `Display`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// Older than the newest sample of its series, and no out-of-order window is configured.
+    OutOfOrder,
+    /// Older than the newest sample of its series by more than the out-of-order window.
+    TooOld,
+    /// The newest sample of its series has the same timestamp and another value.
+    Duplicate,
+    /// More than ten minutes in the future.
+    OutOfBounds,
+    /// The handle is stale; intern the labels again.
+    UnknownSeries,
+}
+
+impl Rejection {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Rejection::OutOfOrder => "out of order sample",
+            Rejection::TooOld => "too old sample",
+            Rejection::Duplicate => "duplicate sample for timestamp",
+            Rejection::OutOfBounds => "out of bounds",
+            Rejection::UnknownSeries => "unknown series reference",
+        }
+    }
+}
+
+/// What became of a batch. Indexes point into the batch's own vectors.
+#[derive(Default, Debug)]
+pub struct WriteReport {
+    pub samples_written: usize,
+    pub histograms_written: usize,
+    pub exemplars_written: usize,
+    pub rejected_samples: Vec<(usize, Rejection)>,
+    pub rejected_histograms: Vec<(usize, Rejection)>,
+}
+
+/// A series with the id it is stored under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    pub id: i64,
+    pub labels: Labels,
+}
+
+/// Samples of one series in time order, timestamps unique. Columns are parallel.
+#[derive(Default, Clone, Debug)]
+pub struct Run {
+    pub timestamps: Vec<i64>,
+    /// The float value; meaningless where `histograms` has one at that index.
+    pub values: Vec<f64>,
+    /// Empty where the run has no histogram at all, else parallel to `timestamps`.
+    pub histograms: Vec<Option<Arc<FloatHistogram>>>,
+    /// Empty where no sample has a start timestamp, else parallel to `timestamps`, 0 for unset.
+    pub start_timestamps: Vec<i64>,
+}
+
+/// Samples kept in memory: a memtable (open or being flushed) or a flushed block still cached.
+/// Later sources win over earlier ones, and over files, at equal timestamps.
+pub trait MemorySource: Send + Sync + std::fmt::Debug {
+    /// Appends the samples of one series within `range` to an empty run; sorted, unique timestamps.
+    fn read(&self, series_id: i64, range: TimeRange, run: &mut Run);
+    /// Smallest and largest timestamp held (inclusive), `None` when empty.
+    fn bounds(&self) -> Option<TimeRange>;
+    /// Number of samples, for `EXPLAIN` and statistics.
+    fn samples(&self) -> usize;
+    /// Whether any histogram / any start timestamp is held.
+    fn has_histograms(&self) -> bool;
+    fn has_start_timestamps(&self) -> bool;
+}
+
+/// One live Parquet file of the `samples` table. Immutable; `path` is relative to the store's root.
+#[derive(Clone, Debug)]
+pub struct SampleFile {
+    pub path: String,
+    pub size_bytes: u64,
+    pub rows: u64,
+    /// UTC day number since the epoch (the partition).
+    pub day: i32,
+    /// Position of the commit that added the file; of equal timestamps the later commit wins.
+    pub commit: i64,
+    pub min_timestamp: i64,
+    pub max_timestamp: i64,
+    pub min_metric: String,
+    pub max_metric: String,
+    pub has_histograms: bool,
+    pub has_start_timestamps: bool,
+    /// Milliseconds since the epoch; constant for the life of the file.
+    pub modified_ms: i64,
+}
+
+/// A consistent view for one query: matched series, and every place that may hold their samples.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Sorted by (metric, id), the order of rows in every file.
+    pub series: Arc<[Arc<Series>]>,
+    /// Oldest first; each overrides the ones before it and all files at equal timestamps.
+    pub memory: Vec<Arc<dyn MemorySource>>,
+    /// Oldest commit first; already pruned by time and metric. A file whose rows are all in `memory`
+    /// (cached after its flush) is not listed.
+    pub files: Vec<Arc<SampleFile>>,
+    /// Serves `files`; paths are below its root.
+    pub objects: Arc<dyn ObjectStore>,
+}
+
+/// Samples of many series, sorted by (metric, id, timestamp), timestamps unique within a series. What a flush
+/// writes to Parquet, what a merge reads back, and what the cache keeps.
+#[derive(Default, Debug)]
+pub struct Block {
+    pub series: Vec<BlockSeries>,
+    pub timestamps: Vec<i64>,
+    pub values: Vec<f64>,
+    /// Empty where the block has none, else parallel to `timestamps`.
+    pub histograms: Vec<Option<Arc<FloatHistogram>>>,
+    /// Empty where the block has none, else parallel to `timestamps`, 0 for unset.
+    pub start_timestamps: Vec<i64>,
+}
+
+/// The rows `start..end` of a block.
+#[derive(Clone, Debug)]
+pub struct BlockSeries {
+    pub series: Arc<Series>,
+    pub start: usize,
+    pub end: usize,
+}
