@@ -4,11 +4,9 @@
 use std::borrow::Cow;
 
 use crate::ingest::exposition::number;
+use crate::ingest::labels::MAX_LABELS;
 use crate::model::labels::METRIC_NAME;
 use crate::model::metadata::MetricType;
-
-/// More labels than any exporter means; keeps the cost of a hostile line linear.
-pub const MAX_LABELS: usize = 1024;
 
 /// The text of a series as the target wrote it. Two spellings of one series are two raw series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
