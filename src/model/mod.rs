@@ -10,3 +10,5 @@ pub mod matcher;
 pub mod metadata;
 /// Samples, staleness and time ranges.
 pub mod sample;
+/// Prometheus' durations, `1h30m`.
+pub mod duration;
