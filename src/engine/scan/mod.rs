@@ -4,26 +4,26 @@
 //! ranges) or one row per sample (SQL). Which series match is decided before, by the snapshot; staleness,
 //! lookback and everything else PromQL is decided after.
 
-/// The table provider over a snapshot, its two shapes and their schemas.
-pub mod table;
 /// Counts the samples a query reads and stops it at the limit.
 pub mod budget;
-/// From snapshot to physical plan: footers, partitions, access plans, one Parquet source per file.
-mod sources;
-/// Parquet footers, cached for the process, and the reader that never fetches them again.
-mod footer;
-/// Which pages of a file can hold wanted series in range.
-mod prune;
-/// The physical operator.
-mod exec;
-/// Merges the runs of all sources, series by series.
-mod merge;
 /// Reads the runs of one file, in order, from its record batches.
 mod cursor;
-/// Samples of one output batch, and the batch made from them.
-mod output;
+/// The physical operator.
+mod exec;
+/// Parquet footers, cached for the process, and the reader that never fetches them again.
+mod footer;
 /// Histograms between storage's struct, the binary form of plans and the text form of SQL.
 pub mod histogram;
+/// Merges the runs of all sources, series by series.
+mod merge;
+/// Samples of one output batch, and the batch made from them.
+mod output;
+/// Which pages of a file can hold wanted series in range.
+mod prune;
+/// From snapshot to physical plan: footers, partitions, access plans, one Parquet source per file.
+mod sources;
+/// The table provider over a snapshot, its two shapes and their schemas.
+pub mod table;
 
 #[cfg(test)]
 mod tests;

@@ -102,10 +102,8 @@ pub fn timestamp_type() -> DataType {
 
 /// `Map<Utf8, Utf8>`, as `MapBuilder` names its fields.
 pub fn labels_type() -> DataType {
-    let entries = Fields::from(vec![
-        Field::new("keys", DataType::Utf8, false),
-        Field::new("values", DataType::Utf8, true),
-    ]);
+    let entries =
+        Fields::from(vec![Field::new("keys", DataType::Utf8, false), Field::new("values", DataType::Utf8, true)]);
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
 }
 
@@ -149,8 +147,7 @@ impl SeriesTable {
 
     /// One row per sample: `timestamp`, `value`, the labels, and `histogram` where a source holds any.
     pub fn rows(snapshot: Arc<Snapshot>, range: TimeRange, options: &ScanOptions) -> Arc<dyn TableProvider> {
-        let mut columns =
-            vec![(TIMESTAMP.to_string(), Column::Timestamp), (VALUE.to_string(), Column::Value)];
+        let mut columns = vec![(TIMESTAMP.to_string(), Column::Timestamp), (VALUE.to_string(), Column::Value)];
         columns.extend(label_names(&snapshot).into_iter().map(|name| (name.clone(), Column::Label(name))));
         if has_histograms(&snapshot) {
             columns.push((HISTOGRAM.to_string(), Column::Histogram));
@@ -174,7 +171,7 @@ impl SeriesTable {
     }
 }
 
-fn has_histograms(snapshot: &Snapshot) -> bool {
+pub(super) fn has_histograms(snapshot: &Snapshot) -> bool {
     snapshot.files.iter().any(|f| f.has_histograms) || snapshot.memory.iter().any(|m| m.has_histograms())
 }
 
