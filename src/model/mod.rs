@@ -10,3 +10,5 @@ pub mod sample;
 pub mod histogram;
 /// Metric metadata: type, unit, help.
 pub mod metadata;
+/// Prometheus' durations, `1h30m`.
+pub mod duration;
