@@ -6,6 +6,10 @@ pub mod labels;
 pub mod matcher;
 /// Samples, staleness and time ranges.
 pub mod sample;
+/// Floats as Go prints and parses them.
+pub mod float;
+/// Sums that keep what rounding loses.
+pub mod kahan;
 /// Native histograms in float form.
 pub mod histogram;
 /// Metric metadata: type, unit, help.
