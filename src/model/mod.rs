@@ -6,6 +6,14 @@ pub mod histogram;
 pub mod labels;
 /// Label matchers, anchored as Prometheus anchors them.
 pub mod matcher;
+/// Samples, staleness and time ranges.
+pub mod sample;
+/// Floats as Go prints and parses them.
+pub mod float;
+/// Sums that keep what rounding loses.
+pub mod kahan;
+/// Native histograms in float form.
+pub mod histogram;
 /// Metric metadata: type, unit, help.
 pub mod metadata;
 /// Samples, staleness and time ranges.
