@@ -1,6 +1,6 @@
 //! Aggregations, function calls and label lists.
 
-use super::strings::quote;
+use super::strings::{is_label_name, quote};
 use super::token::{Keyword, Kind, Token};
 use super::{Node, Parsed, Parser, problem, span};
 use crate::engine::promql::ast::{Aggregate, AggregateOp, Call, Expr, Span};
@@ -97,7 +97,7 @@ impl Parser<'_> {
             }
             _ => return Err(self.unexpected()),
         };
-        if label.is_empty() {
+        if !is_label_name(&label) {
             return Err(problem(span(token), format!("invalid label name for grouping: {}", quote(&label))));
         }
         Ok(label)

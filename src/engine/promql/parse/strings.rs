@@ -1,4 +1,17 @@
 //! String literals: Go's quoting in both directions, as PromQL uses it.
+//!
+//! Go's strings are bytes, and `"\xff"` is a legal literal that is no UTF-8. Such a byte is kept as a
+//! stand-in, a private character out of U+10FF80..U+10FFFF, so that it prints as it was written, makes a label
+//! name invalid ([`is_label_name`]) and matches no label. A real text with one of these characters would be
+//! mistaken for it, which is the price of `String`.
+
+/// Stands for the byte 0x80.
+const STAND_INS_START: char = '\u{10ff80}';
+
+/// Whether a label can have this name: any UTF-8 but the empty text.
+pub fn is_label_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c| c >= STAND_INS_START)
+}
 
 /// `"text"` as Go's `%q` writes it.
 pub fn quote(text: &str) -> String {
@@ -29,6 +42,7 @@ fn quote_with(text: &str, delimiter: char) -> String {
             '\x0b' => out.push_str("\\v"),
             ' '..='~' => out.push(c),
             '\0'..='\x1f' | '\x7f' => out.push_str(&format!("\\x{:02x}", c as u32)),
+            STAND_INS_START..=char::MAX => out.push_str(&format!("\\x{:02x}", c as u32 & 0xff)),
             c if is_printable(c) => out.push(c),
             c if (c as u32) < 0x1_0000 => out.push_str(&format!("\\u{:04x}", c as u32)),
             c => out.push_str(&format!("\\U{:08x}", c as u32)),
@@ -45,8 +59,7 @@ fn is_printable(c: char) -> bool {
 }
 
 /// The value of a literal with its quotes. The lexer has checked the escapes, so `None` is only returned for
-/// text that it did not produce. Bytes written as `\xff` need not form UTF-8; they become U+FFFD, which is
-/// what Prometheus' JSON shows for them.
+/// text that it did not produce.
 pub fn unquote(literal: &str) -> Option<String> {
     let delimiter = literal.chars().next()?;
     let inner = literal.strip_prefix(delimiter)?.strip_suffix(delimiter)?;
@@ -71,7 +84,17 @@ pub fn unquote(literal: &str) -> Option<String> {
             out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         }
     }
-    Some(String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+    Some(String::from_utf8(out).unwrap_or_else(|e| with_stand_ins(e.as_bytes())))
+}
+
+fn with_stand_ins(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() + 8);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        // Invalid bytes are all above 0x7f.
+        text.extend(chunk.invalid().iter().filter_map(|b| char::from_u32(0x10_ff00 + u32::from(*b))));
+    }
+    text
 }
 
 /// Decodes one escape after its backslash and returns the text behind it.
