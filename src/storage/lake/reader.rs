@@ -3,6 +3,7 @@
 //! Queries do not come this way: the engine reads the same files through DataFusion. What they share is
 //! [`HistogramColumn`], which turns the stored struct back into a histogram.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -13,13 +14,15 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Field, Float64Type, Int8Type, Int32Type, Int64Type, Schema,
     TimestampMillisecondType,
 };
-use futures::StreamExt;
-use object_store::ObjectStore;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryFutureExt};
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::arrow::async_reader::{
-    ParquetObjectReader, ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder,
-};
+use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::model::histogram::{CounterResetHint, FloatHistogram, Span};
@@ -28,6 +31,9 @@ use crate::storage::types::Run;
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 1 << 14;
+
+/// Fetched from the end of a file at once, in the hope that the footer is in it.
+const FOOTER_BYTES: usize = 64 << 10;
 
 /// All samples a file has of one series.
 #[derive(Clone, Debug)]
@@ -40,7 +46,7 @@ pub struct FileRun {
 /// Streams a `samples` file in key order. Holds a row group's compressed bytes, one batch and one run.
 pub struct RunStream {
     path: String,
-    stream: ParquetRecordBatchStream<ParquetObjectReader>,
+    stream: ParquetRecordBatchStream<ObjectInput>,
     batch: Option<SampleBatch>,
     row: usize,
     metric: Arc<str>,
@@ -49,7 +55,7 @@ pub struct RunStream {
 impl RunStream {
     pub async fn open(store: Arc<dyn ObjectStore>, path: &str, size_bytes: u64) -> Result<Self> {
         let message = || format!("cannot read {path}");
-        let mut input = ParquetObjectReader::new(store, Path::from(path)).with_file_size(size_bytes);
+        let mut input = ObjectInput { store, path: Path::from(path), size_bytes };
         let metadata = ArrowReaderMetadata::load_async(&mut input, ArrowReaderOptions::new())
             .await
             .context(ErrorKind::Unavailable, message)?;
@@ -108,6 +114,41 @@ impl RunStream {
         }
         Ok(true)
     }
+}
+
+/// An object as Parquet reads it.
+struct ObjectInput {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    size_bytes: u64,
+}
+
+impl AsyncFileReader for ObjectInput {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        self.store.get_range(&self.path, range).map_err(external).boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        async move { self.store.get_ranges(&self.path, &ranges).await.map_err(external) }.boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        async move {
+            let reader = ParquetMetaDataReader::new()
+                .with_arrow_reader_options(options)
+                .with_prefetch_hint(Some(FOOTER_BYTES));
+            let size_bytes = self.size_bytes;
+            reader.load_and_finish(self, size_bytes).await.map(Arc::new)
+        }
+        .boxed()
+    }
+}
+
+fn external(error: object_store::Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
 }
 
 fn with_metric_dictionary(schema: &Schema) -> Schema {
@@ -173,7 +214,7 @@ impl SampleBatch {
     }
 
     /// Appends rows of one series to a run.
-    fn append(&self, rows: std::ops::Range<usize>, run: &mut Run) -> Result<()> {
+    fn append(&self, rows: Range<usize>, run: &mut Run) -> Result<()> {
         let before = run.timestamps.len();
         run.timestamps.extend_from_slice(&self.timestamps.values()[rows.clone()]);
         self.append_values(rows.clone(), &mut run.values)?;
@@ -201,7 +242,7 @@ impl SampleBatch {
     }
 
     /// `coalesce(value, scaled / 10^scale)`; 0 for a histogram.
-    fn append_values(&self, rows: std::ops::Range<usize>, out: &mut Vec<f64>) -> Result<()> {
+    fn append_values(&self, rows: Range<usize>, out: &mut Vec<f64>) -> Result<()> {
         let before = out.len();
         match &self.scaled {
             None => out.resize(before + rows.len(), 0.0),

@@ -26,7 +26,8 @@ pub fn rescale(value: f64, scale: u8) -> Option<i64> {
     if !(product.abs() < LIMIT) {
         return None;
     }
-    let scaled = round(product);
+    // From 2^52 on every double is an integer, and adding one half would round it.
+    let scaled = if product.abs() < LIMIT / 2.0 { round(product) } else { product as i64 };
     (((scaled as f64) / power).to_bits() == value.to_bits()).then_some(scaled)
 }
 
