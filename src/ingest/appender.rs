@@ -108,7 +108,8 @@ impl Appender {
         labels_of: &mut impl FnMut(SeriesRef) -> Option<Labels>,
     ) -> Result<()> {
         // The caller knows a series by the handle it gave, which is not the stale one after a second renewal.
-        let given = |series: SeriesRef| renewed.iter().find(|(_, new)| **new == series).map_or(series, |(old, _)| *old);
+        let given =
+            |series: SeriesRef| renewed.iter().find(|(_, new)| **new == series).map_or(series, |(old, _)| *old);
         let olds: Vec<SeriesRef> = stale.iter().map(|series| given(*series)).collect();
         let labels: Option<Vec<Labels>> = olds.iter().map(|series| labels_of(*series)).collect();
         let labels = labels.ok_or_else(|| Error::internal("a series of a batch has no labels"))?;
@@ -159,7 +160,8 @@ impl Pending {
             return true;
         }
         self.sample_places = Some(keep(&mut self.batch.samples, None, |_, r| r.timestamp >= OLDEST_TIMESTAMP));
-        self.histogram_places = Some(keep(&mut self.batch.histograms, None, |_, r| r.timestamp >= OLDEST_TIMESTAMP));
+        self.histogram_places =
+            Some(keep(&mut self.batch.histograms, None, |_, r| r.timestamp >= OLDEST_TIMESTAMP));
         false
     }
 

@@ -9,6 +9,9 @@ pub const MAX_LABELS: usize = 512;
 pub const MAX_NAME_BYTES: usize = 1 << 10;
 pub const MAX_VALUE_BYTES: usize = 64 << 10;
 
+/// Of the labels of an exemplar, names and values together, as in Prometheus.
+const MAX_EXEMPLAR_CHARS: usize = 128;
+
 /// Why a label set is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidLabels {
@@ -53,6 +56,15 @@ pub fn checked<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> Result<Labels,
         return Err(InvalidLabels::NoMetricName);
     }
     Ok(builder.build())
+}
+
+/// The labels of an exemplar; `None` for those that Prometheus would not keep either.
+pub fn exemplar_labels<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> Option<Labels> {
+    let chars = |text: &str| text.chars().count();
+    let total: usize = pairs.iter().map(|(name, value)| chars(name.as_ref()) + chars(value.as_ref())).sum();
+    let named = pairs.iter().any(|(name, _)| name.as_ref() == METRIC_NAME);
+    (total <= MAX_EXEMPLAR_CHARS && !named)
+        .then(|| Labels::from_pairs(pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))))
 }
 
 fn check_bounds<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> Result<(), InvalidLabels> {
