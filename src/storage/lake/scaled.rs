@@ -23,7 +23,7 @@ pub fn unscale(scaled: i64, scale: u8) -> f64 {
 pub fn rescale(value: f64, scale: u8) -> Option<i64> {
     let power = POWERS[usize::from(scale)];
     let product = value * power;
-    if !(product.abs() < LIMIT) {
+    if product.is_nan() || product.abs() >= LIMIT {
         return None;
     }
     // From 2^52 on every double is an integer, and adding one half would round it.

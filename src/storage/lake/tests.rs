@@ -488,3 +488,58 @@ async fn a_folder_holds_a_lake() {
     assert_eq!(before.len(), after.len());
     before.iter().zip(&after).for_each(|(a, b)| assert_same(&a.1, &b.1));
 }
+
+/// DuckDB, with `sql/lake/duckdb.sql`. `PROMLAKE_DUCKDB_PYTHON` names a Python with `duckdb` and
+/// `duckdb-extension-delta` 1.5.5; without it the test says so and passes.
+#[tokio::test(flavor = "multi_thread")]
+async fn duckdb_reads_a_lake() {
+    let Ok(python) = std::env::var("PROMLAKE_DUCKDB_PYTHON") else {
+        eprintln!("skipped: PROMLAKE_DUCKDB_PYTHON is not set");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let objects = object::open(folder.path().to_str().unwrap()).unwrap();
+    let lake = Lake::open(&objects, "a", clock(DAY_START)).await.unwrap();
+    // One file without `value`, one without `scaled`, one with everything.
+    let mut mixed = floats(&[(3, 3.5), (4, 0.1 + 0.2), (5, 0.0)]);
+    mixed.histograms = vec![None, None, Some(histogram(9.0))];
+    mixed.start_timestamps = vec![0, DAY_START - 5, 0];
+    let third = 1.0 / 3.0;
+    for (at, run) in [floats(&[(1, 12345.67)]), floats(&[(2, third)]), mixed].into_iter().enumerate() {
+        let one = series("up", "1");
+        let metadata = Metadata { kind: MetricType::Gauge, help: "is it up".to_string(), unit: String::new() };
+        let exemplar = Exemplar {
+            series: Arc::clone(&one),
+            timestamp: DAY_START + 1,
+            value: 2.5,
+            labels: Labels::from_pairs([("trace", "x")]),
+        };
+        let listed = [(DAY, vec![Arc::clone(&one)])];
+        let names = [("up".to_string(), metadata)];
+        lake.commit_flush(at as u64 + 1, &block(vec![(one, run)]), &listed, &[exemplar], &names).await.unwrap();
+    }
+    let script = r#"
+import glob, os, sys, duckdb, duckdb_extension_delta
+db = duckdb.connect()
+wheel = os.path.dirname(duckdb_extension_delta.__file__)
+db.execute("LOAD '" + glob.glob(wheel + "/extensions/*/delta.duckdb_extension")[0] + "'")
+db.execute("SET TimeZone = 'UTC'")
+db.execute("SET VARIABLE lake = '" + sys.argv[1] + "'")
+db.execute(open(sys.argv[2]).read().replace("INSTALL delta;", "").replace("LOAD delta;", ""))
+print(db.execute("SELECT epoch_ms(timestamp) % 86400000, value, labels['instance'], histogram.count, epoch_ms(start_timestamp) FROM promlake_samples WHERE metric = 'up' AND day = DATE '2024-10-04' ORDER BY timestamp").fetchall())
+print(db.execute("SELECT * FROM promlake_metrics").fetchall())
+print(db.execute("SELECT value, series_labels['instance'], labels['trace'] FROM promlake_exemplars").fetchall())
+"#;
+    let views = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/lake/duckdb.sql");
+    let output =
+        std::process::Command::new(python).args(["-c", script]).arg(folder.path()).arg(views).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stderr}");
+    let start = DAY_START - 5;
+    let expected = format!(
+        "[(1, 12345.67, '1', None, None), (2, {third}, '1', None, None), (3, 3.5, '1', None, None), \
+         (4, 0.30000000000000004, '1', None, {start}), (5, None, '1', 9.0, None)]\n\
+         [('up', 'gauge', '', 'is it up')]\n[(2.5, '1', 'x')]\n"
+    );
+    assert_eq!(stdout, expected);
+}

@@ -32,7 +32,7 @@ pub const PAGE_ROWS: usize = 2048;
 /// A change of metric closes a page with at least this many rows.
 const PAGE_ROWS_MIN: usize = 512;
 /// Pages of the run-length coded columns.
-const WIDE_PAGE_ROWS: usize = 1 << 15;
+const WIDE_PAGE_ROWS: usize = 1 << 13;
 /// Lengths of time slices, longest first; all divide a day.
 const SLICES_MS: [i64; 9] = [21_600_000, 10_800_000, 3_600_000, 1_800_000, 900_000, 300_000, 60_000, 15_000, 5_000];
 
@@ -419,16 +419,31 @@ impl RowGroup {
     }
 
     fn write_metric(&self, group: &mut SerializedRowGroupWriter<'_, Sink>) -> parquet::errors::Result<()> {
+        // Names repeat from page to page, and a copy of one is counted: what is there already is kept.
         let mut page: Vec<ByteArray> = Vec::with_capacity(WIDE_PAGE_ROWS);
+        let mut repeated = usize::MAX;
         column(group, |writer| {
             let writer = writer.typed::<ByteArrayType>();
             for runs in self.wide_pages() {
-                page.clear();
-                for at in runs {
-                    let rows = self.runs[at].end - self.run_start(at);
-                    page.resize(page.len() + rows, self.metrics[self.runs[at].metric].clone());
+                let (first, last) = (&self.runs[runs.start], &self.runs[runs.end - 1]);
+                let rows = last.end - self.run_start(runs.start);
+                if first.metric == last.metric {
+                    if repeated != first.metric {
+                        page.clear();
+                        repeated = first.metric;
+                    }
+                    if page.len() < rows {
+                        page.resize(rows, self.metrics[first.metric].clone());
+                    }
+                } else {
+                    repeated = usize::MAX;
+                    page.clear();
+                    for at in runs {
+                        let rows = self.runs[at].end - self.run_start(at);
+                        page.resize(page.len() + rows, self.metrics[self.runs[at].metric].clone());
+                    }
                 }
-                writer.write_batch(&page, None, None)?;
+                writer.write_batch(&page[..rows], None, None)?;
             }
             Ok(())
         })
