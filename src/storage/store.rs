@@ -34,21 +34,21 @@ use stats::{Counters, StoreStats};
 use view::View;
 
 /// Memtables to the lake, in a task.
-pub mod flusher;
+mod flusher;
 /// The lock of the write path: registry and queue.
-pub mod gate;
+mod gate;
 /// Merges of the lake, in a task.
-pub mod merger;
+mod merger;
 /// The log after a restart.
-pub mod replay;
+mod replay;
 /// Matchers to series, over head and lake.
-pub mod select;
+mod select;
 /// Numbers for telemetry.
 pub mod stats;
 /// What a query sees, as one value.
-pub mod view;
+mod view;
 /// Queue to log object to memtable, in a task.
-pub mod writer;
+mod writer;
 
 /// Rows waiting for the log; appends beyond wait for room.
 const QUEUE_BYTES: usize = 64 << 20;
@@ -93,7 +93,7 @@ pub struct Store {
 }
 
 /// What the doors and the tasks share. Locks are taken in the order of the fields, and none is held across an await.
-pub(crate) struct Inner {
+struct Inner {
     options: Options,
     clock: Clock,
     objects: Objects,
@@ -126,7 +126,7 @@ impl Store {
         let log = Log::new(objects.store.clone(), &options.node, writer)?;
         let lake = Lake::open(&objects, &options.node, clock.clone()).await?;
         let applied = lake.applied_seq();
-        let mut gate = Gate { generation: 1, ..Gate::default() };
+        let mut gate = Gate::new(1);
         gate.metadata.extend(lake.read_metadata().await?);
         let (memtable, mut head_index) = (Memtable::new(gate.generation), SeriesIndex::default());
         let replayed = replay::replay(&log, applied, &mut gate, &memtable, &mut head_index).await?;

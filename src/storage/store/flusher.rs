@@ -38,7 +38,7 @@ pub struct Progress {
 
 /// What goes to the lake beside the samples.
 struct FlushRows {
-    series_by_day: BTreeMap<i32, Vec<Arc<Series>>>,
+    series_by_day: Vec<(i32, Vec<Arc<Series>>)>,
     exemplars: Vec<Exemplar>,
     metadata: Vec<(String, Metadata)>,
 }
@@ -118,7 +118,8 @@ impl Flusher {
     ) -> Result<Vec<Arc<SampleFile>>> {
         rows.series_by_day = self.listed.missing(&self.inner, &block.block).await?;
         let FlushRows { series_by_day, exemplars, metadata } = &*rows;
-        self.inner.lake.commit_flush(sequence, &block.block, series_by_day, exemplars, metadata).await
+        let lake = &self.inner.lake;
+        lake.commit_flush(sequence, &block.block, series_by_day, exemplars, metadata).await
     }
 
     /// Swaps the frozen memtable for the files and the block that caches them.
@@ -173,7 +174,7 @@ impl Flusher {
 async fn sort(memtable: Arc<Memtable>) -> Option<(Arc<SortedBlock>, FlushRows)> {
     let sorted = tokio::task::spawn_blocking(move || {
         let rows = FlushRows {
-            series_by_day: BTreeMap::new(),
+            series_by_day: Vec::new(),
             exemplars: memtable.exemplars().into_iter().map(exemplar_of).collect(),
             metadata: memtable.metadata(),
         };
@@ -200,7 +201,7 @@ struct Listed {
 
 impl Listed {
     /// The series of a block by day, without those the day lists already.
-    async fn missing(&mut self, inner: &Inner, block: &Block) -> Result<BTreeMap<i32, Vec<Arc<Series>>>> {
+    async fn missing(&mut self, inner: &Inner, block: &Block) -> Result<Vec<(i32, Vec<Arc<Series>>)>> {
         let mut by_day: BTreeMap<i32, Vec<Arc<Series>>> = BTreeMap::new();
         for series in &block.series {
             let mut rest = &block.timestamps[series.start..series.end];
@@ -217,7 +218,7 @@ impl Listed {
             series.retain(|s| !listed.contains(&s.id));
         }
         by_day.retain(|_, series| !series.is_empty());
-        Ok(by_day)
+        Ok(by_day.into_iter().collect())
     }
 
     async fn load(&mut self, inner: &Inner, day: i32) -> Result<()> {
@@ -234,7 +235,7 @@ impl Listed {
     }
 
     /// Remembers what a committed flush listed.
-    fn note(&mut self, series_by_day: &BTreeMap<i32, Vec<Arc<Series>>>) {
+    fn note(&mut self, series_by_day: &[(i32, Vec<Arc<Series>>)]) {
         for (day, series) in series_by_day {
             self.days.entry(*day).or_default().extend(series.iter().map(|s| s.id));
         }

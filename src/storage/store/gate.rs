@@ -58,6 +58,10 @@ pub struct Group {
 }
 
 impl Gate {
+    pub fn new(generation: u32) -> Self {
+        Self { generation, ..Self::default() }
+    }
+
     /// Fails unless appends are possible.
     pub fn check_open(&self) -> Result<()> {
         match &self.state {

@@ -69,7 +69,7 @@ fn days_narrow_the_head() {
         index.select(&[], Some(Days { first, last }), &mut out);
         merge(out).iter().map(|s| s.id).collect::<Vec<_>>()
     };
-    assert_eq!(select(0, 9), []);
+    assert!(select(0, 9).is_empty());
     assert_eq!(select(11, 11), [5]);
     assert_eq!(select(11, 12), [3, 5]);
     assert_eq!(index.metric_names(Some(Days { first: 13, last: 14 })).count(), 0);
