@@ -50,8 +50,8 @@ impl Config {
 
     /// Reads and checks a file; external labels may name environment variables.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .context(ErrorKind::BadInput, || format!("reading {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).context(ErrorKind::BadInput, || format!("reading {}", path.display()))?;
         Self::parse(&text).map_err(|e| Error::new(e.kind, format!("{}: {}", path.display(), e)))
     }
 

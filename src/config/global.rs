@@ -68,7 +68,10 @@ impl Global {
         let global = Self {
             scrape_interval_ms,
             scrape_timeout_ms,
-            evaluation_interval_ms: or(section.duration_ms("evaluation_interval")?, defaults.evaluation_interval_ms),
+            evaluation_interval_ms: or(
+                section.duration_ms("evaluation_interval")?,
+                defaults.evaluation_interval_ms,
+            ),
             external_labels,
             scrape_protocols: protocols.unwrap_or(defaults.scrape_protocols),
             limits: ScrapeLimits::read(&mut section, &ScrapeLimits::default())?,
@@ -127,7 +130,9 @@ fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> String {
         }
         let braced = rest.strip_prefix('{').and_then(|inner| inner.split_once('}'));
         let (name, tail) = braced.unwrap_or_else(|| {
-            rest.split_at(rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len())
+            rest.split_at(
+                rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len(),
+            )
         });
         if name.is_empty() && braced.is_none() {
             out.push('$');

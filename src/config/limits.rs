@@ -27,8 +27,14 @@ impl ScrapeLimits {
             sample_limit: or(section.count("sample_limit")?, inherited.sample_limit),
             target_limit: or(section.count("target_limit")?, inherited.target_limit),
             label_limit: or(section.count("label_limit")?, inherited.label_limit),
-            label_name_length_limit: or(section.count("label_name_length_limit")?, inherited.label_name_length_limit),
-            label_value_length_limit: or(section.count("label_value_length_limit")?, inherited.label_value_length_limit),
+            label_name_length_limit: or(
+                section.count("label_name_length_limit")?,
+                inherited.label_name_length_limit,
+            ),
+            label_value_length_limit: or(
+                section.count("label_value_length_limit")?,
+                inherited.label_value_length_limit,
+            ),
             keep_dropped_targets: or(section.count("keep_dropped_targets")?, inherited.keep_dropped_targets),
         })
     }

@@ -111,7 +111,10 @@ pub fn parse_list(names: Option<Vec<serde_yaml::Value>>) -> Result<Option<Vec<Sc
     for name in &names {
         let protocol = ScrapeProtocol::parse(name.as_str().unwrap_or_default())?;
         if protocols.contains(&protocol) {
-            return Err(Error::bad_input(format!("duplicated protocol in scrape_protocols, got {}", protocol.as_str())));
+            return Err(Error::bad_input(format!(
+                "duplicated protocol in scrape_protocols, got {}",
+                protocol.as_str()
+            )));
         }
         protocols.push(protocol);
     }

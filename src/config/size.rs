@@ -8,7 +8,11 @@ pub fn parse(text: &str) -> Result<u64> {
     if let Ok(bytes) = text.parse::<u64>() {
         return Ok(bytes);
     }
-    let invalid = || Error::bad_input(format!("not a valid size: {text:?}, expected a number with one of B, KB, MB, GB, TB, PB, EB"));
+    let invalid = || {
+        Error::bad_input(format!(
+            "not a valid size: {text:?}, expected a number with one of B, KB, MB, GB, TB, PB, EB"
+        ))
+    };
     let mut total = 0u64;
     let mut rest = text;
     while !rest.is_empty() {
@@ -28,7 +32,8 @@ pub fn parse(text: &str) -> Result<u64> {
 
 /// With the largest unit that leaves a whole number.
 pub fn format(bytes: u64) -> String {
-    let (unit, shift) = UNITS.iter().rev().find(|(_, shift)| bytes != 0 && bytes.is_multiple_of(1 << shift)).unwrap_or(&UNITS[0]);
+    let (unit, shift) =
+        UNITS.iter().rev().find(|(_, shift)| bytes != 0 && bytes.is_multiple_of(1 << shift)).unwrap_or(&UNITS[0]);
     format!("{}{unit}", bytes >> shift)
 }
 

@@ -3,13 +3,13 @@
 
 /// The only way into the store: checks, handles of series, rejections.
 pub mod appender;
-/// Label sets from outside, checked.
-pub mod labels;
 /// The text formats, parsed from bytes.
 pub mod exposition;
-/// Targets on their schedule.
-pub mod scrape;
+/// Label sets from outside, checked.
+pub mod labels;
 /// The Remote Write 1.0 receiver.
 pub mod remote_write;
+/// Targets on their schedule.
+pub mod scrape;
 /// Counters of this layer.
 pub mod stats;

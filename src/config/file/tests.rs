@@ -82,8 +82,14 @@ fn what_is_wrong_is_named() {
     check("global: {scrape_intervall: 1s}", r#"unknown key "scrape_intervall" in global"#);
     check("global: 3", r#"global must be a mapping, not "3""#);
     check("global: {scrape_interval: 1x}", r#"global: scrape_interval: not a valid duration string: "1x""#);
-    check("global: {scrape_interval: 1s, scrape_timeout: 2s}", "global scrape timeout greater than scrape interval");
-    check("global: {body_size_limit: 1XB}", "global: body_size_limit: not a valid size: \"1XB\", expected a number with one of B, KB, MB, GB, TB, PB, EB");
+    check(
+        "global: {scrape_interval: 1s, scrape_timeout: 2s}",
+        "global scrape timeout greater than scrape interval",
+    );
+    check(
+        "global: {body_size_limit: 1XB}",
+        "global: body_size_limit: not a valid size: \"1XB\", expected a number with one of B, KB, MB, GB, TB, PB, EB",
+    );
     check("global: {sample_limit: -1}", r#"global: sample_limit: expected a whole number of at least 0, got "-1""#);
     check("global: {external_labels: {__name__: x}}", r#""__name__" is not a valid label name in external_labels"#);
     check(
@@ -99,7 +105,10 @@ fn what_is_wrong_is_named() {
         "scrape_configs: [{job_name: a, scrape_interval: 1s, scrape_timeout: 2s}]",
         r#"scrape timeout greater than scrape interval for scrape config with job name "a""#,
     );
-    check("scrape_configs: [{job_name: a, scheme: ftp}]", r#"scrape_config "a": scheme: expected http or https, got "ftp""#);
+    check(
+        "scrape_configs: [{job_name: a, scheme: ftp}]",
+        r#"scrape_config "a": scheme: expected http or https, got "ftp""#,
+    );
     check(
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['http://a:1']}]}]",
         r#""http://a:1" is not a valid hostname"#,
@@ -131,7 +140,10 @@ fn what_is_not_built_yet_is_another_error() {
         "scrape_configs: [{job_name: x, kubernetes_sd_configs: [{role: pod}]}]",
         r#"scrape_config "x": kubernetes_sd_configs is not supported yet"#,
     );
-    check("scrape_configs: [{job_name: x, enable_http2: true}]", r#"scrape_config "x": enable_http2 is not supported yet"#);
+    check(
+        "scrape_configs: [{job_name: x, enable_http2: true}]",
+        r#"scrape_config "x": enable_http2 is not supported yet"#,
+    );
     check(
         "scrape_configs: [{job_name: x, scrape_protocols: [PrometheusProto]}]",
         r#"scrape_config "x": scrape protocol PrometheusProto is not supported yet"#,

@@ -4,16 +4,16 @@
 
 /// What a parser yields, and the choice between the two.
 pub mod event;
-/// The text format 0.0.4, forgiving about blanks.
-pub mod text;
+/// `Accept` and `Content-Type`.
+pub mod negotiate;
+/// Floats: fast parsing, and OpenMetrics' canonical form.
+pub mod number;
 /// OpenMetrics 1.0, strict, with units, exemplars and `# EOF`.
 pub mod openmetrics;
 /// Metric name and labels: finding their end, and decoding them.
 pub mod series;
-/// Floats: fast parsing, and OpenMetrics' canonical form.
-pub mod number;
-/// `Accept` and `Content-Type`.
-pub mod negotiate;
+/// The text format 0.0.4, forgiving about blanks.
+pub mod text;
 
 #[cfg(test)]
 mod tests;

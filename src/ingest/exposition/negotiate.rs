@@ -41,7 +41,9 @@ pub fn response_format(content_type: Option<&str>, fallback: Option<ScrapeProtoc
     };
     match fallback {
         None => Err(why),
-        Some(ScrapeProtocol::OpenMetricsText1_0_0 | ScrapeProtocol::OpenMetricsText0_0_1) => Ok(Format::OpenMetrics),
+        Some(ScrapeProtocol::OpenMetricsText1_0_0 | ScrapeProtocol::OpenMetricsText0_0_1) => {
+            Ok(Format::OpenMetrics)
+        }
         Some(ScrapeProtocol::PrometheusText1_0_0 | ScrapeProtocol::PrometheusText0_0_4) => Ok(Format::Text),
     }
 }

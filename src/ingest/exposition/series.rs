@@ -203,7 +203,11 @@ impl<'a> Decoder<'a> {
         let part = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || (colons && b == b':');
         let len = self.rest.iter().position(|b| !part(*b)).unwrap_or(self.rest.len());
         if len == 0 || self.rest[0].is_ascii_digit() {
-            return Err(format!("expected a {} name, got {}", if colons { "metric" } else { "label" }, self.found()));
+            return Err(format!(
+                "expected a {} name, got {}",
+                if colons { "metric" } else { "label" },
+                self.found()
+            ));
         }
         let (name, rest) = self.rest.split_at(len);
         self.rest = rest;

@@ -160,8 +160,24 @@ fn numbers() {
     let check = |text: &str, want: Option<f64>| {
         assert_eq!(number::parse(text.as_bytes()).map(f64::to_bits), want.map(f64::to_bits), "{text}");
     };
-    for text in ["0", "-0", "1", "-1", "1.5", ".5", "5.", "0.1", "123456789.123456789", "1e22", "1E-7", "4.9e-324",
-        "9007199254740993", "179769313486231570000", "0.000000000000000001", "99999999999999999999999"] {
+    for text in [
+        "0",
+        "-0",
+        "1",
+        "-1",
+        "1.5",
+        ".5",
+        "5.",
+        "0.1",
+        "123456789.123456789",
+        "1e22",
+        "1E-7",
+        "4.9e-324",
+        "9007199254740993",
+        "179769313486231570000",
+        "0.000000000000000001",
+        "99999999999999999999999",
+    ] {
         check(text, Some(text.parse().unwrap()));
     }
     check("+Inf", Some(f64::INFINITY));
@@ -195,7 +211,9 @@ fn content_negotiation() {
     assert_eq!(response_format(Some("Application/OpenMetrics-Text"), None), Ok(Format::OpenMetrics));
     assert!(response_format(None, None).unwrap_err().contains("blank Content-Type"));
     assert_eq!(response_format(None, fallback), Ok(Format::Text));
-    assert!(response_format(Some("text/html"), None).unwrap_err().contains("unsupported Content-Type \"text/html\""));
+    assert!(
+        response_format(Some("text/html"), None).unwrap_err().contains("unsupported Content-Type \"text/html\"")
+    );
     assert_eq!(response_format(Some("text/html"), fallback), Ok(Format::Text));
     assert!(response_format(Some("application/vnd.google.protobuf"), fallback).is_err());
 }

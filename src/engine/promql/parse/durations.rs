@@ -192,7 +192,11 @@ impl Parser<'_> {
         let whole = Span::new(sign.start, inner.span.end);
         if let DurationNode::Number { seconds, duration } = inner.node {
             let seconds = if negative { -seconds } else { seconds };
-            return Ok(DurationExpr { node: DurationNode::Number { seconds, duration }, span: whole, wrapped: false });
+            return Ok(DurationExpr {
+                node: DurationNode::Number { seconds, duration },
+                span: whole,
+                wrapped: false,
+            });
         }
         if !negative && !keep_plus {
             return Ok(inner);
@@ -346,7 +350,13 @@ fn evaluate(expr: &DurationExpr, times: QueryTimes) -> Result<f64> {
         DurationNode::MinOf(a, b) | DurationNode::MaxOf(a, b) => {
             let (a, b) = (evaluate(a, times)?, evaluate(b, times)?);
             let min = matches!(expr.node, DurationNode::MinOf(..));
-            if a.is_nan() || b.is_nan() { f64::NAN } else if min { a.min(b) } else { a.max(b) }
+            if a.is_nan() || b.is_nan() {
+                f64::NAN
+            } else if min {
+                a.min(b)
+            } else {
+                a.max(b)
+            }
         }
         DurationNode::Binary { op, left, right } => {
             let (left, right) = (evaluate(left, times)?, evaluate(right, times)?);
@@ -381,6 +391,5 @@ pub fn parse_seconds_or_duration(text: &str) -> Result<i64> {
         }
         return Ok(literal_millis(seconds));
     }
-    parse_duration(text)
-        .map_err(|_| Error::bad_input(format!("cannot parse {} to a valid duration", quote(text))))
+    parse_duration(text).map_err(|_| Error::bad_input(format!("cannot parse {} to a valid duration", quote(text))))
 }

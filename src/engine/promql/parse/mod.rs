@@ -251,7 +251,10 @@ impl<'a> Parser<'a> {
     fn enter(&mut self) -> Parsed<()> {
         self.nesting += 1;
         if self.nesting > MAX_NESTING {
-            return Err(problem(span(self.token()), format!("query is nested more than {MAX_NESTING} levels deep")));
+            return Err(problem(
+                span(self.token()),
+                format!("query is nested more than {MAX_NESTING} levels deep"),
+            ));
         }
         Ok(())
     }

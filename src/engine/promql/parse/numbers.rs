@@ -8,7 +8,8 @@ pub fn parse_number(text: &str) -> Result<f64, String> {
     if let Some(integer) = parse_integer(text) {
         return Ok(integer as f64);
     }
-    parse_float(text).map_err(|why| format!("error parsing number: strconv.ParseFloat: parsing {}: {why}", quote(text)))
+    parse_float(text)
+        .map_err(|why| format!("error parsing number: strconv.ParseFloat: parsing {}: {why}", quote(text)))
 }
 
 /// A signed 64-bit integer in Go's base 0 notation, `None` for anything else.

@@ -125,8 +125,7 @@ impl Parser<'_> {
         if self.accept(Kind::RightBracket) {
             return Ok(None);
         }
-        let step =
-            self.within(PLACE, "number, duration, step(), range(), or \"]\"", Self::positive_duration)?;
+        let step = self.within(PLACE, "number, duration, step(), range(), or \"]\"", Self::positive_duration)?;
         self.within(PLACE, "\"]\"", |p| p.expect(Kind::RightBracket))?;
         Ok(Some(step))
     }
@@ -235,9 +234,7 @@ struct Shift<'e> {
 fn shift_of(expr: &mut Expr) -> Option<Shift<'_>> {
     Some(match expr {
         Expr::Vector(v) => Shift { offset: &mut v.offset, at: &mut v.at, span: &mut v.span },
-        Expr::Matrix(m) => {
-            Shift { offset: &mut m.selector.offset, at: &mut m.selector.at, span: &mut m.span }
-        }
+        Expr::Matrix(m) => Shift { offset: &mut m.selector.offset, at: &mut m.selector.at, span: &mut m.span },
         Expr::Subquery(s) => Shift { offset: &mut s.offset, at: &mut s.at, span: &mut s.span },
         _ => return None,
     })
