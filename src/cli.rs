@@ -13,10 +13,10 @@ use crate::error::Result;
 
 /// The flags of the server.
 pub mod flags;
-/// Flags of Prometheus without an implementation here.
-pub mod unsupported;
 /// `promlake query`: asks a running server and prints a table.
 pub mod query;
+/// Flags of Prometheus without an implementation here.
+pub mod unsupported;
 
 #[derive(Debug, Parser)]
 #[command(name = "promlake", about, long_about = None, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]

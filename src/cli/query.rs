@@ -96,8 +96,9 @@ async fn ask(server: &str, endpoint: &str, params: Vec<(&str, String)>) -> Resul
         .context(ErrorKind::Unavailable, failed)?;
     let status = response.status();
     let body = response.bytes().await.context(ErrorKind::Unavailable, failed)?;
-    let answer: Answer = serde_json::from_slice(&body)
-        .context(ErrorKind::Unavailable, || format!("{server} answered {status}, which is no answer of this API"))?;
+    let answer: Answer = serde_json::from_slice(&body).context(ErrorKind::Unavailable, || {
+        format!("{server} answered {status}, which is no answer of this API")
+    })?;
     if answer.status != "success" {
         return Err(Error::execution(format!("{}: {}", answer.error_type, answer.error)));
     }

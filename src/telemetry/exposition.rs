@@ -11,8 +11,7 @@ pub fn prefers_open_metrics(accept: &str) -> bool {
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
         let kind = parts.next().unwrap_or("");
-        let weight =
-            parts.filter_map(|p| p.strip_prefix("q=")).next().and_then(|q| q.parse().ok()).unwrap_or(1.0);
+        let weight = parts.filter_map(|p| p.strip_prefix("q=")).next().and_then(|q| q.parse().ok()).unwrap_or(1.0);
         match kind {
             "application/openmetrics-text" => open = open.max(weight),
             "text/plain" => text = text.max(weight),
@@ -68,7 +67,7 @@ mod tests {
 
     #[test]
     fn both_formats() {
-        let mut metrics = Metrics::new();
+        let metrics = Metrics::new();
         metrics.add_source(|| {
             vec![
                 Family::counter("promlake_things", "Things seen", 3.0),
@@ -92,9 +91,14 @@ mod tests {
         let metrics = Metrics::new();
         metrics.http.observe("/api/v1/query", 200, std::time::Duration::from_millis(2));
         let text = text_of(&metrics.open_metrics());
-        assert!(text.contains("promlake_http_requests_total{handler=\"/api/v1/query\",code=\"200\"} 1\n"), "{text}");
         assert!(
-            text.contains("promlake_http_request_duration_seconds_bucket{le=\"0.003\",handler=\"/api/v1/query\"} 1\n"),
+            text.contains("promlake_http_requests_total{handler=\"/api/v1/query\",code=\"200\"} 1\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "promlake_http_request_duration_seconds_bucket{le=\"0.003\",handler=\"/api/v1/query\"} 1\n"
+            ),
             "{text}"
         );
     }

@@ -103,9 +103,7 @@ impl Fields {
 }
 
 fn render_time(now_ms: i64) -> String {
-    DateTime::<Utc>::from_timestamp_millis(now_ms)
-        .unwrap_or_default()
-        .to_rfc3339_opts(SecondsFormat::Millis, true)
+    DateTime::<Utc>::from_timestamp_millis(now_ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 fn render_level(level: &Level) -> &'static str {
@@ -123,8 +121,7 @@ fn logfmt(pairs: &[(String, String)]) -> String {
         if !line.is_empty() {
             line.push(' ');
         }
-        let plain = !value.is_empty()
-            && value.chars().all(|c| c.is_alphanumeric() || "-_./:+@*,[]()%".contains(c));
+        let plain = !value.is_empty() && value.chars().all(|c| c.is_alphanumeric() || "-_./:+@*,[]()%".contains(c));
         // Writing to a string cannot fail.
         let _ = if plain { write!(line, "{key}={value}") } else { write!(line, "{key}={value:?}") };
     }

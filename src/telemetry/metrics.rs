@@ -1,10 +1,12 @@
 //! The registry behind `/metrics`. Two ways in: a *source* is a closure that returns its families when they
 //! are asked for (the store, ingestion, the process), and [`HttpMetrics`] counts what the HTTP server did.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, LabelSetEncoder};
 use prometheus_client::metrics::MetricType;
@@ -24,7 +26,7 @@ pub enum Kind {
 /// One metric family with its values at this moment.
 #[derive(Clone, Debug)]
 pub struct Family {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// A sentence without its full stop.
     pub help: &'static str,
     pub kind: Kind,
@@ -32,12 +34,12 @@ pub struct Family {
 }
 
 impl Family {
-    pub fn counter(name: &'static str, help: &'static str, value: f64) -> Self {
-        Self { name, help, kind: Kind::Counter, samples: vec![(Vec::new(), value)] }
+    pub fn counter(name: impl Into<Cow<'static, str>>, help: &'static str, value: f64) -> Self {
+        Self { name: name.into(), help, kind: Kind::Counter, samples: vec![(Vec::new(), value)] }
     }
 
-    pub fn gauge(name: &'static str, help: &'static str, value: f64) -> Self {
-        Self { name, help, kind: Kind::Gauge, samples: vec![(Vec::new(), value)] }
+    pub fn gauge(name: impl Into<Cow<'static, str>>, help: &'static str, value: f64) -> Self {
+        Self { name: name.into(), help, kind: Kind::Gauge, samples: vec![(Vec::new(), value)] }
     }
 
     /// The same family with one more labelled sample.
@@ -47,16 +49,22 @@ impl Family {
     }
 
     /// A family whose samples all carry labels; see [`Family::with`].
-    pub fn labelled(name: &'static str, help: &'static str, kind: Kind) -> Self {
-        Self { name, help, kind, samples: Vec::new() }
+    pub fn labelled(name: impl Into<Cow<'static, str>>, help: &'static str, kind: Kind) -> Self {
+        Self { name: name.into(), help, kind, samples: Vec::new() }
     }
 }
 
 /// All metrics of the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    registry: RwLock<Registry>,
     pub http: HttpMetrics,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Metrics {
@@ -69,18 +77,18 @@ impl Metrics {
             "Time from a request's head to the head of its response",
             http.seconds.clone(),
         );
-        Self { registry, http }
+        Self { registry: RwLock::new(registry), http }
     }
 
     /// Adds a source; `collect` is called once per exposition and must not block.
-    pub fn add_source(&mut self, collect: impl Fn() -> Vec<Family> + Send + Sync + 'static) {
-        self.registry.register_collector(Box::new(Source(Arc::new(collect))));
+    pub fn add_source(&self, collect: impl Fn() -> Vec<Family> + Send + Sync + 'static) {
+        self.registry.write().register_collector(Box::new(Source(Arc::new(collect))));
     }
 
     /// All metrics as OpenMetrics 1.0, with `# EOF`.
     pub fn open_metrics(&self) -> String {
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)
+        prometheus_client::encoding::text::encode(&mut text, &self.registry.read())
             .expect("writing to a string cannot fail");
         text
     }
@@ -102,7 +110,7 @@ impl Collector for Source {
                 Kind::Counter => MetricType::Counter,
                 Kind::Gauge => MetricType::Gauge,
             };
-            let mut metric = encoder.encode_descriptor(family.name, family.help, None, kind)?;
+            let mut metric = encoder.encode_descriptor(&family.name, family.help, None, kind)?;
             for (labels, value) in family.samples {
                 if labels.is_empty() {
                     encode_value(family.kind, value, metric)?;

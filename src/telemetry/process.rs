@@ -15,7 +15,8 @@ pub fn families() -> Vec<Family> {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let kernel = fs::read_to_string("/proc/stat").unwrap_or_default();
     let mut out = Vec::new();
-    let mut gauge = |name, help, value: Option<f64>| out.extend(value.map(|v| Family::gauge(name, help, v)));
+    let mut gauge =
+        |name: &'static str, help, value: Option<f64>| out.extend(value.map(|v| Family::gauge(name, help, v)));
     gauge("process_resident_memory_bytes", "Resident memory size in bytes", kilobytes(&status, "VmRSS:"));
     gauge("process_virtual_memory_bytes", "Virtual memory size in bytes", kilobytes(&status, "VmSize:"));
     gauge("process_open_fds", "Number of open file descriptors", open_files());
@@ -67,7 +68,8 @@ fn open_files() -> Option<f64> {
 mod tests {
     use super::*;
 
-    const STAT: &str = "42 (a b) c) S 1 42 42 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 4 0 12345 1000000 200 18446744073709551615";
+    const STAT: &str =
+        "42 (a b) c) S 1 42 42 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 4 0 12345 1000000 200 18446744073709551615";
 
     #[test]
     fn fields_are_counted_behind_the_command() {
@@ -78,14 +80,17 @@ mod tests {
     #[test]
     fn sizes_and_limits() {
         assert_eq!(kilobytes("Name:\tx\nVmRSS:\t  2048 kB\n", "VmRSS:"), Some(2_097_152.0));
-        assert_eq!(max_files("Max open files            1024                 4096                 files\n"), Some(1024.0));
+        assert_eq!(
+            max_files("Max open files            1024                 4096                 files\n"),
+            Some(1024.0)
+        );
         assert_eq!(max_files("Max open files            unlimited            unlimited            files\n"), None);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn this_process_has_them_all() {
-        let names: Vec<_> = families().iter().map(|f| f.name).collect();
+        let names: Vec<_> = families().iter().map(|f| f.name.clone()).collect();
         assert_eq!(names.len(), 6, "{names:?}");
     }
 }

@@ -123,9 +123,7 @@ pub fn parse_duration(text: &str) -> Result<i64> {
     if let Some(seconds) = parse_float(text) {
         // Prometheus counts in nanoseconds of 64 bits.
         if (seconds * 1e9).abs() > i64::MAX as f64 {
-            return Err(Error::bad_input(format!(
-                "cannot parse {text:?} to a valid duration. It overflows int64"
-            )));
+            return Err(Error::bad_input(format!("cannot parse {text:?} to a valid duration. It overflows int64")));
         }
         return Ok((seconds * 1000.0) as i64);
     }
@@ -165,8 +163,7 @@ mod tests {
 
     #[test]
     fn durations() {
-        let check =
-            |text: &str, expected: Option<i64>| assert_eq!(parse_duration(text).ok(), expected, "{text}");
+        let check = |text: &str, expected: Option<i64>| assert_eq!(parse_duration(text).ok(), expected, "{text}");
         check("123", Some(123_000));
         check("123.333", Some(123_333));
         check("15s", Some(15_000));

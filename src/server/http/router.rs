@@ -39,8 +39,9 @@ pub fn router(server: Arc<Server>) -> Router {
     let mut router = Router::new();
     for route in routes::all() {
         let (server, path, cross_origin) = (server.clone(), route.path, route.cross_origin);
-        let around =
-            from_fn(move |request: Request, next: Next| surround(server.clone(), path, cross_origin, request, next));
+        let around = from_fn(move |request: Request, next: Next| {
+            surround(server.clone(), path, cross_origin, request, next)
+        });
         router = router.route(path, route.methods.layer(around));
     }
     let router = router.fallback(not_found).with_state(server.clone());

@@ -19,10 +19,11 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::config::file::Config;
 use crate::engine::session::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ingest::remote_write::RemoteWrite;
-use crate::ingest::scrape::Manager;
+use crate::ingest::remote_write::receiver::RemoteWrite;
+use crate::ingest::scrape::manager::ScrapeManager;
 use crate::server::http::envelope::text_response;
 use crate::storage::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
@@ -56,7 +57,7 @@ pub struct BuildInfo {
 pub struct Parts {
     pub engine: Engine,
     pub store: Arc<Store>,
-    pub scrape: Arc<Manager>,
+    pub scrape: Arc<ScrapeManager>,
     pub remote_write: Arc<RemoteWrite>,
 }
 
@@ -118,6 +119,16 @@ impl Server {
         self.parts.get().filter(|_| !self.stopping.load(Ordering::Relaxed))
     }
 
+    pub fn config_loaded(&self, config: &Config) {
+        *self.config.write() =
+            ConfigStatus { yaml: config.to_yaml(), last_reload_succeeded: true, last_loaded_ms: self.now_ms() };
+    }
+
+    /// The configuration in force stays.
+    pub fn config_failed(&self) {
+        self.config.write().last_reload_succeeded = false;
+    }
+
     /// `/-/ready` says no from now on; requests under way go on.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
@@ -151,8 +162,9 @@ impl Server {
             let mut whole = BytesMut::new();
             let mut chunks = body.into_data_stream();
             while let Some(chunk) = chunks.next().await {
-                let chunk = chunk
-                    .map_err(|e| Error::new(ErrorKind::BadInput, "error reading the request body").with_source(e))?;
+                let chunk = chunk.map_err(|e| {
+                    Error::new(ErrorKind::BadInput, "error reading the request body").with_source(e)
+                })?;
                 if whole.len() + chunk.len() > limit {
                     return Err(Error::new(
                         ErrorKind::Limit,

@@ -100,9 +100,8 @@ mod tests {
 
     #[test]
     fn counts() {
-        let series = |pairs: &[(&str, &str)]| {
-            Arc::new(Series { id: 0, labels: Labels::from_pairs(pairs.iter().copied()) })
-        };
+        let series =
+            |pairs: &[(&str, &str)]| Arc::new(Series { id: 0, labels: Labels::from_pairs(pairs.iter().copied()) });
         let all = [
             series(&[("__name__", "up"), ("job", "a")]),
             series(&[("__name__", "up"), ("job", "bb")]),

@@ -67,12 +67,7 @@ async fn label_values(
     Ok(list(values, limit))
 }
 
-async fn values_of(
-    store: &Store,
-    name: &str,
-    range: TimeRange,
-    sets: &[Vec<Matcher>],
-) -> Result<BTreeSet<String>> {
+async fn values_of(store: &Store, name: &str, range: TimeRange, sets: &[Vec<Matcher>]) -> Result<BTreeSet<String>> {
     if name == METRIC_NAME && sets.is_empty() {
         return Ok(store.metric_names(range).await?.into_iter().collect());
     }
@@ -139,9 +134,8 @@ fn unescape(name: &str) -> String {
             continue;
         }
         let code = rest.split_once('_').filter(|(hex, _)| (1..=6).contains(&hex.len()));
-        let decoded = code.and_then(|(hex, tail)| {
-            Some((u32::from_str_radix(hex, 16).ok().and_then(char::from_u32)?, tail))
-        });
+        let decoded =
+            code.and_then(|(hex, tail)| Some((u32::from_str_radix(hex, 16).ok().and_then(char::from_u32)?, tail)));
         let Some((c, tail)) = decoded else { return name.to_string() };
         out.push(c);
         rest = tail;

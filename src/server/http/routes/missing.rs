@@ -15,7 +15,6 @@ const MISSING: &[(&str, &str)] = &[
     ("/api/v1/admin/tsdb/snapshot", "snapshots of the storage"),
     ("/api/v1/targets/metadata", "metadata by target"),
     ("/api/v1/targets/relabel_steps", "explaining relabelling"),
-    ("/api/v1/scrape_pools/config", "the configuration of a scrape pool"),
     ("/api/v1/status/tsdb/blocks", "the list of blocks"),
     ("/api/v1/status/self_metrics", "filtered own metrics"),
     ("/api/v1/search/metric_names", "the search API"),

@@ -1,31 +1,31 @@
 //! The handlers. A family of routes is a file with a `routes()`; adding one is a file and a line here.
 
-/// `query`, `query_range`.
-pub mod query;
-/// `format_query`, `parse_query`.
-pub mod syntax;
+/// `status/tsdb`.
+pub mod cardinality;
 /// `query_exemplars`.
 pub mod exemplars;
 /// `labels`, `label/<name>/values`, `series`.
 pub mod labels;
-/// `metadata`.
-pub mod metadata;
-/// `targets`, `scrape_pools`.
-pub mod targets;
-/// `rules`, `alerts`, `alertmanagers`.
-pub mod rules;
-/// `write`.
-pub mod write;
-/// `status/*` but for `status/tsdb`.
-pub mod status;
-/// `status/tsdb`.
-pub mod cardinality;
 /// `/-/*`, `/metrics`, `/version`.
 pub mod management;
-/// The page for people.
-pub mod pages;
+/// `metadata`.
+pub mod metadata;
 /// Endpoints of Prometheus that are not built yet.
 pub mod missing;
+/// The page for people.
+pub mod pages;
+/// `query`, `query_range`.
+pub mod query;
+/// `rules`, `alerts`, `alertmanagers`.
+pub mod rules;
+/// `status/*` but for `status/tsdb`.
+pub mod status;
+/// `format_query`, `parse_query`.
+pub mod syntax;
+/// `targets`, `scrape_pools`.
+pub mod targets;
+/// `write`.
+pub mod write;
 
 use crate::server::http::router::Route;
 

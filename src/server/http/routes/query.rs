@@ -20,10 +20,7 @@ use crate::server::http::server::{Parts, Ready, Server};
 const MAX_STEPS: i64 = 11_000;
 
 pub fn routes() -> Vec<Route> {
-    vec![
-        read("/api/v1/query", get(instant).post(instant)),
-        read("/api/v1/query_range", get(range).post(range)),
-    ]
+    vec![read("/api/v1/query", get(instant).post(instant)), read("/api/v1/query_range", get(range).post(range))]
 }
 
 async fn instant(State(server): State<Arc<Server>>, Ready(parts): Ready, params: Params) -> ApiResult {
@@ -103,7 +100,9 @@ fn render(mut response: QueryResponse, limit: Option<usize>, stats: &str) -> Str
         response.warnings.push("results truncated due to limit".into());
     }
     if !matches!(stats, "" | "true" | "all") {
-        response.warnings.push(format!("unknown value {stats:?} of the parameter \"stats\" was taken for \"true\""));
+        response
+            .warnings
+            .push(format!("unknown value {stats:?} of the parameter \"stats\" was taken for \"true\""));
     }
     let mut body = String::with_capacity(256);
     body.push_str(envelope::OPEN);
@@ -162,7 +161,10 @@ mod tests {
         check("end=2&step=1", Err(r#"invalid parameter "start": cannot parse "" to a valid timestamp"#));
         check("start=0&step=1", Err(r#"invalid parameter "end": cannot parse "" to a valid timestamp"#));
         check("start=0&end=2", Err(r#"invalid parameter "step": cannot parse "" to a valid duration"#));
-        check("start=2&end=1&step=1", Err(r#"invalid parameter "end": end timestamp must not be before start time"#));
+        check(
+            "start=2&end=1&step=1",
+            Err(r#"invalid parameter "end": end timestamp must not be before start time"#),
+        );
         let positive = "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. \
                         Try a positive integer";
         check("start=1&end=2&step=0", Err(positive));

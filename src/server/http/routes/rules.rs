@@ -13,9 +13,7 @@ pub fn routes() -> Vec<Route> {
         read("/api/v1/alerts", get(|| async { envelope::success(&json!({ "alerts": [] })) })),
         read(
             "/api/v1/alertmanagers",
-            get(|| async {
-                envelope::success(&json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] }))
-            }),
+            get(|| async { envelope::success(&json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] })) }),
         ),
     ]
 }

@@ -85,9 +85,7 @@ async fn wal_replay(State(_): State<Arc<Server>>) -> ApiResult {
 }
 
 pub fn rfc3339(time_ms: i64) -> String {
-    DateTime::<Utc>::from_timestamp_millis(time_ms)
-        .unwrap_or_default()
-        .to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    DateTime::<Utc>::from_timestamp_millis(time_ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 #[cfg(test)]
