@@ -49,6 +49,11 @@ pub fn translate(filter: &Expr, columns: &[(String, Column)]) -> Option<Pushdown
             both.and(translate(right, columns)?);
             Some(both)
         }
+        // Short IN lists arrive as this.
+        Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => {
+            let (name, values) = alternatives(filter, columns)?;
+            one_of(&name, &values, MatchOp::Regex)
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (subject(left, columns), literal(right)) {
             (Some(subject), Some(value)) => compare(subject, *op, value),
             _ => compare(subject(right, columns)?, op.swap()?, literal(left)?),
@@ -155,13 +160,34 @@ fn regex(name: &str, op: MatchOp, flags: &str, pattern: &str) -> Option<Matcher>
 fn in_list(list: &InList, columns: &[(String, Column)]) -> Option<Pushdown> {
     let Subject::Label(name) = subject(&list.expr, columns)? else { return None };
     let values = list.list.iter().map(|item| literal(item).and_then(text)).collect::<Option<Vec<_>>>()?;
+    one_of(&name, &values, if list.negated { MatchOp::NotRegex } else { MatchOp::Regex })
+}
+
+/// The label and the values of `a = 'x' OR a = 'y' OR …`.
+fn alternatives(filter: &Expr, columns: &[(String, Column)]) -> Option<(String, Vec<String>)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return None };
+    match op {
+        Operator::Or => {
+            let (name, mut values) = alternatives(left, columns)?;
+            let (other, more) = alternatives(right, columns)?;
+            values.extend(more);
+            (name == other).then_some((name, values))
+        }
+        Operator::Eq => match subject(left, columns)? {
+            Subject::Label(name) => Some((name, vec![literal(right).and_then(text)?])),
+            Subject::Timestamp => None,
+        },
+        _ => None,
+    }
+}
+
+fn one_of(name: &str, values: &[String], op: MatchOp) -> Option<Pushdown> {
     // The empty text equals no label; an alternative for it would match absent ones.
     let values: Vec<String> = values.iter().filter(|v| !v.is_empty()).map(|v| regex::escape(v)).collect();
-    let op = if list.negated { MatchOp::NotRegex } else { MatchOp::Regex };
-    match (values.is_empty(), list.negated) {
-        (true, false) => Some(Pushdown::range(1, 0)),
-        (true, true) => Some(Pushdown::matchers(vec![present(&name)])),
-        _ => Some(Pushdown::matchers(vec![present(&name), Matcher::new(name, op, values.join("|")).ok()?])),
+    match (values.is_empty(), op) {
+        (true, MatchOp::Regex) => Some(Pushdown::range(1, 0)),
+        (true, _) => Some(Pushdown::matchers(vec![present(name)])),
+        _ => Some(Pushdown::matchers(vec![present(name), Matcher::new(name, op, values.join("|")).ok()?])),
     }
 }
 
