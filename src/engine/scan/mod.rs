@@ -17,7 +17,7 @@ pub mod histogram;
 /// Merges the runs of all sources, series by series.
 mod merge;
 /// Samples of one output batch, and the batch made from them.
-mod output;
+pub(in crate::engine) mod output;
 /// Which pages of a file can hold wanted series in range.
 mod prune;
 /// From snapshot to physical plan: footers, partitions, access plans, one Parquet source per file.

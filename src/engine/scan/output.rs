@@ -247,7 +247,7 @@ impl SeriesColumns<'_> {
 }
 
 /// The labels of each series but its metric name, as a map.
-pub(crate) fn labels_map(series: &[&Series]) -> ArrayRef {
+pub(in crate::engine) fn labels_map(series: &[&Series]) -> ArrayRef {
     let mut map = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
     for series in series {
         for (name, value) in series.labels.iter().filter(|(name, _)| *name != METRIC_NAME) {

@@ -1,1 +1,30 @@
-//! (being written)
+//! SQL: a table per metric, system tables and views, `promql()` and the functions time-series users expect.
+//!
+//! Statements are parsed and planned by DataFusion; this module gives it the names it can resolve. Everything
+//! is read-only: `verify` refuses what would write or reach outside.
+
+/// Constants in the arguments of table functions: times, durations, text.
+pub mod arguments;
+/// Schema `public`: metrics by name.
+pub mod catalog;
+/// A session: catalog, functions, settings.
+pub mod context;
+/// Scalar and aggregate functions.
+pub mod functions;
+/// `promql(query, start, end, step)` and `promql(query [, at])`.
+pub mod promql;
+/// WHERE clauses to matchers and a time range.
+pub mod pushdown;
+/// The table of one metric, or of all.
+pub mod samples;
+/// Schema `promlake`: series, metrics, files, and what the application registers.
+pub mod system;
+/// Refuses statements that write or reach outside.
+pub mod verify;
+/// Schema `promlake`: views, from `sql/views`.
+pub mod views;
+/// Waits for a future from a synchronous callback of DataFusion.
+mod wait;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! A SQL session. It is made per connection from shared parts: catalogs hold no state of their own, functions are
+//! shared pointers, and the runtime with its memory pool and caches is the engine's.
+
+use std::sync::Arc;
+
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionContext;
+
+use crate::engine::sql::catalog::MetricsSchema;
+use crate::engine::sql::functions;
+use crate::engine::sql::promql::{PlanPromql, PromqlFunction};
+use crate::engine::sql::system::{ListFiles, SystemSchema, SystemTables};
+use crate::storage::store::Store;
+
+pub const CATALOG: &str = "promlake";
+pub const METRICS_SCHEMA: &str = "public";
+pub const SYSTEM_SCHEMA: &str = "promlake";
+
+/// What all sessions share. Cheap to clone.
+#[derive(Clone)]
+pub struct Parts {
+    pub store: Arc<Store>,
+    /// The engine's own state: runtime, settings, and the query planner that knows PromQL's operators.
+    pub state: SessionState,
+    /// Plans the text of `promql()`.
+    pub promql: PlanPromql,
+    /// The live files of the lake.
+    pub files: ListFiles,
+    /// Tables of the application, such as `targets`.
+    pub system: Arc<SystemTables>,
+}
+
+/// A new session over the parts.
+pub fn build(parts: Parts) -> SessionContext {
+    let config = parts
+        .state
+        .config()
+        .clone()
+        .with_default_catalog_and_schema(CATALOG, METRICS_SCHEMA)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true);
+    let promql = Arc::new(PromqlFunction::new(parts.promql.clone()));
+    let catalog = catalog(&parts);
+    let mut state = SessionStateBuilder::new_from_existing(parts.state)
+        .with_session_id(uuid::Uuid::new_v4().to_string())
+        .with_config(config)
+        .with_catalog_list(catalog)
+        .build();
+    state.register_udtf("promql", promql);
+    let context = SessionContext::new_with_state(state);
+    functions::register(&context);
+    context
+}
+
+fn catalog(parts: &Parts) -> Arc<dyn CatalogProviderList> {
+    let metrics = Arc::new(MetricsSchema::new(parts.store.clone()));
+    let system = Arc::new(SystemSchema::new(parts.clone()));
+    let catalog = MemoryCatalogProvider::new();
+    catalog.register_schema(METRICS_SCHEMA, metrics).expect("a memory catalog takes any schema");
+    catalog.register_schema(SYSTEM_SCHEMA, system).expect("a memory catalog takes any schema");
+    let list = MemoryCatalogProviderList::new();
+    list.register_catalog(CATALOG.to_string(), Arc::new(catalog));
+    Arc::new(list)
+}

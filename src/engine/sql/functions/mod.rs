@@ -1,0 +1,33 @@
+//! Functions of SQL sessions, one family per file.
+
+use std::sync::{Arc, LazyLock};
+
+use datafusion::logical_expr::ScalarUDF;
+use datafusion::prelude::SessionContext;
+
+/// `increase`, `rate`, `delta` over `(timestamp, value)`
+mod counter;
+/// `first(value, timestamp)`, `last(value, timestamp)`
+mod first_last;
+/// Histograms of PromQL results as JSON.
+mod histogram;
+/// `time_bucket(interval, timestamp [, origin])`
+mod time_bucket;
+
+/// Registers all of them.
+pub fn register(context: &SessionContext) {
+    static SCALARS: LazyLock<Vec<ScalarUDF>> =
+        LazyLock::new(|| vec![time_bucket::time_bucket(), histogram_json().as_ref().clone()]);
+    for function in SCALARS.iter() {
+        context.register_udf(function.clone());
+    }
+    for function in first_last::functions().into_iter().chain(counter::functions()) {
+        context.register_udaf(function);
+    }
+}
+
+/// `histogram_json(bytes)`, see [`histogram`].
+pub fn histogram_json() -> Arc<ScalarUDF> {
+    static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(histogram::histogram_json()));
+    FUNCTION.clone()
+}

@@ -1,0 +1,169 @@
+//! The table function `promql`.
+//!
+//! Its text is planned while the statement is planned, which tells the label columns, and the plan is handed to
+//! DataFusion as that of a view: `EXPLAIN` shows one plan, and projections and filters go through. A row of the
+//! vector layout is a series; on top of it, `unnest` makes a row per sample.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::Int64Array;
+use arrow::datatypes::DataType;
+use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::common::{Column, UnnestOptions, plan_err};
+use datafusion::datasource::ViewTable;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit};
+use datafusion::scalar::ScalarValue;
+use futures::future::BoxFuture;
+
+use crate::engine::scan::table::timestamp_type;
+use crate::engine::scan::table::{HISTOGRAM, HISTOGRAMS, START_TIMESTAMPS, TIMESTAMP, TIMESTAMPS, VALUE, VALUES};
+use crate::engine::session::{EvalTime, QueryRequest};
+use crate::engine::sql::arguments;
+use crate::engine::sql::catalog::external;
+use crate::engine::sql::functions::histogram_json;
+use crate::engine::sql::samples::column_names;
+use crate::engine::sql::wait::wait;
+
+/// A planned query: rows are series in the vector layout, either raw samples (with `__timestamps__`) or one value
+/// per step of `time`.
+#[derive(Clone, Debug)]
+pub struct PlannedVector {
+    pub plan: LogicalPlan,
+    pub time: EvalTime,
+}
+
+/// Parses and plans PromQL; from the engine.
+pub type PlanPromql =
+    Arc<dyn Fn(QueryRequest) -> BoxFuture<'static, crate::error::Result<PlannedVector>> + Send + Sync>;
+
+/// Steps of one query at most, as in Prometheus' range queries.
+const MAX_STEPS: i64 = 11_000;
+
+pub struct PromqlFunction {
+    plan: PlanPromql,
+}
+
+impl PromqlFunction {
+    pub fn new(plan: PlanPromql) -> Self {
+        Self { plan }
+    }
+}
+
+impl std::fmt::Debug for PromqlFunction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PromqlFunction")
+    }
+}
+
+impl TableFunctionImpl for PromqlFunction {
+    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
+        let request = request(args.exprs(), args.session())?;
+        let text = request.query.clone();
+        let planned = wait(async { (self.plan)(request).await.map_err(external) })?;
+        let plan = to_rows(planned.plan, &steps(planned.time)?)?;
+        Ok(Arc::new(ViewTable::new(plan, Some(text))))
+    }
+}
+
+fn request(args: &[Expr], session: &dyn Session) -> Result<QueryRequest> {
+    let fold = |name: &str, expr: &Expr| arguments::fold(&format!("promql(): {name}"), expr, session);
+    let time = |name: &str, expr: &Expr| arguments::time_ms(name, &fold(name, expr)?);
+    let (query, time) = match args {
+        [query] => {
+            let now = session.execution_props().query_execution_start_time;
+            let at = now.unwrap_or_else(chrono::Utc::now).timestamp_millis();
+            (query, EvalTime::Instant { at })
+        }
+        [query, at] => (query, EvalTime::Instant { at: time("at", at)? }),
+        [query, start, end, step] => {
+            let step = arguments::duration_ms("step", &fold("step", step)?)?;
+            (query, EvalTime::Range { start: time("start", start)?, end_inclusive: time("end", end)?, step })
+        }
+        _ => return plan_err!("promql() takes (query), (query, at) or (query, start, end, step)"),
+    };
+    if let EvalTime::Range { start, end_inclusive, step } = time {
+        check_range(start, end_inclusive, step)?;
+    }
+    let query = arguments::text("query", &fold("query", query)?)?;
+    Ok(QueryRequest { query, time, lookback_delta_ms: None, timeout: None })
+}
+
+fn check_range(start: i64, end_inclusive: i64, step: i64) -> Result<()> {
+    if step <= 0 {
+        return plan_err!("promql(): step must be positive");
+    }
+    if end_inclusive < start {
+        return plan_err!("promql(): end must not be before start");
+    }
+    if end_inclusive.saturating_sub(start) / step > MAX_STEPS {
+        return plan_err!("promql(): more than {MAX_STEPS} steps; take a longer step or a shorter range");
+    }
+    Ok(())
+}
+
+/// The timestamps of the steps.
+fn steps(time: EvalTime) -> Result<Vec<i64>> {
+    match time {
+        EvalTime::Instant { at } => Ok(vec![at]),
+        EvalTime::Range { start, end_inclusive, step } => {
+            check_range(start, end_inclusive, step)?;
+            Ok((0..=(end_inclusive - start) / step).map(|i| start + i * step).collect())
+        }
+    }
+}
+
+/// Labels, `timestamp`, `value`, and `histogram` where the vector has any: a row per sample.
+fn to_rows(plan: LogicalPlan, steps: &[i64]) -> Result<LogicalPlan> {
+    let names: Vec<String> = plan.schema().fields().iter().map(|f| f.name().clone()).collect();
+    let data = [TIMESTAMPS, VALUES, HISTOGRAMS, START_TIMESTAMPS];
+    let has = |name: &str| names.iter().any(|n| n == name);
+    let histograms = has(HISTOGRAMS);
+    let labels: Vec<String> = names.iter().filter(|n| !data.contains(&n.as_str())).cloned().collect();
+    let label_columns = column_names(&labels, &[TIMESTAMP, VALUE, HISTOGRAM]);
+    check_unique(&label_columns)?;
+
+    let timestamps = match has(TIMESTAMPS) {
+        true => ident(TIMESTAMPS),
+        false => lit(time_list(steps)),
+    };
+    let label = |(label, column): (&String, &String)| ident(label).alias(column);
+    let mut columns: Vec<Expr> = labels.iter().zip(&label_columns).map(label).collect();
+    columns.extend([timestamps.alias(TIMESTAMP), ident(VALUES).alias(VALUE)]);
+    let mut lists = vec![Column::from_name(TIMESTAMP), Column::from_name(VALUE)];
+    let mut present = ident(VALUE).is_not_null();
+    if histograms {
+        columns.push(ident(HISTOGRAMS).alias(HISTOGRAM));
+        lists.push(Column::from_name(HISTOGRAM));
+        present = present.or(ident(HISTOGRAM).is_not_null());
+    }
+
+    let mut output: Vec<Expr> = label_columns.iter().map(ident).collect();
+    output.push(cast(ident(TIMESTAMP), timestamp_type()).alias(TIMESTAMP));
+    output.push(ident(VALUE));
+    if histograms {
+        output.push(histogram_json().call(vec![ident(HISTOGRAM)]).alias(HISTOGRAM));
+    }
+    let options = UnnestOptions::new().with_preserve_nulls(false);
+    LogicalPlanBuilder::from(plan)
+        .project(columns)?
+        .unnest_columns_with_options(lists, options)?
+        .filter(present)?
+        .project(output)?
+        .build()
+}
+
+/// PromQL may make labels that differ in nothing SQL could tell apart.
+fn check_unique(columns: &[String]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match columns.iter().find(|column| !seen.insert(*column)) {
+        Some(column) => plan_err!("promql(): two labels would be named {column}"),
+        None => Ok(()),
+    }
+}
+
+fn time_list(steps: &[i64]) -> ScalarValue {
+    let values: Vec<ScalarValue> = Int64Array::from(steps.to_vec()).iter().map(ScalarValue::Int64).collect();
+    ScalarValue::List(ScalarValue::new_list_nullable(&values, &DataType::Int64))
+}

@@ -1,0 +1,300 @@
+//! Schema `promlake`: `samples`, `series`, `metrics` and `files` from the store, tables the application registers
+//! (such as `targets`), and the views.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Date32Array, Int64Array, StringArray, TimestampMillisecondArray, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::{MemTable, SchemaProvider, Session, TableProvider};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parking_lot::RwLock;
+
+use crate::engine::scan::output::labels_map;
+use crate::engine::scan::table::{Column, Shape, labels_type, timestamp_type};
+use crate::engine::sql::catalog::external;
+use crate::engine::sql::context::Parts;
+use crate::engine::sql::pushdown::{self, Pushdown};
+use crate::engine::sql::samples::SamplesTable;
+use crate::engine::sql::views;
+use crate::model::labels::METRIC_NAME;
+use crate::model::metadata::Metadata;
+use crate::model::sample::TimeRange;
+use crate::storage::store::Store;
+use crate::storage::types::{SampleFile, Series};
+
+/// The live files of the lake, at the moment of the call.
+pub type ListFiles = Arc<dyn Fn() -> Vec<Arc<SampleFile>> + Send + Sync>;
+
+/// Makes the content of a system table, each time it is read.
+pub type Produce = Arc<dyn Fn() -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync>;
+
+/// Tables of the application, by name. A table nobody registers does not exist.
+#[derive(Default)]
+pub struct SystemTables {
+    tables: RwLock<BTreeMap<String, (SchemaRef, Produce)>>,
+}
+
+impl SystemTables {
+    /// Adds or replaces a table; `produce` returns batches of this schema.
+    pub fn register(&self, name: &str, schema: SchemaRef, produce: Produce) {
+        self.tables.write().insert(name.to_string(), (schema, produce));
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.tables.read().keys().cloned().collect()
+    }
+
+    fn table(&self, name: &str) -> Option<SystemTable> {
+        let tables = self.tables.read();
+        let (schema, produce) = tables.get(name)?;
+        let produce = produce.clone();
+        Some(SystemTable::new(schema.clone(), Vec::new(), Arc::new(move |_| produce())))
+    }
+}
+
+impl fmt::Debug for SystemTables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+pub struct SystemSchema {
+    parts: Parts,
+}
+
+impl SystemSchema {
+    pub fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    fn built_in(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+        Some(match name {
+            "samples" => Arc::new(SamplesTable::of_all(self.parts.store.clone())),
+            "series" => Arc::new(series_table(self.parts.store.clone())),
+            "metrics" => Arc::new(metrics_table(self.parts.store.clone())),
+            "files" => Arc::new(files_table(self.parts.files.clone())),
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Debug for SystemSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SystemSchema")
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for SystemSchema {
+    fn table_names(&self) -> Vec<String> {
+        let built_in = ["samples", "series", "metrics", "files"].map(str::to_string);
+        let views = views::VIEWS.iter().map(|view| view.name.to_string());
+        built_in.into_iter().chain(self.parts.system.names()).chain(views).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if let Some(table) = self.built_in(name) {
+            return Ok(Some(table));
+        }
+        if let Some(table) = self.parts.system.table(name) {
+            return Ok(Some(Arc::new(table)));
+        }
+        views::plan(name, &self.parts).await
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.table_names().iter().any(|n| n == name)
+    }
+}
+
+type Fill = Arc<dyn Fn(Pushdown) -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync>;
+
+/// A table made anew for each scan, small enough for one batch.
+struct SystemTable {
+    schema: SchemaRef,
+    /// What clauses on its columns mean to the store; empty where nothing is pushed down.
+    columns: Vec<(String, Column)>,
+    fill: Fill,
+}
+
+impl SystemTable {
+    fn new(schema: SchemaRef, columns: Vec<(String, Column)>, fill: Fill) -> Self {
+        Self { schema, columns, fill }
+    }
+}
+
+impl fmt::Debug for SystemTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SystemTable")
+    }
+}
+
+#[async_trait]
+impl TableProvider for SystemTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match pushdown::translate(filter, &self.columns) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut wanted = Pushdown::default();
+        for pushdown in filters.iter().filter_map(|filter| pushdown::translate(filter, &self.columns)) {
+            wanted.and(pushdown);
+        }
+        // A clause that nothing can satisfy says so by an empty range.
+        let batch = match wanted.range.is_empty() {
+            true => RecordBatch::new_empty(self.schema.clone()),
+            false => (self.fill)(wanted).await.map_err(external)?,
+        };
+        let table = MemTable::try_new(self.schema.clone(), vec![vec![batch]])?;
+        table.scan(state, projection, &[], limit).await
+    }
+}
+
+/// `series_id`, `metric`, `labels`, over all time that is listed.
+fn series_table(store: Arc<Store>) -> SystemTable {
+    let columns = vec![
+        ("series_id".to_string(), Column::SeriesId),
+        ("metric".to_string(), Column::Label(METRIC_NAME.to_string())),
+        ("labels".to_string(), Column::Labels),
+    ];
+    let fields = [
+        Column::SeriesId.field("series_id", Shape::Rows),
+        Field::new("metric", DataType::Utf8, true),
+        Field::new("labels", labels_type(), false),
+    ];
+    let schema = Arc::new(Schema::new(fields.to_vec()));
+    let fill_schema = schema.clone();
+    let fill: Fill = Arc::new(move |wanted| {
+        let (store, schema) = (store.clone(), fill_schema.clone());
+        async move {
+            let series = store.series(TimeRange::ALL, &[wanted.matchers]).await?;
+            let series: Vec<&Series> = series.iter().map(Arc::as_ref).collect();
+            let metrics = series.iter().map(|s| s.labels.get(METRIC_NAME));
+            batch(
+                schema,
+                vec![
+                    Arc::new(Int64Array::from_iter_values(series.iter().map(|s| s.id))),
+                    Arc::new(metrics.collect::<StringArray>()),
+                    labels_map(&series),
+                ],
+            )
+        }
+        .boxed()
+    });
+    SystemTable::new(schema, columns, fill)
+}
+
+fn batch(schema: SchemaRef, columns: Vec<arrow::array::ArrayRef>) -> crate::error::Result<RecordBatch> {
+    RecordBatch::try_new(schema, columns)
+        .map_err(|e| crate::error::Error::internal("a system table does not fit its schema").with_source(e))
+}
+
+/// `name`, `type`, `unit`, `help`: every family with metadata, and every metric without.
+fn metrics_table(store: Arc<Store>) -> SystemTable {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    let schema = Arc::new(Schema::new(vec![text("name"), text("type"), text("unit"), text("help")]));
+    let fill_schema = schema.clone();
+    let fill: Fill = Arc::new(move |_| {
+        let (store, schema) = (store.clone(), fill_schema.clone());
+        async move {
+            let names = store.metric_names(TimeRange::ALL).await?;
+            let rows = describe(names, store.metadata());
+            let column = |of: fn(&(String, Metadata)) -> &str| {
+                Arc::new(StringArray::from_iter_values(rows.iter().map(of))) as arrow::array::ArrayRef
+            };
+            let columns = vec![
+                column(|row| &row.0),
+                column(|row| row.1.kind.as_str()),
+                column(|row| &row.1.unit),
+                column(|row| &row.1.help),
+            ];
+            batch(schema, columns)
+        }
+        .boxed()
+    });
+    SystemTable::new(schema, Vec::new(), fill)
+}
+
+/// Metadata by family, and an unknown one for each metric that belongs to no family.
+fn describe(names: Vec<String>, metadata: Vec<(String, Metadata)>) -> Vec<(String, Metadata)> {
+    const SUFFIXES: [&str; 5] = ["_bucket", "_count", "_sum", "_total", "_created"];
+    let mut rows: BTreeMap<String, Metadata> = metadata.into_iter().collect();
+    for name in names {
+        let family = SUFFIXES.iter().filter_map(|suffix| name.strip_suffix(suffix));
+        if !family.into_iter().any(|family| rows.contains_key(family)) {
+            rows.entry(name).or_default();
+        }
+    }
+    rows.into_iter().collect()
+}
+
+/// The live Parquet files of `samples`.
+fn files_table(files: ListFiles) -> SystemTable {
+    let schema = files_schema();
+    let fill: Fill = Arc::new(move |_| {
+        let result = files_batch(&files());
+        async move { result }.boxed()
+    });
+    SystemTable::new(schema, Vec::new(), fill)
+}
+
+fn files_schema() -> SchemaRef {
+    let field = |name: &str, data_type: DataType| Field::new(name, data_type, false);
+    Arc::new(Schema::new(vec![
+        field("path", DataType::Utf8),
+        field("day", DataType::Date32),
+        field("size_bytes", DataType::UInt64),
+        field("rows", DataType::UInt64),
+        field("commit", DataType::Int64),
+        field("min_timestamp", timestamp_type()),
+        field("max_timestamp", timestamp_type()),
+        field("min_metric", DataType::Utf8),
+        field("max_metric", DataType::Utf8),
+    ]))
+}
+
+fn files_batch(files: &[Arc<SampleFile>]) -> crate::error::Result<RecordBatch> {
+    let texts = |of: fn(&SampleFile) -> &str| Arc::new(StringArray::from_iter_values(files.iter().map(|f| of(f))));
+    let times = |of: fn(&SampleFile) -> i64| {
+        let times = TimestampMillisecondArray::from_iter_values(files.iter().map(|f| of(f)));
+        Arc::new(times.with_timezone("UTC"))
+    };
+    let columns: Vec<arrow::array::ArrayRef> = vec![
+        texts(|f| &f.path),
+        Arc::new(Date32Array::from_iter_values(files.iter().map(|f| f.day))),
+        Arc::new(UInt64Array::from_iter_values(files.iter().map(|f| f.size_bytes))),
+        Arc::new(UInt64Array::from_iter_values(files.iter().map(|f| f.rows))),
+        Arc::new(Int64Array::from_iter_values(files.iter().map(|f| f.commit))),
+        times(|f| f.min_timestamp),
+        times(|f| f.max_timestamp),
+        texts(|f| &f.min_metric),
+        texts(|f| &f.max_metric),
+    ];
+    batch(files_schema(), columns)
+}
