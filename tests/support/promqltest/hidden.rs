@@ -84,10 +84,10 @@ pub fn at_step(value: QueryValue, at: i64, expected: &Expected) -> Result<QueryV
         let found = points.into_iter().find(|(timestamp, _)| *timestamp == at);
         vector.extend(found.map(|point| ResultSeries { labels, points: vec![point] }));
     }
-    if let (Expected::Scalar(_), [only]) = (expected, vector.as_slice()) {
-        if let Point::Float(value) = only.points[0].1 {
-            return Ok(QueryValue::Scalar(at, value));
-        }
+    if let (Expected::Scalar(_), [only]) = (expected, vector.as_slice())
+        && let (_, Point::Float(value)) = only.points[0]
+    {
+        return Ok(QueryValue::Scalar(at, value));
     }
     Ok(QueryValue::Vector(vector))
 }

@@ -62,7 +62,7 @@ pub async fn run_script(commands: &[Command], state: State, run_hidden: bool) ->
     let mut outcomes = Vec::new();
     for command in commands {
         match command {
-            Command::Clear => runner.clear().await,
+            Command::Clear => runner.clear(),
             Command::Load(series) => {
                 let loaded = unpanicked(runner.load(series)).await;
                 runner.broken = runner.broken.or(loaded.err());
@@ -76,7 +76,7 @@ pub async fn run_script(commands: &[Command], state: State, run_hidden: bool) ->
             }
         }
     }
-    runner.clear().await;
+    runner.clear();
     outcomes
 }
 
@@ -114,7 +114,7 @@ impl Database {
             url: folder.path().to_string_lossy().into_owned(),
             node: "promqltest".to_string(),
             wal_flush_interval: None,
-            flush_interval: Duration::from_secs(86_400),
+            flush_interval: Duration::ZERO,
             flush_bytes: 1 << 30,
             cache_bytes: if state == State::Half { 64 << 20 } else { 0 },
             out_of_order_window_ms: 3_600_000,
@@ -140,18 +140,17 @@ fn engine_options() -> EngineOptions {
             binop_fill_modifiers: true,
             delayed_name_removal: true,
             use_start_timestamps: true,
-            type_and_unit_labels: true,
+            // Off in Prometheus' own run of these scripts: whether a metric is a counter is told by its name.
+            type_and_unit_labels: false,
         },
     }
 }
 
 impl Runner {
-    async fn clear(&mut self) {
+    /// Forgets the store as it stands; its folder goes with it.
+    fn clear(&mut self) {
         self.broken = None;
-        if let Some(database) = self.database.take() {
-            // What the shutdown flushes goes away with the folder.
-            let _ = unpanicked(async { database.store.shutdown().await.map_err(|e| e.to_string()) }).await;
-        }
+        self.database = None;
     }
 
     async fn database(&mut self) -> Result<&Database, String> {

@@ -88,11 +88,10 @@ fn check_binary(binary: &mut Binary) -> Parsed<ValueType> {
     if binary.op.is_comparison() && !binary.return_bool && both_scalar {
         return at_operator("comparisons between scalars must use BOOL modifier".to_string());
     }
-    if let Some(matching) = binary.matching.as_ref().filter(|m| m.on) {
-        if let Some(label) = matching.labels.iter().find(|label| matching.include.contains(label)) {
-            let label = quote(label);
-            return at_operator(format!("label {label} must not occur in ON and GROUP clause at once"));
-        }
+    let twice = binary.matching.as_ref().filter(|m| m.on);
+    if let Some(label) = twice.and_then(|m| m.labels.iter().find(|label| m.include.contains(label))) {
+        let label = quote(label);
+        return at_operator(format!("label {label} must not occur in ON and GROUP clause at once"));
     }
     for (side, found) in [(&binary.left, left), (&binary.right, right)] {
         if !is_operand(found) {

@@ -78,7 +78,7 @@ pub fn format_duration(ms: i64) -> String {
     let mut rest = ms.unsigned_abs();
     for (unit, nanos) in UNITS {
         let size = nanos / 1_000_000;
-        if rest < size || (matches!(unit, "y" | "w") && rest % size != 0) {
+        if rest < size || (matches!(unit, "y" | "w") && !rest.is_multiple_of(size)) {
             continue;
         }
         out += &format!("{}{unit}", rest / size);

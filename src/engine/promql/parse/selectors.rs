@@ -185,8 +185,7 @@ impl Parser<'_> {
             return Ok(if special == Special::Start { At::Start } else { At::End });
         }
         let seconds = self.signed_number()?;
-        // Beyond this the milliseconds do not fit; `!` also catches NaN.
-        if !(seconds.abs() < i64::MAX as f64) {
+        if seconds.is_nan() || seconds.abs() >= i64::MAX as f64 {
             let seconds = if seconds.is_finite() { format!("{seconds:.6}") } else { format_float(seconds) };
             return Err(problem(selector, format!("timestamp out of bounds for @ modifier: {seconds}")));
         }
