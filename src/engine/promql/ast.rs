@@ -41,11 +41,25 @@ impl ValueType {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
     /// `duration` says the literal was written as a duration (`5m` is 300).
-    Number { value: f64, duration: bool, span: Span },
-    String { value: String, span: Span },
-    Paren { inner: Box<Expr>, span: Span },
+    Number {
+        value: f64,
+        duration: bool,
+        span: Span,
+    },
+    String {
+        value: String,
+        span: Span,
+    },
+    Paren {
+        inner: Box<Expr>,
+        span: Span,
+    },
     /// `+` or `-`.
-    Unary { negative: bool, inner: Box<Expr>, span: Span },
+    Unary {
+        negative: bool,
+        inner: Box<Expr>,
+        span: Span,
+    },
     Binary(Box<Binary>),
     Aggregate(Box<Aggregate>),
     Call(Box<Call>),
@@ -251,9 +265,19 @@ pub struct DurationExpr {
 #[derive(Clone, Debug, PartialEq)]
 pub enum DurationNode {
     /// Seconds. `duration` says it was written as one (`5m`), not as a bare number.
-    Number { seconds: f64, duration: bool },
-    Unary { negative: bool, inner: Box<DurationExpr> },
-    Binary { op: BinaryOp, left: Box<DurationExpr>, right: Box<DurationExpr> },
+    Number {
+        seconds: f64,
+        duration: bool,
+    },
+    Unary {
+        negative: bool,
+        inner: Box<DurationExpr>,
+    },
+    Binary {
+        op: BinaryOp,
+        left: Box<DurationExpr>,
+        right: Box<DurationExpr>,
+    },
     Step,
     Range,
     MinOf(Box<DurationExpr>, Box<DurationExpr>),
@@ -317,6 +341,42 @@ impl Expr {
             Expr::Aggregate(_) | Expr::Vector(_) => ValueType::Vector,
             Expr::Call(e) => e.function.returns,
             Expr::Matrix(_) | Expr::Subquery(_) => ValueType::Matrix,
+        }
+    }
+
+    /// The expressions directly below, in the order in which they are evaluated.
+    pub fn for_each_child<'a>(&'a self, f: &mut dyn FnMut(&'a Expr)) {
+        match self {
+            Expr::Number { .. } | Expr::String { .. } | Expr::Vector(_) | Expr::Matrix(_) => {}
+            Expr::Paren { inner, .. } | Expr::Unary { inner, .. } => f(inner),
+            Expr::Binary(e) => {
+                f(&e.left);
+                f(&e.right);
+            }
+            Expr::Aggregate(e) => {
+                f(&e.inner);
+                e.param.iter().for_each(f);
+            }
+            Expr::Call(e) => e.args.iter().for_each(f),
+            Expr::Subquery(e) => f(&e.inner),
+        }
+    }
+
+    /// As `for_each_child`, to change them.
+    pub fn for_each_child_mut(&mut self, f: &mut dyn FnMut(&mut Expr)) {
+        match self {
+            Expr::Number { .. } | Expr::String { .. } | Expr::Vector(_) | Expr::Matrix(_) => {}
+            Expr::Paren { inner, .. } | Expr::Unary { inner, .. } => f(inner),
+            Expr::Binary(e) => {
+                f(&mut e.left);
+                f(&mut e.right);
+            }
+            Expr::Aggregate(e) => {
+                f(&mut e.inner);
+                e.param.iter_mut().for_each(f);
+            }
+            Expr::Call(e) => e.args.iter_mut().for_each(f),
+            Expr::Subquery(e) => f(&mut e.inner),
         }
     }
 }
