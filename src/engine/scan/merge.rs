@@ -1,0 +1,169 @@
+//! The merge of one partition: for every wanted series in key order, the runs of all files and all memory
+//! sources, appended one after the other where they do not overlap in time, else merged sample by sample.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use datafusion::error::Result;
+use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, RecordOutput,
+};
+use futures::future::try_join_all;
+use hashbrown::HashMap;
+
+use crate::engine::scan::cursor::{FileCursor, ReadState};
+use crate::engine::scan::output::BatchBuilder;
+use crate::engine::scan::table::ScanOptions;
+use crate::model::sample::TimeRange;
+use crate::storage::types::{Run, Snapshot};
+
+/// Series in a batch of the list shape at most, so that label columns stay bounded.
+const BATCH_SERIES: usize = 8192;
+/// Series after which a partition that finds nothing lets others run.
+const YIELD_SERIES: usize = 256;
+
+pub(super) struct MergeMetrics {
+    baseline: BaselineMetrics,
+    samples_read: Count,
+    series_merged: Count,
+}
+
+impl MergeMetrics {
+    pub fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        Self {
+            baseline: BaselineMetrics::new(metrics, partition),
+            samples_read: MetricBuilder::new(metrics).counter("samples_read", partition),
+            series_merged: MetricBuilder::new(metrics).counter("series_merged_by_sample", partition),
+        }
+    }
+}
+
+/// See the module.
+pub(super) struct Merge {
+    pub snapshot: Arc<Snapshot>,
+    pub chunk: Range<usize>,
+    pub range: TimeRange,
+    pub options: ScanOptions,
+    /// In the order their runs are appended: oldest samples first.
+    pub cursors: Vec<FileCursor>,
+    pub builder: BatchBuilder,
+    pub rows_left: Option<usize>,
+    pub reservation: MemoryReservation,
+    pub metrics: MergeMetrics,
+}
+
+/// Where a running merge stands.
+pub(super) struct Progress {
+    next: usize,
+    /// Position in the snapshot of every wanted series, by id.
+    ranks: HashMap<i64, u32>,
+    run: Run,
+    segments: Vec<Segment>,
+}
+
+/// The samples `rows` of the output batch came from one source.
+#[derive(Clone, Debug)]
+pub(super) struct Segment {
+    pub rows: Range<usize>,
+    pub priority: usize,
+}
+
+impl Merge {
+    /// Opens all files at once, as each costs requests.
+    pub async fn start(&mut self) -> Result<Progress> {
+        try_join_all(self.cursors.iter_mut().map(FileCursor::fill)).await?;
+        let series = &self.snapshot.series;
+        let ranks = self.chunk.clone().map(|i| (series[i].id, i as u32)).collect();
+        Ok(Progress { next: self.chunk.start, ranks, run: Run::default(), segments: Vec::new() })
+    }
+
+    /// The next non-empty batch.
+    pub async fn next_batch(&mut self, progress: &mut Progress) -> Result<Option<RecordBatch>> {
+        while progress.next < self.chunk.end && self.rows_left != Some(0) {
+            self.read_series(progress).await?;
+            if progress.next.is_multiple_of(YIELD_SERIES) {
+                tokio::task::yield_now().await;
+            }
+            if self.is_full() {
+                break;
+            }
+        }
+        if self.builder.is_empty() || self.rows_left == Some(0) {
+            return Ok(None);
+        }
+        let elapsed = self.metrics.baseline.elapsed_compute().clone();
+        let _timer = elapsed.timer();
+        let mut batch = self.builder.finish(&self.snapshot)?;
+        if let Some(left) = &mut self.rows_left {
+            batch = batch.slice(0, batch.num_rows().min(*left));
+            *left -= batch.num_rows();
+        }
+        self.reservation.try_resize(batch.get_array_memory_size())?;
+        Ok(Some(batch.record_output(&self.metrics.baseline)))
+    }
+
+    fn is_full(&self) -> bool {
+        self.builder.samples() >= self.options.batch_samples
+            || self.builder.series() >= BATCH_SERIES
+            || self.rows_left.is_some_and(|left| self.builder.rows() >= left)
+    }
+
+    /// Appends all samples of the next series.
+    async fn read_series(&mut self, progress: &mut Progress) -> Result<()> {
+        let Progress { next, ranks, run, segments } = progress;
+        let rank = *next;
+        *next += 1;
+        segments.clear();
+        let start = self.builder.samples();
+        let elapsed = self.metrics.baseline.elapsed_compute().clone();
+        let mut timer = elapsed.timer();
+        for cursor in &mut self.cursors {
+            let from = self.builder.samples();
+            while cursor.read(rank as u32, ranks, self.range, self.builder.buffer())? == ReadState::NeedsBatch {
+                timer.stop();
+                cursor.fill().await?;
+                timer.restart();
+            }
+            push(segments, from..self.builder.samples(), cursor.priority);
+        }
+        self.read_memory(rank, run, segments);
+        let samples = self.builder.samples() - start;
+        self.metrics.samples_read.add(samples);
+        self.options.budget.add(samples)?;
+        if !is_in_time_order(segments, self.builder.timestamps()) {
+            self.metrics.series_merged.add(1);
+            self.builder.buffer().merge(segments);
+        }
+        self.builder.close_series(rank);
+        let held = self.builder.memory_bytes();
+        if held > self.reservation.size() {
+            self.reservation.try_resize(held)?;
+        }
+        Ok(())
+    }
+
+    fn read_memory(&mut self, rank: usize, run: &mut Run, segments: &mut Vec<Segment>) {
+        for (position, source) in self.snapshot.memory.iter().enumerate() {
+            run.timestamps.clear();
+            run.values.clear();
+            run.histograms.clear();
+            run.start_timestamps.clear();
+            source.read(self.snapshot.series[rank].id, self.range, run);
+            let from = self.builder.samples();
+            self.builder.buffer().append_run(run);
+            push(segments, from..self.builder.samples(), self.snapshot.files.len() + position);
+        }
+    }
+}
+
+fn push(segments: &mut Vec<Segment>, rows: Range<usize>, priority: usize) {
+    if !rows.is_empty() {
+        segments.push(Segment { rows, priority });
+    }
+}
+
+fn is_in_time_order(segments: &[Segment], timestamps: &[i64]) -> bool {
+    segments.windows(2).all(|pair| timestamps[pair[0].rows.end - 1] < timestamps[pair[1].rows.start])
+}

@@ -1,0 +1,199 @@
+//! From snapshot to physical plan: reads the footers, splits the matched series into partitions by key range,
+//! and gives every file a Parquet source whose partitions read only the pages their series can be in.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::catalog::Session;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::Result;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column as ColumnExpr, lit};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::scalar::ScalarValue;
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::engine::scan::exec::{FileInput, SeriesMergeExec};
+use crate::engine::scan::footer::{self, Footer, ReaderFactory};
+use crate::engine::scan::output::Wants;
+use crate::engine::scan::prune::{KeyColumns, Pruned, Wanted, access_plan};
+use crate::engine::scan::table::{SeriesTable, timestamp_type};
+use crate::model::sample::TimeRange;
+use crate::storage::types::{Series, Snapshot};
+
+/// Below this a further partition costs more than it gives.
+const MIN_SERIES_PER_PARTITION: usize = 4;
+/// Rows decoded at a time from one file.
+const FILE_BATCH_ROWS: usize = 16 << 10;
+
+/// Plans the leaf. The output has one partition per key range.
+pub(super) async fn plan(
+    table: SeriesTable,
+    state: &dyn Session,
+    limit: Option<usize>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let runtime = state.runtime_env();
+    // DataFusion looks the store up before it asks our reader factory, which has its own.
+    let url = ObjectStoreUrl::parse("promlake://lake")?;
+    runtime.register_object_store(url.as_ref(), table.snapshot.objects.clone());
+
+    let footers = footer::read_all(&table.snapshot, runtime.cache_manager.get_file_metadata_cache()).await?;
+    let chunks = chunks(table.snapshot.series.len(), state.config().target_partitions());
+    let wants = Wants::of(&table.columns, &table.snapshot);
+    let wanted: Vec<Wanted<'_>> =
+        chunks.iter().map(|chunk| Wanted::new(&table.snapshot.series[chunk.clone()], table.range)).collect();
+
+    let mut inputs = Vec::new();
+    let mut pruned = Pruned::default();
+    let predicate = Predicate::new(&table.snapshot.series, table.range);
+    for (priority, footer) in footers.into_iter().enumerate() {
+        let groups = file_groups(&footer, &wanted, &mut pruned);
+        if groups.iter().all(FileGroup::is_empty) {
+            continue;
+        }
+        let plan = parquet_source(&footer, groups, &wants, &predicate, &table.snapshot, &url)?;
+        inputs.push(FileInput { file: footer.file, priority, plan });
+    }
+    drop(wanted);
+    // Runs are read source by source: oldest first, most need no sorting afterwards.
+    inputs.sort_by_key(|input| (input.file.min_timestamp, input.priority));
+    Ok(Arc::new(SeriesMergeExec::new(table, wants, chunks, inputs, pruned, limit)))
+}
+
+/// Contiguous, about equal parts of the matched series; at least one, which may be empty.
+pub(super) fn chunks(series: usize, target_partitions: usize) -> Vec<Range<usize>> {
+    let parts = target_partitions.min(series.div_ceil(MIN_SERIES_PER_PARTITION)).max(1);
+    (0..parts).map(|part| series * part / parts..series * (part + 1) / parts).collect()
+}
+
+fn file_groups(footer: &Footer, wanted: &[Wanted<'_>], pruned: &mut Pruned) -> Vec<FileGroup> {
+    let keys = KeyColumns::of(&footer.parquet);
+    let groups = wanted.iter().enumerate().map(|(partition, wanted)| {
+        let (plan, part) = access_plan(&footer.parquet, &keys, wanted);
+        pruned.pages_selected += part.pages_selected;
+        pruned.rows_selected += part.rows_selected;
+        if partition == 0 {
+            pruned.pages_total += part.pages_total;
+        }
+        let file = |plan| {
+            PartitionedFile::new_from_meta(footer.meta.clone()).with_extension(footer.clone()).with_extension(plan)
+        };
+        FileGroup::new(plan.map(file).into_iter().collect())
+    });
+    groups.collect()
+}
+
+fn parquet_source(
+    footer: &Footer,
+    groups: Vec<FileGroup>,
+    wants: &Wants,
+    predicate: &Predicate,
+    snapshot: &Snapshot,
+    url: &ObjectStoreUrl,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = Arc::new(file_schema(&footer.parquet, wants)?);
+    // The metric comes last: it is there for the predicate and is not read.
+    let read = (0..schema.fields().len()).filter(|i| schema.field(*i).name() != "metric").collect();
+    let mut source = ParquetSource::new(TableSchema::from(schema.clone()))
+        .with_enable_page_index(false)
+        .with_bloom_filter_on_read(false)
+        .with_pushdown_filters(false)
+        .with_parquet_file_reader_factory(Arc::new(ReaderFactory { objects: snapshot.objects.clone() }));
+    if let Some(predicate) = predicate.over(&schema) {
+        source = source.with_predicate(predicate);
+    }
+    let config = FileScanConfigBuilder::new(url.clone(), Arc::new(source))
+        .with_projection_indices(Some(read))?
+        .with_file_groups(groups)
+        .with_batch_size(Some(FILE_BATCH_ROWS))
+        // A partition is a key range here; idle partitions must not take each other's files.
+        .with_preserve_order(true)
+        .build();
+    Ok(DataSourceExec::from_data_source(config))
+}
+
+/// The wanted columns that the file has and that are not all NULL in it.
+fn file_schema(parquet: &ParquetMetaData, wants: &Wants) -> Result<Schema> {
+    let metadata = parquet.file_metadata();
+    let physical = parquet_to_arrow_schema(metadata.schema_descr(), metadata.key_value_metadata())?;
+    let mut fields =
+        vec![Field::new("series_id", DataType::Int64, false), Field::new("timestamp", timestamp_type(), false)];
+    let mut add = |name: &str, data_type: Option<DataType>| {
+        if let Ok(field) = physical.field_with_name(name)
+            && !all_null(parquet, name)
+        {
+            let data_type = data_type.unwrap_or_else(|| field.data_type().clone());
+            fields.push(Field::new(name, data_type, true));
+        }
+    };
+    if wants.values {
+        add("scaled", Some(DataType::Int64));
+        add("scale", Some(DataType::Int8));
+        add("value", Some(DataType::Float64));
+    }
+    if wants.histograms {
+        add("histogram", None);
+    }
+    if wants.start_timestamps {
+        add("start_timestamp", Some(timestamp_type()));
+    }
+    add("metric", Some(DataType::Utf8View));
+    Ok(Schema::new(fields))
+}
+
+fn all_null(parquet: &ParquetMetaData, name: &str) -> bool {
+    let columns = parquet.file_metadata().schema_descr().columns();
+    let Some(column) = columns.iter().position(|c| c.path().string() == name) else { return false };
+    parquet.row_groups().iter().all(|group| {
+        let nulls = group.column(column).statistics().and_then(|s| s.null_count_opt());
+        nulls == Some(group.num_rows() as u64)
+    })
+}
+
+/// What the scan asks of every file, as an expression: for `EXPLAIN`, and for row group statistics.
+struct Predicate {
+    metrics: Option<(String, String)>,
+    range: TimeRange,
+}
+
+impl Predicate {
+    fn new(series: &[Arc<Series>], range: TimeRange) -> Self {
+        let metric = |s: &Arc<Series>| s.labels.metric().to_string();
+        Self { metrics: series.first().map(metric).zip(series.last().map(metric)), range }
+    }
+
+    fn over(&self, schema: &Schema) -> Option<Arc<dyn PhysicalExpr>> {
+        let mut terms: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
+        let mut term = |name: &str, op: Operator, value: ScalarValue| {
+            if let Ok(index) = schema.index_of(name) {
+                let column = Arc::new(ColumnExpr::new(name, index));
+                terms.push(Arc::new(BinaryExpr::new(column, op, lit(value))));
+            }
+        };
+        if let Some((first, last)) = &self.metrics {
+            let text = |t: &String| ScalarValue::Utf8View(Some(t.clone()));
+            if first == last {
+                term("metric", Operator::Eq, text(first));
+            } else {
+                term("metric", Operator::GtEq, text(first));
+                term("metric", Operator::LtEq, text(last));
+            }
+        }
+        let time = |t: i64| ScalarValue::TimestampMillisecond(Some(t), Some("UTC".into()));
+        if self.range.start_inclusive != i64::MIN {
+            term("timestamp", Operator::GtEq, time(self.range.start_inclusive));
+        }
+        if self.range.end_inclusive != i64::MAX {
+            term("timestamp", Operator::LtEq, time(self.range.end_inclusive));
+        }
+        let and = |a, b| Arc::new(BinaryExpr::new(a, Operator::And, b)) as Arc<dyn PhysicalExpr>;
+        terms.into_iter().reduce(and)
+    }
+}
