@@ -1,0 +1,293 @@
+//! Aggregations, and functions that aggregate: `histogram_quantile` and relatives, `absent`, `scalar`.
+
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
+
+use super::lowered::{
+    Context, Lowered, NameFate, Scalar, column, cross_join, is_metadata_label, label_literal, project, split,
+};
+use super::{scalar, string, vector};
+use crate::engine::error::from_datafusion;
+use crate::engine::promql::ast::{Aggregate, AggregateOp, Call, Expr, Span, VectorSelector};
+use crate::engine::promql::plan::aggregate::{self, Aggregation, Settings};
+use crate::engine::promql::plan::layout::VALUES;
+use crate::engine::promql::plan::node::{VectorNode, VectorOp};
+use crate::engine::promql::plan::ops::count_values::CountValues;
+use crate::engine::promql::plan::ops::select::{Grouping, Parameter, VectorSelect};
+use crate::error::{Error, Result};
+use crate::model::labels::METRIC_NAME;
+use crate::model::matcher::MatchOp;
+
+pub fn aggregate(cx: &Context<'_>, node: &Aggregate) -> Result<Lowered> {
+    let input = vector(cx, &node.inner)?;
+    let grouping = Grouping { without: node.without, labels: node.labels.clone() };
+    match node.op {
+        AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK | AggregateOp::LimitRatio => {
+            select(cx, node, input, grouping)
+        }
+        AggregateOp::CountValues => count_values(cx, node, input, grouping),
+        _ => group(cx, node, input, &grouping),
+    }
+}
+
+fn aggregation(op: AggregateOp) -> Result<Aggregation> {
+    Ok(match op {
+        AggregateOp::Sum => Aggregation::Sum,
+        AggregateOp::Avg => Aggregation::Avg,
+        AggregateOp::Count => Aggregation::Count,
+        AggregateOp::Min => Aggregation::Min,
+        AggregateOp::Max => Aggregation::Max,
+        AggregateOp::Group => Aggregation::Group,
+        AggregateOp::Stddev => Aggregation::Stddev,
+        AggregateOp::Stdvar => Aggregation::Stdvar,
+        AggregateOp::Quantile => Aggregation::Quantile,
+        other => return Err(Error::internal(format!("{} is no grouping aggregation", other.as_str()))),
+    })
+}
+
+fn param(node: &Aggregate) -> Result<&Expr> {
+    node.param.as_ref().ok_or_else(|| Error::internal(format!("{} without its parameter", node.op.as_str())))
+}
+
+fn group(cx: &Context<'_>, node: &Aggregate, input: Lowered, grouping: &Grouping) -> Result<Lowered> {
+    let mut parameters = vec![];
+    let mut sources = vec![];
+    if node.op == AggregateOp::Quantile {
+        let (argument, plans) = scalar(cx, param(node)?)?.into_argument();
+        parameters.push(argument);
+        sources = plans;
+    }
+    let labels: Vec<String> = input.labels.iter().filter(|l| grouping.keeps(l)).cloned().collect();
+    let call = GroupCall {
+        aggregation: aggregation(node.op)?,
+        span: node.span,
+        arg_span: node.inner.span(),
+        parameters,
+        sources,
+        labels,
+    };
+    call.lower(cx, input)
+}
+
+/// A grouping aggregate of a vector.
+struct GroupCall {
+    aggregation: Aggregation,
+    span: Span,
+    arg_span: Span,
+    parameters: Vec<PlanExpr>,
+    sources: Vec<LogicalPlan>,
+    /// Labels of the result.
+    labels: Vec<String>,
+}
+
+impl GroupCall {
+    fn lower(self, cx: &Context<'_>, input: Lowered) -> Result<Lowered> {
+        let steps = cx.grid.steps;
+        let settings = Settings {
+            aggregation: self.aggregation,
+            steps,
+            histograms: input.histograms,
+            sink: cx.sink_for(self.span, self.arg_span),
+        };
+        let histograms = input.histograms && self.aggregation.keeps_histograms();
+        let mut arguments = input.point_columns();
+        arguments.extend(self.parameters);
+        let mut aggregates = vec![aggregate::call(settings, arguments).alias(VALUES)];
+        let named = self.labels.iter().any(|l| is_metadata_label(l));
+        let fate = if named { input.group_fate() } else { None };
+        let name = if named { input.name } else { NameFate::Kept };
+        aggregates.extend(fate);
+        let keys: Vec<PlanExpr> = self.labels.iter().map(|l| column(l)).collect();
+        let plan = LogicalPlanBuilder::from(cross_join(input.plan, &self.sources)?)
+            .aggregate(keys, aggregates)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(from_datafusion)?;
+        let result = Lowered {
+            plan,
+            unique_unnamed: !named,
+            labels: self.labels,
+            steps,
+            histograms,
+            name,
+            unique: true,
+            order: None,
+        };
+        let mut columns = result.row_columns();
+        let plan = if histograms {
+            project(result.plan.clone(), split(columns))?
+        } else {
+            columns.push(column(VALUES));
+            project(result.plan.clone(), columns)?
+        };
+        Ok(Lowered { plan, ..result })
+    }
+}
+
+/// The parameter of an extension operator, and the input with the columns it needs.
+fn parameter(scalar: Scalar, span: Span, input: LogicalPlan) -> Result<(Parameter, LogicalPlan)> {
+    match scalar {
+        Scalar::Constant(value) => Ok((Parameter::Constant(value.to_bits()), input)),
+        Scalar::Steps { expr, sources } => {
+            let name = format!("__scalar_{}__", span.start);
+            let mut columns: Vec<PlanExpr> = input.schema().columns().into_iter().map(PlanExpr::Column).collect();
+            columns.push(expr.alias(&name));
+            let plan = project(cross_join(input, &sources)?, columns)?;
+            Ok((Parameter::Column(name), plan))
+        }
+    }
+}
+
+fn select(cx: &Context<'_>, node: &Aggregate, input: Lowered, grouping: Grouping) -> Result<Lowered> {
+    let param = param(node)?;
+    let schema = Lowered::schema(&input.labels, input.name == NameFate::ByRow, input.histograms, cx.grid.steps)?;
+    let (parameter, plan) = parameter(scalar(cx, param)?, param.span(), input.plan.clone())?;
+    let sink = cx.sink_for(node.span, if node.op == AggregateOp::LimitRatio { param.span() } else { node.inner.span() });
+    let op = VectorSelect { op: node.op, parameter, grouping, steps: cx.grid.steps, sink };
+    let plan = VectorNode::plan(VectorOp::Select(op), vec![plan], schema);
+    let ranked = matches!(node.op, AggregateOp::TopK | AggregateOp::BottomK);
+    let order = ranked.then_some(super::lowered::Order::Rows);
+    Ok(Lowered { plan, order, ..input })
+}
+
+fn count_values(cx: &Context<'_>, node: &Aggregate, input: Lowered, grouping: Grouping) -> Result<Lowered> {
+    let label = string(param(node)?)?.to_string();
+    if label.is_empty() {
+        return Err(Error::execution(format!("invalid label name {label:?}")));
+    }
+    let mut labels: Vec<String> =
+        input.labels.iter().filter(|l| **l != label && grouping.keeps(l)).cloned().collect();
+    if !(grouping.without && grouping.labels.contains(&label)) {
+        labels.push(label.clone());
+    }
+    let named = labels.iter().any(|l| is_metadata_label(l) && *l != label);
+    let name = if named { input.name } else { NameFate::Kept };
+    let input = if name == NameFate::ByRow { input.finish()? } else { input };
+    let name = if name == NameFate::ByRow { NameFate::Kept } else { name };
+    let schema = Lowered::schema(&labels, false, false, cx.grid.steps)?;
+    let op = CountValues { label, grouping, steps: cx.grid.steps };
+    let plan = VectorNode::plan(VectorOp::CountValues(op), vec![input.plan], schema);
+    let unique_unnamed = !labels.iter().any(|l| is_metadata_label(l));
+    let steps = cx.grid.steps;
+    Ok(Lowered { plan, labels, steps, histograms: false, name, unique: true, unique_unnamed, order: None })
+}
+
+/// `scalar(v)`: the value of the only series.
+pub fn scalar_of(cx: &Context<'_>, call: &Call) -> Result<Scalar> {
+    let input = vector(cx, &call.args[0])?;
+    let span = call.args[0].span();
+    let group = GroupCall {
+        aggregation: Aggregation::Scalar,
+        span: call.span,
+        arg_span: span,
+        parameters: vec![],
+        sources: vec![],
+        labels: vec![],
+    };
+    let one = group.lower(cx, input)?;
+    let name = format!("__scalar_{}__", call.span.start);
+    let plan = project(one.plan, vec![column(VALUES).alias(&name)])?;
+    Ok(Scalar::Steps { expr: column(&name), sources: vec![plan] })
+}
+
+/// `absent(v)` and `absent_over_time(m)`: 1 with the labels the selector promises, where nothing is there.
+pub fn absent(cx: &Context<'_>, call: &Call, input: Lowered, selector: Option<&VectorSelector>) -> Result<Lowered> {
+    let group = GroupCall {
+        aggregation: Aggregation::Absent,
+        span: call.span,
+        arg_span: call.args[0].span(),
+        parameters: vec![],
+        sources: vec![],
+        labels: vec![],
+    };
+    let absent = group.lower(cx, input)?;
+    let labels = selector.map_or(vec![], promised_labels);
+    let exprs = labels.iter().map(|(_, value)| label_literal(value)).collect();
+    absent.with_labels(exprs, labels.into_iter().map(|(name, _)| name).collect(), true)
+}
+
+/// The labels of equality matchers; one that is matched twice is not known.
+fn promised_labels(selector: &VectorSelector) -> Vec<(String, String)> {
+    let mut labels: Vec<(String, String)> = vec![];
+    for matcher in &selector.matchers {
+        let times = selector.matchers.iter().filter(|m| m.name == matcher.name).count();
+        let known = matcher.op == MatchOp::Equal && times == 1 && !matcher.value.is_empty();
+        if known && matcher.name != METRIC_NAME {
+            labels.push((matcher.name.clone(), matcher.value.clone()));
+        }
+    }
+    labels
+}
+
+/// `histogram_quantile(q, v)` and `histogram_fraction(lower, upper, v)`.
+pub fn histogram(cx: &Context<'_>, call: &Call, aggregation: Aggregation) -> Result<Lowered> {
+    let (last, scalars) = call.args.split_last().ok_or_else(|| Error::internal("a call without arguments"))?;
+    let input = vector(cx, last)?;
+    let scalars = scalars.iter().map(|arg| scalar(cx, arg)).collect::<Result<Vec<_>>>()?;
+    histogram_of(cx, call.span, last.span(), aggregation, input, scalars)
+}
+
+fn histogram_of(
+    cx: &Context<'_>,
+    span: Span,
+    arg_span: Span,
+    aggregation: Aggregation,
+    input: Lowered,
+    scalars: Vec<Scalar>,
+) -> Result<Lowered> {
+    let mut parameters = vec![];
+    let mut sources = vec![];
+    for scalar in scalars {
+        let (argument, plans) = scalar.into_argument();
+        parameters.push(argument);
+        sources.extend(plans);
+    }
+    parameters.extend([input.label("le"), input.label(METRIC_NAME)]);
+    let labels: Vec<String> = input.labels.iter().filter(|l| *l != "le").cloned().collect();
+    let unique_unnamed = input.unique_unnamed && !input.has_label("le");
+    let call = GroupCall { aggregation, span, arg_span, parameters, sources, labels };
+    let grouped = call.lower(cx, input)?;
+    let unique_unnamed = grouped.unique_unnamed || unique_unnamed;
+    Lowered { unique_unnamed, ..grouped }.drop_name(cx)
+}
+
+/// `histogram_quantiles(v, "label", q, …)`: one vector per quantile, told apart by the label.
+pub fn histogram_quantiles(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
+    let input = vector(cx, &call.args[0])?;
+    let label = string(&call.args[1])?.to_string();
+    if label.is_empty() {
+        return Err(Error::execution(format!("invalid label name {label:?}")));
+    }
+    let mut result: Option<Lowered> = None;
+    for arg in &call.args[2..] {
+        let Scalar::Constant(q) = scalar(cx, arg)? else {
+            return Err(Error::unsupported("histogram_quantiles with a quantile that varies by step"));
+        };
+        let quantile = vec![Scalar::Constant(q)];
+        let part = histogram_of(
+            cx,
+            call.span,
+            call.args[0].span(),
+            Aggregation::HistogramQuantile,
+            input.clone(),
+            quantile,
+        )?;
+        let labels: Vec<String> = part.labels.iter().filter(|l| **l != label).cloned().chain([label.clone()]).collect();
+        let text = label_literal(&crate::model::float::format_open_metrics(q));
+        let exprs = labels.iter().map(|l| if *l == label { text.clone() } else { column(l) }).collect();
+        let unique = !part.has_label(&label);
+        let part = part.with_labels(exprs, labels, unique)?;
+        result = Some(match result {
+            None => part,
+            Some(before) => union(before, part)?,
+        });
+    }
+    result.ok_or_else(|| Error::internal("histogram_quantiles without quantiles"))?.ensure_unique()
+}
+
+/// All rows of two vectors of the same shape; equal quantiles give equal label sets.
+fn union(a: Lowered, b: Lowered) -> Result<Lowered> {
+    let plan = LogicalPlanBuilder::from(a.plan.clone())
+        .union(b.plan)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(from_datafusion)?;
+    Ok(Lowered { plan, unique: false, unique_unnamed: false, ..a })
+}

@@ -1,0 +1,78 @@
+//! Functions that work on labels: `label_replace`, `label_join`.
+
+use datafusion::logical_expr::lit;
+
+use super::lowered::{Context, Lowered, NameFate, column, label_literal};
+use super::{string, vector};
+use crate::engine::promql::ast::Call;
+use crate::engine::promql::plan::functions::labels as functions;
+use crate::engine::promql::plan::layout::DROP_NAME;
+use crate::error::{Error, Result};
+use crate::model::labels::METRIC_NAME;
+use crate::model::matcher::anchored;
+
+/// `label_replace(v, destination, replacement, source, regex)`.
+pub fn replace(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
+    let input = vector(cx, &call.args[0])?;
+    let destination = string(&call.args[1])?;
+    let replacement = string(&call.args[2])?;
+    let source = string(&call.args[3])?;
+    let pattern = string(&call.args[4])?;
+    let regex = anchored(pattern).map_err(|_| {
+        Error::execution(format!("invalid regular expression in label_replace(): {pattern}"))
+    })?;
+    if destination.is_empty() {
+        return Err(Error::execution(format!("invalid destination label name in label_replace(): {destination}")));
+    }
+    // A missing source label is the empty string, which the expression may well match.
+    let new = functions::replace(regex.clone(), replacement.to_string(), input.label(source), input.label(destination));
+    let matched = functions::matches(regex, input.label(source));
+    let input = match input.name {
+        NameFate::Dropped | NameFate::ByRow if destination == METRIC_NAME => {
+            // The name is a new one where the expression matched, and that one stays.
+            let dropped = if input.name == NameFate::ByRow { column(DROP_NAME) } else { lit(true) };
+            input.with_fate(dropped.and(datafusion::logical_expr::not(matched)))?
+        }
+        _ => input,
+    };
+    set_label(input, destination, new)
+}
+
+/// `label_join(v, destination, separator, sources…)`.
+pub fn join(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
+    let input = vector(cx, &call.args[0])?;
+    let destination = string(&call.args[1])?;
+    let separator = string(&call.args[2])?.to_string();
+    let sources = call.args[3..].iter().map(string).collect::<Result<Vec<_>>>()?;
+    if let Some(bad) = sources.iter().find(|s| s.is_empty()) {
+        return Err(Error::execution(format!("invalid source label name in label_join(): {bad}")));
+    }
+    if destination.is_empty() {
+        return Err(Error::execution(format!("invalid destination label name in label_join(): {destination}")));
+    }
+    let new = if sources.is_empty() {
+        label_literal("")
+    } else {
+        functions::join(separator, sources.iter().map(|s| input.label(s)).collect())
+    };
+    let input = match input.name {
+        NameFate::Dropped if destination == METRIC_NAME => Lowered { name: NameFate::Kept, ..input },
+        NameFate::ByRow if destination == METRIC_NAME => input.with_fate(lit(false))?,
+        _ => input,
+    };
+    set_label(input, destination, new)
+}
+
+fn set_label(input: Lowered, destination: &str, new: datafusion::logical_expr::Expr) -> Result<Lowered> {
+    let mut labels = input.labels.clone();
+    let overwrites = input.has_label(destination);
+    if !overwrites {
+        labels.push(destination.to_string());
+    }
+    let exprs = labels.iter().map(|l| if l == destination { new.clone() } else { column(l) }).collect();
+    let unique = input.unique && !overwrites;
+    let renames = destination == METRIC_NAME;
+    let unnamed = input.unique_unnamed && (renames || !overwrites);
+    let result = input.with_labels(exprs, labels, unique)?;
+    Lowered { unique_unnamed: unnamed, ..result }.ensure_unique()
+}

@@ -1,0 +1,183 @@
+//! The time ranges and series of every selector of a query.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::lowered::is_metadata_label;
+use crate::engine::promql::ast::{At, Call, Expr, Span, Subquery, VectorSelector};
+use crate::engine::promql::plan::layout::Grid;
+use crate::engine::scan;
+use crate::engine::session::Snapshots;
+use crate::error::Result;
+use crate::model::labels::{Labels, METRIC_NAME};
+use crate::model::matcher::{MatchOp, Matcher};
+use crate::model::sample::TimeRange;
+use crate::storage::types::Snapshot;
+
+/// The series of one selector.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    pub snapshot: Arc<Snapshot>,
+    pub range: TimeRange,
+    pub labels: Vec<String>,
+    /// Label sets stay unique without the metric name and its companions.
+    pub unique_unnamed: bool,
+}
+
+/// What a selector asks of the store.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub span: Span,
+    pub range: TimeRange,
+    pub matchers: Vec<Matcher>,
+}
+
+/// The times that decide which samples a selector reads.
+#[derive(Clone, Copy)]
+pub struct Times {
+    /// Start and end of the whole query, for `@ start()` and `@ end()`.
+    pub query: Grid,
+    pub lookback_ms: i64,
+    pub default_subquery_step_ms: i64,
+}
+
+impl Times {
+    /// The time `@` stands for.
+    pub fn at(&self, at: &At) -> i64 {
+        match at {
+            At::Timestamp(ms) => *ms,
+            At::Start => self.query.start,
+            At::End => self.query.end(),
+        }
+    }
+
+    /// Where a selector is evaluated for the steps of `grid`: start and step, with `@` and offset applied.
+    pub fn shifted(&self, grid: Grid, at: Option<&At>, offset_ms: i64) -> (i64, i64) {
+        match at {
+            Some(at) => (self.at(at).saturating_sub(offset_ms), 0),
+            None => (grid.start.saturating_sub(offset_ms), grid.step),
+        }
+    }
+
+    /// The grid of a subquery's inner expression: multiples of its step, independent of the query's start,
+    /// from just inside of the first window to the end of the last.
+    pub fn inner_grid(&self, grid: Grid, subquery: &Subquery) -> Grid {
+        let step = subquery.step.as_ref().map_or(self.default_subquery_step_ms, |s| s.millis()).max(1);
+        let (start, outer_step) = self.shifted(grid, subquery.at.as_ref(), subquery.offset.millis());
+        let end = start + outer_step * (grid.steps.saturating_sub(1)) as i64;
+        let bound = start.saturating_sub(subquery.range.millis());
+        let mut first = bound.div_euclid(step) * step;
+        if first <= bound {
+            first += step;
+        }
+        let steps = if first > end { 0 } else { ((end - first) / step + 1) as usize };
+        Grid::new(first, step, steps)
+    }
+
+    /// The samples a selector reads: its windows reach `before_ms` back (left-open) and `after_ms` ahead.
+    fn range(&self, grid: Grid, selector: &VectorSelector, before_ms: i64, after_ms: i64) -> TimeRange {
+        let (start, step) = self.shifted(grid, selector.at.as_ref(), selector.offset.millis());
+        let end = start.saturating_add(step.saturating_mul(grid.steps.saturating_sub(1) as i64));
+        TimeRange::new(start.saturating_sub(before_ms).saturating_add(1), end.saturating_add(after_ms))
+    }
+
+    pub fn vector_range(&self, grid: Grid, selector: &VectorSelector) -> TimeRange {
+        let after = if selector.smoothed { self.lookback_ms } else { 0 };
+        self.range(grid, selector, self.lookback_ms, after)
+    }
+
+    pub fn matrix_range(&self, grid: Grid, selector: &VectorSelector, range_ms: i64) -> TimeRange {
+        let before = if selector.anchored || selector.smoothed { self.lookback_ms } else { 0 };
+        let after = if selector.smoothed { self.lookback_ms } else { 0 };
+        self.range(grid, selector, range_ms.saturating_add(before), after)
+    }
+}
+
+/// Every selector of an expression.
+pub fn requests(times: &Times, expr: &Expr) -> Vec<Request> {
+    let mut out = vec![];
+    walk(times, times.query, expr, &mut out);
+    out
+}
+
+fn walk(times: &Times, grid: Grid, expr: &Expr, out: &mut Vec<Request>) {
+    match expr {
+        Expr::Number { .. } | Expr::String { .. } => {}
+        Expr::Paren { inner, .. } | Expr::Unary { inner, .. } => walk(times, grid, inner, out),
+        Expr::Binary(binary) => {
+            walk(times, grid, &binary.left, out);
+            walk(times, grid, &binary.right, out);
+        }
+        Expr::Aggregate(aggregate) => {
+            walk(times, grid, &aggregate.inner, out);
+            if let Some(param) = &aggregate.param {
+                walk(times, grid, param, out);
+            }
+        }
+        Expr::Call(call) if call.function.name == "info" => walk_info(times, grid, call, out),
+        Expr::Call(call) => call.args.iter().for_each(|arg| walk(times, grid, arg, out)),
+        Expr::Vector(selector) => {
+            let range = times.vector_range(grid, selector);
+            out.push(Request { span: selector.span, range, matchers: selector.matchers.clone() });
+        }
+        Expr::Matrix(matrix) => {
+            let range = times.matrix_range(grid, &matrix.selector, matrix.range.millis());
+            out.push(Request { span: matrix.span, range, matchers: matrix.selector.matchers.clone() });
+        }
+        Expr::Subquery(subquery) => walk(times, times.inner_grid(grid, subquery), &subquery.inner, out),
+    }
+}
+
+/// `info` reads the info metrics its second argument selects, `target_info` by default.
+fn walk_info(times: &Times, grid: Grid, call: &Call, out: &mut Vec<Request>) {
+    walk(times, grid, &call.args[0], out);
+    let selector = match call.args.get(1) {
+        Some(Expr::Vector(selector)) => Some(selector),
+        _ => None,
+    };
+    let matchers = info_matchers(selector.map(|s| s.as_ref()));
+    let (offset, at) = selector.map_or((0, None), |s| (s.offset.millis(), s.at.as_ref()));
+    let (start, step) = times.shifted(grid, at, offset);
+    let end = start + step * grid.steps.saturating_sub(1) as i64;
+    let range = TimeRange::new(start.saturating_sub(times.lookback_ms).saturating_add(1), end);
+    out.push(Request { span: call.span, range, matchers });
+}
+
+/// The matchers for info series.
+pub fn info_matchers(selector: Option<&VectorSelector>) -> Vec<Matcher> {
+    let mut matchers: Vec<Matcher> = selector.map_or(vec![], |s| s.matchers.clone());
+    if !matchers.iter().any(|m| m.name == METRIC_NAME) {
+        matchers.push(Matcher::metric("target_info"));
+    }
+    matchers
+}
+
+/// Takes the snapshots.
+pub async fn leaves(snapshots: &dyn Snapshots, requests: Vec<Request>) -> Result<HashMap<Span, Leaf>> {
+    let mut leaves = HashMap::new();
+    for request in requests {
+        let snapshot = Arc::new(snapshots.snapshot(request.range, &request.matchers).await?);
+        let leaf = Leaf {
+            labels: scan::label_names(&snapshot),
+            unique_unnamed: unique_unnamed(&snapshot, &request.matchers),
+            snapshot,
+            range: request.range,
+        };
+        leaves.insert(request.span, leaf);
+    }
+    Ok(leaves)
+}
+
+/// Checked on the series themselves, and only where they may have different names.
+fn unique_unnamed(snapshot: &Snapshot, matchers: &[Matcher]) -> bool {
+    let fixed = matchers.iter().any(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal);
+    let typed = |l: &Labels| l.get("__type__").is_some() || l.get("__unit__").is_some();
+    if fixed && !snapshot.series.iter().any(|s| typed(&s.labels)) {
+        return true;
+    }
+    let mut seen = std::collections::HashSet::new();
+    snapshot.series.iter().all(|series| {
+        let kept = series.labels.iter().filter(|(name, _)| !is_metadata_label(name));
+        seen.insert(Labels::from_pairs(kept))
+    })
+}

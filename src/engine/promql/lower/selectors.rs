@@ -1,0 +1,214 @@
+//! Selectors and subqueries.
+
+use std::sync::Arc;
+
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
+
+use super::lowered::{Context, Lowered, NameFate, column, project};
+use super::resolve::{Leaf, Times};
+use super::{unwrap_parens, vector};
+use crate::engine::error::from_datafusion;
+use crate::engine::promql::ast::{Expr, Span, VectorSelector};
+use crate::engine::promql::kernel::instant::Take;
+use crate::engine::promql::plan::functions::windows::{Evaluation, Input, Over, Shape, evaluate};
+use crate::engine::promql::plan::layout::{HISTOGRAMS, START_TIMESTAMPS, TIMESTAMPS, VALUES};
+use crate::engine::promql::plan::samples::Sink;
+use crate::engine::scan::SeriesTable;
+use crate::error::{Error, Result};
+use crate::model::labels::METRIC_NAME;
+
+/// The rows of a range vector, before a function is applied to its windows.
+pub struct Ranges {
+    /// Labels and points; the points of raw samples are lists.
+    pub rows: Lowered,
+    pub input: Input,
+    /// The grid the functions are evaluated for, and the windows that belong to it.
+    pub shape: Shape,
+}
+
+fn times(cx: &Context<'_>) -> Times {
+    Times {
+        query: cx.query.grid,
+        lookback_ms: cx.query.lookback_ms,
+        default_subquery_step_ms: cx.query.default_subquery_step_ms,
+    }
+}
+
+fn leaf<'a>(cx: &Context<'a>, span: Span) -> Result<&'a Leaf> {
+    cx.query.leaves.get(&span).ok_or_else(|| Error::internal("a selector without its series"))
+}
+
+/// The scan of a leaf, and which columns it has.
+fn scan(cx: &Context<'_>, leaf: &Leaf) -> Result<(LogicalPlan, Input)> {
+    let table = SeriesTable::lists(Arc::clone(&leaf.snapshot), leaf.range, &cx.query.scan);
+    let has = |name| table.schema().index_of(name).is_ok();
+    let input = Input::Lists { histograms: has(HISTOGRAMS), start_timestamps: has(START_TIMESTAMPS) };
+    let plan = LogicalPlanBuilder::scan("series", provider_as_source(table), None)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(from_datafusion)?;
+    Ok((plan, input))
+}
+
+fn sample_columns(input: Input) -> Vec<PlanExpr> {
+    match input {
+        Input::Lists { histograms, start_timestamps } => {
+            let mut columns = vec![column(TIMESTAMPS), column(VALUES)];
+            if histograms {
+                columns.push(column(HISTOGRAMS));
+            }
+            if start_timestamps {
+                columns.push(column(START_TIMESTAMPS));
+            }
+            columns
+        }
+        Input::Steps { histograms, .. } => {
+            let mut columns = vec![column(VALUES)];
+            if histograms {
+                columns.push(column(HISTOGRAMS));
+            }
+            columns
+        }
+    }
+}
+
+fn rows(leaf: &Leaf, plan: LogicalPlan, steps: usize, histograms: bool) -> Lowered {
+    Lowered {
+        plan,
+        labels: leaf.labels.clone(),
+        steps,
+        histograms,
+        name: NameFate::Kept,
+        unique: true,
+        unique_unnamed: leaf.unique_unnamed,
+        order: None,
+    }
+}
+
+fn shape(cx: &Context<'_>, selector: &VectorSelector, range_ms: i64) -> Shape {
+    let (start, step) = times(cx).shifted(cx.grid, selector.at.as_ref(), selector.offset.millis());
+    Shape {
+        start,
+        step,
+        steps: cx.grid.steps,
+        range_ms,
+        eval: cx.grid,
+        anchored: selector.anchored,
+        smoothed: selector.smoothed,
+        lookback_ms: cx.query.lookback_ms,
+        use_start_timestamps: cx.query.features.use_start_timestamps,
+    }
+}
+
+/// An instant selector.
+pub fn instant(cx: &Context<'_>, selector: &VectorSelector) -> Result<Lowered> {
+    take(cx, selector, Take::Value, selector.span)
+}
+
+/// An instant selector, or the times of its samples.
+pub fn take(cx: &Context<'_>, selector: &VectorSelector, take: Take, span: Span) -> Result<Lowered> {
+    if selector.anchored {
+        return Err(Error::execution("anchored modifier can only be used with range vector selectors"));
+    }
+    let leaf = leaf(cx, selector.span)?;
+    let over = match take {
+        Take::Value if selector.smoothed => Over::Smoothed,
+        take => Over::Instant(take),
+    };
+    select(cx, leaf, over, shape(cx, selector, cx.query.lookback_ms), cx.sink(span))
+}
+
+/// The newest samples of a leaf that is not written as a selector.
+pub fn select(cx: &Context<'_>, leaf: &Leaf, over: Over, shape: Shape, sink: Sink) -> Result<Lowered> {
+    let (plan, input) = scan(cx, leaf)?;
+    let histograms = input.has_histograms() && over != Over::Instant(Take::Timestamp);
+    let histograms = histograms && over != Over::Instant(Take::StartTimestamp);
+    let ranges = Ranges { rows: rows(leaf, plan, cx.grid.steps, input.has_histograms()), input, shape };
+    ranges.evaluate(cx, over, histograms, sink, vec![], &[])
+}
+
+/// The newest samples for `info`, at the offset and `@` of a selector.
+pub fn info_series(cx: &Context<'_>, span: Span, selector: Option<&VectorSelector>) -> Result<Lowered> {
+    let (at, offset) = selector.map_or((None, 0), |s| (s.at.as_ref(), s.offset.millis()));
+    let (start, step) = times(cx).shifted(cx.grid, at, offset);
+    let shape = Shape {
+        start,
+        step,
+        steps: cx.grid.steps,
+        range_ms: cx.query.lookback_ms,
+        eval: cx.grid,
+        anchored: false,
+        smoothed: false,
+        lookback_ms: cx.query.lookback_ms,
+        use_start_timestamps: false,
+    };
+    select(cx, leaf(cx, span)?, Over::Instant(Take::Value), shape, cx.sink(span))
+}
+
+/// A range vector: a selector with a range, or a subquery.
+pub fn ranges(cx: &Context<'_>, expr: &Expr) -> Result<Ranges> {
+    match unwrap_parens(expr) {
+        Expr::Matrix(matrix) => {
+            let leaf = leaf(cx, matrix.span)?;
+            let (plan, input) = scan(cx, leaf)?;
+            let rows = rows(leaf, plan, cx.grid.steps, input.has_histograms());
+            Ok(Ranges { rows, input, shape: shape(cx, &matrix.selector, matrix.range.millis()) })
+        }
+        Expr::Subquery(subquery) => {
+            let times = times(cx);
+            let grid = times.inner_grid(cx.grid, subquery);
+            let rows = vector_or_scalar(&cx.with_grid(grid), &subquery.inner)?;
+            let (start, step) = times.shifted(cx.grid, subquery.at.as_ref(), subquery.offset.millis());
+            let input = Input::Steps { grid, histograms: rows.histograms };
+            let shape = Shape {
+                start,
+                step,
+                steps: cx.grid.steps,
+                range_ms: subquery.range.millis(),
+                eval: cx.grid,
+                anchored: false,
+                smoothed: false,
+                lookback_ms: cx.query.lookback_ms,
+                use_start_timestamps: false,
+            };
+            Ok(Ranges { rows, input, shape })
+        }
+        _ => Err(Error::internal("the parser lets only range vectors through here")),
+    }
+}
+
+/// The inner expression of a subquery; a scalar is a vector with one series.
+fn vector_or_scalar(cx: &Context<'_>, expr: &Expr) -> Result<Lowered> {
+    match super::lower(cx, expr)? {
+        super::lowered::Value::Scalar(scalar) => super::scalar_vector(cx, scalar),
+        _ => vector(cx, expr),
+    }
+}
+
+impl Ranges {
+    /// Applies a function to the windows; `parameters` are expressions over `sources`.
+    pub fn evaluate(
+        self,
+        cx: &Context<'_>,
+        over: Over,
+        histograms: bool,
+        sink: Sink,
+        parameters: Vec<PlanExpr>,
+        sources: &[LogicalPlan],
+    ) -> Result<Lowered> {
+        let typed = cx.query.features.type_and_unit_labels;
+        let evaluation = Evaluation { over, input: self.input, shape: self.shape, histograms, typed, sink };
+        let (metric, kind) = (self.rows.label(METRIC_NAME), self.rows.label("__type__"));
+        let points = evaluate(evaluation, sample_columns(self.input), metric, kind, parameters);
+        self.rows.with_points_from(points, sources, histograms, cx.grid.steps)
+    }
+
+    /// The rows as they are: the result of an instant query for a range vector.
+    pub fn raw(self) -> Result<(Lowered, Input, Shape)> {
+        let mut columns = self.rows.row_columns();
+        columns.extend(sample_columns(self.input));
+        let plan = project(self.rows.plan.clone(), columns)?;
+        Ok((Lowered { plan, ..self.rows }, self.input, self.shape))
+    }
+}
+

@@ -1,0 +1,266 @@
+//! The extension operator: whole vectors in, one vector out, for what is neither a projection nor an
+//! aggregate. One logical node, one execution plan; what it does is a [`VectorOp`].
+//!
+//! The operators look at all series at once, so they gather their inputs (under the query's memory pool) and
+//! run on one partition.
+
+use std::any::Any;
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DFSchemaRef, DataFusionError, Result};
+use datafusion::execution::context::{QueryPlanner, SessionState};
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{
+    Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
+};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, InputDistributionRequirements,
+    Partitioning, PlanProperties,
+};
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use futures::{StreamExt, TryStreamExt};
+
+use super::ops::count_values::CountValues;
+use super::ops::info::Info;
+use super::ops::matching::VectorMatch;
+use super::ops::select::VectorSelect;
+use super::ops::unique::UniqueSeries;
+
+/// What an extension operator does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum VectorOp {
+    Match(VectorMatch),
+    Select(VectorSelect),
+    Unique(UniqueSeries),
+    CountValues(CountValues),
+    Info(Info),
+}
+
+impl VectorOp {
+    fn name(&self) -> &'static str {
+        match self {
+            VectorOp::Match(_) => "VectorMatch",
+            VectorOp::Select(_) => "VectorSelect",
+            VectorOp::Unique(_) => "UniqueSeries",
+            VectorOp::CountValues(_) => "CountValues",
+            VectorOp::Info(_) => "InfoJoin",
+        }
+    }
+
+    fn details(&self) -> String {
+        match self {
+            VectorOp::Match(op) => op.to_string(),
+            VectorOp::Select(op) => op.to_string(),
+            VectorOp::Unique(_) => String::new(),
+            VectorOp::CountValues(op) => op.to_string(),
+            VectorOp::Info(op) => op.to_string(),
+        }
+    }
+
+    /// Inputs are gathered, one batch each; the result has exactly the columns of `schema`.
+    fn evaluate(&self, inputs: &[RecordBatch], schema: &SchemaRef) -> Result<RecordBatch> {
+        match self {
+            VectorOp::Match(op) => op.evaluate(&inputs[0], &inputs[1], schema),
+            VectorOp::Select(op) => op.evaluate(&inputs[0], schema),
+            VectorOp::Unique(op) => op.evaluate(&inputs[0], schema),
+            VectorOp::CountValues(op) => op.evaluate(&inputs[0], schema),
+            VectorOp::Info(op) => op.evaluate(&inputs[0], &inputs[1], schema),
+        }
+    }
+}
+
+/// The logical node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VectorNode {
+    op: VectorOp,
+    inputs: Vec<LogicalPlan>,
+    schema: DFSchemaRef,
+}
+
+impl VectorNode {
+    pub fn plan(op: VectorOp, inputs: Vec<LogicalPlan>, schema: DFSchemaRef) -> LogicalPlan {
+        LogicalPlan::Extension(Extension { node: Arc::new(Self { op, inputs, schema }) })
+    }
+}
+
+impl PartialOrd for VectorNode {
+    /// Nodes have no order; DataFusion asks only for the trait.
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        (self == other).then_some(Ordering::Equal)
+    }
+}
+
+impl UserDefinedLogicalNodeCore for VectorNode {
+    fn name(&self) -> &str {
+        self.op.name()
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        self.inputs.iter().collect()
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        vec![]
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}: {}", self.op.name(), self.op.details())
+    }
+
+    fn with_exprs_and_inputs(&self, _exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        Ok(Self { inputs, ..self.clone() })
+    }
+}
+
+/// Plans [`VectorNode`]s; any session that runs PromQL plans needs it.
+#[derive(Debug, Default)]
+pub struct VectorPlanner;
+
+#[async_trait]
+impl ExtensionPlanner for VectorPlanner {
+    async fn plan_extension(
+        &self,
+        _planner: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _logical_inputs: &[&LogicalPlan],
+        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        _session: &dyn datafusion::catalog::Session,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let Some(node) = (node as &dyn Any).downcast_ref::<VectorNode>() else { return Ok(None) };
+        let schema = Arc::clone(node.schema.inner());
+        Ok(Some(Arc::new(VectorExec::new(node.op.clone(), physical_inputs.to_vec(), schema))))
+    }
+}
+
+/// A query planner that knows the extension operators.
+#[derive(Debug, Default)]
+pub struct PromqlQueryPlanner;
+
+#[async_trait]
+impl QueryPlanner for PromqlQueryPlanner {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn datafusion::catalog::Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(VectorPlanner)]);
+        planner.create_physical_plan(plan, session).await
+    }
+}
+
+/// The execution plan.
+#[derive(Debug)]
+pub struct VectorExec {
+    op: VectorOp,
+    inputs: Vec<Arc<dyn ExecutionPlan>>,
+    properties: Arc<PlanProperties>,
+}
+
+impl VectorExec {
+    fn new(op: VectorOp, inputs: Vec<Arc<dyn ExecutionPlan>>, schema: SchemaRef) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
+        Self { op, inputs, properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for VectorExec {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}Exec: {}", self.op.name(), self.op.details())
+    }
+}
+
+impl ExecutionPlan for VectorExec {
+    fn name(&self) -> &str {
+        self.op.name()
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        InputDistributionRequirements::new(vec![Distribution::SinglePartition; self.inputs.len()])
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        self.inputs.iter().collect()
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(self.op.clone(), children, self.schema())))
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        if partition != 0 {
+            return Err(DataFusionError::Internal(format!("{} has one partition, not {partition}", self.name())));
+        }
+        let inputs = self.inputs.clone();
+        let op = self.op.clone();
+        let schema = self.schema();
+        let out = Arc::clone(&schema);
+        let batch_size = context.session_config().batch_size();
+        let result = async move {
+            let reservation = MemoryConsumer::new(op.name()).register(context.memory_pool());
+            let mut gathered = Vec::with_capacity(inputs.len());
+            for input in &inputs {
+                debug_assert_eq!(input.output_partitioning().partition_count(), 1);
+                let mut stream = input.execute(0, Arc::clone(&context))?;
+                let mut batches = vec![];
+                while let Some(batch) = stream.next().await {
+                    let batch = batch?;
+                    reservation.try_grow(batch.get_array_memory_size())?;
+                    batches.push(batch);
+                }
+                gathered.push(concat_batches(&input.schema(), &batches)?);
+            }
+            let batch = op.evaluate(&gathered, &out)?;
+            reservation.try_grow(batch.get_array_memory_size())?;
+            let slices: Vec<Result<RecordBatch>> = (0..batch.num_rows())
+                .step_by(batch_size.max(1))
+                .map(|from| Ok(batch.slice(from, batch_size.min(batch.num_rows() - from))))
+                .collect();
+            // The reservation lives as long as the slices that share the memory.
+            Ok::<_, DataFusionError>(futures::stream::iter(slices).inspect(move |_| {
+                let _ = &reservation;
+            }))
+        };
+        let stream = futures::stream::once(result).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+    }
+}
+
+/// Puts the query planner into a session state that is being built.
+pub fn with_vector_operators(
+    builder: datafusion::execution::SessionStateBuilder,
+) -> datafusion::execution::SessionStateBuilder {
+    builder.with_query_planner(Arc::new(PromqlQueryPlanner))
+}
+
