@@ -7,6 +7,7 @@
 //! - `PROMQLTEST_STATES`: of `head,flushed,half,compacted`, separated by commas
 //! - `PROMQLTEST_HIDDEN=0`: leave out the further executions of instant queries
 //! - `PROMQLTEST_VERBOSE=1`: print every failure
+//! - `PROMQLTEST_REPORT`: a file to write all failures to, in the form of the list
 
 #[path = "support/promqltest/mod.rs"]
 mod promqltest;
@@ -25,6 +26,7 @@ struct Settings {
     states: Vec<State>,
     hidden: bool,
     verbose: bool,
+    report: Option<PathBuf>,
 }
 
 /// `file:line` of each case and why it failed, by state.
@@ -61,6 +63,7 @@ fn settings() -> Settings {
         states: State::ALL.into_iter().filter(wanted).collect(),
         hidden: env("PROMQLTEST_HIDDEN").as_deref() != Some("0"),
         verbose: env("PROMQLTEST_VERBOSE").as_deref() == Some("1"),
+        report: env("PROMQLTEST_REPORT").map(PathBuf::from),
     }
 }
 
@@ -112,7 +115,20 @@ async fn run(settings: &Settings) -> Result<bool, String> {
         }
     }
     println!("total: {passed} passed, {failed} failed");
+    if let Some(path) = &settings.report {
+        write_report(path, &failures).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
     Ok(agrees_with_list(&failures, &seen))
+}
+
+fn write_report(path: &Path, failures: &Failures) -> std::io::Result<()> {
+    let line = |(case, states): (&String, &Vec<(State, String)>)| format!("{case} {}\n", shortened(&states[0].1));
+    std::fs::write(path, failures.iter().map(line).collect::<String>())
+}
+
+/// One line of at most 300 characters.
+fn shortened(why: &str) -> String {
+    why.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
 }
 
 /// Compares failures with the list of known ones, for the cases that ran.
@@ -122,8 +138,8 @@ fn agrees_with_list(failures: &Failures, seen: &BTreeSet<String>) -> bool {
     let fixed: Vec<&String> = known.iter().filter(|c| seen.contains(*c) && !failures.contains_key(*c)).collect();
     for case in &new {
         let (state, why) = &failures[*case][0];
-        let why: String = why.chars().take(300).collect();
-        println!("failed and not a known failure: {case} ({state}, {} states): {why}", failures[*case].len());
+        let (why, states) = (shortened(why), failures[*case].len());
+        println!("failed and not a known failure: {case} ({state}, {states} states): {why}");
     }
     for case in &fixed {
         println!("passes now, take it off tests/promql/known_failures.txt: {case}");

@@ -8,7 +8,7 @@ use promlake::engine::session::{EvalTime, Point, QueryValue, ResultSeries};
 use super::expect::Expected;
 
 /// Functions whose value changes with the evaluation time although their arguments do not.
-const DEPENDS_ON_TIME: [&str; 13] = [
+const DEPENDS_ON_TIME: [&str; 15] = [
     "days_in_month",
     "day_of_month",
     "day_of_week",
@@ -22,9 +22,9 @@ const DEPENDS_ON_TIME: [&str; 13] = [
     "timestamp",
     "start",
     "end",
+    "step",
+    "range",
 ];
-/// More of them, kept apart because they also depend on the kind of query.
-const DEPENDS_ON_QUERY: [&str; 2] = ["step", "range"];
 
 /// Queries and evaluation times that must give the result of `query` at `at`.
 pub fn fixed_in_time(query: &str, at: i64) -> Vec<(String, i64)> {
@@ -47,7 +47,6 @@ fn pin(expr: &mut Expr, at: i64) -> bool {
         Expr::Matrix(m) => Some(&mut m.selector.at),
         Expr::Subquery(s) => Some(&mut s.at),
         Expr::Call(call) if DEPENDS_ON_TIME.contains(&call.function.name) => return false,
-        Expr::Call(call) if DEPENDS_ON_QUERY.contains(&call.function.name) => return false,
         _ => None,
     };
     if let Some(slot) = slot {
