@@ -18,6 +18,10 @@ pub fn bound(index: i32, schema: i32, custom_values: &[f64]) -> f64 {
 /// The upper bound of a bucket of an exponential schema. The last bucket of regular numbers ends at the
 /// largest float instead of at infinity, which is left to observations of infinity.
 pub fn exponential_bound(index: i32, schema: i32) -> f64 {
+    if !(-9..=8).contains(&schema) {
+        // No arithmetic is done with these; an approximation will do for printing them.
+        return (f64::from(index) * (-f64::from(schema)).exp2()).exp2();
+    }
     if schema < 0 {
         let exponent = i64::from(index) << -schema;
         return if exponent == 1024 { f64::MAX } else { power_of_two(exponent) };
@@ -44,7 +48,8 @@ fn power_of_two(exponent: i64) -> f64 {
 
 /// The index of a bucket after a reduction of the resolution.
 pub fn reduced_index(index: i32, from_schema: i32, to_schema: i32) -> i32 {
-    ((index - 1) >> (from_schema - to_schema)) + 1
+    // Beyond 31 bits only the sign of the index is left.
+    (index.wrapping_sub(1) >> from_schema.saturating_sub(to_schema).clamp(0, 31)) + 1
 }
 
 /// `2^(i/256) / 2` of schema 8, of which the lower schemas take every second, fourth, … value. These are the

@@ -37,7 +37,7 @@ pub enum Sign {
 impl FloatHistogram {
     fn bucket(&self, sign: Sign, index: i32, count: f64) -> Bucket {
         let outer = bound(index, self.schema, &self.custom_values);
-        let inner = bound(index - 1, self.schema, &self.custom_values);
+        let inner = bound(index.wrapping_sub(1), self.schema, &self.custom_values);
         let (lower, upper) = match sign {
             Sign::Positive => (inner, outer),
             Sign::Negative => (-outer, -inner),

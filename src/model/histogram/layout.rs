@@ -58,10 +58,11 @@ fn compact_side(spans: &mut Vec<Span>, counts: &mut Vec<f64>, max_empty: u32) {
     let mut side = Side::default();
     let mut previous: Option<i32> = None;
     for (index, count) in Indexed::new(spans, counts).filter(|(_, count)| *count != 0.0) {
-        if let Some(previous) = previous
-            && i64::from(index) - i64::from(previous) - 1 <= max_empty
-        {
-            (previous + 1..index).for_each(|gap| side.push(gap, 0.0));
+        if let Some(previous) = previous {
+            let gap = i64::from(index) - i64::from(previous) - 1;
+            if (1..=max_empty).contains(&gap) {
+                (previous + 1..index).for_each(|empty| side.push(empty, 0.0));
+            }
         }
         side.push(index, count);
         previous = Some(index);

@@ -178,16 +178,17 @@ pub(crate) struct Side {
 impl Side {
     /// Appends a bucket; one with the index of the last bucket is added to that.
     pub(crate) fn push(&mut self, index: i32, count: f64) {
+        let after = index.wrapping_add(1);
         match (self.spans.last_mut(), self.counts.last_mut()) {
-            (Some(_), Some(last)) if index + 1 == self.end => {
+            (Some(_), Some(last)) if after == self.end => {
                 *last += count;
                 return;
             }
             (Some(span), Some(_)) if index == self.end => span.length += 1,
-            _ => self.spans.push(Span { offset: index - self.end, length: 1 }),
+            _ => self.spans.push(Span { offset: index.wrapping_sub(self.end), length: 1 }),
         }
         self.counts.push(count);
-        self.end = index + 1;
+        self.end = after;
     }
 
     pub(crate) fn collect(buckets: impl IntoIterator<Item = (i32, f64)>) -> Self {

@@ -189,7 +189,8 @@ impl HistogramSum {
         self.zero_threshold = covering_threshold(threshold, self.schema, &self.positive, &self.negative);
         let (threshold, schema) = (self.zero_threshold, self.schema);
         for side in [&mut self.positive, &mut self.negative] {
-            let covered = side.iter().take_while(|(i, _)| exponential_bound(i - 1, schema) < threshold).count();
+            let covered =
+                side.iter().take_while(|(i, _)| exponential_bound(i.wrapping_sub(1), schema) < threshold).count();
             for (_, number) in side.drain(..covered) {
                 self.zero.merge(&number);
             }
@@ -216,7 +217,7 @@ fn covering_threshold(mut threshold: f64, schema: i32, positive: &SumSide, negat
     loop {
         let cut = positive.iter().chain(negative).find(|(index, number)| {
             number.sum != 0.0
-                && exponential_bound(index - 1, schema) < threshold
+                && exponential_bound(index.wrapping_sub(1), schema) < threshold
                 && exponential_bound(*index, schema) > threshold
         });
         match cut {

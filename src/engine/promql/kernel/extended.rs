@@ -22,28 +22,64 @@ pub fn window(kind: Kind, window: &Window<'_>, extension: Extension, notes: &Not
     }
 }
 
-/// Positions of the samples that stand for the ends of the window; `None` if it has nothing to measure.
-fn ends(timestamps: &[i64], window: &Window<'_>, smoothed: bool) -> Option<(usize, usize)> {
-    let mut last = timestamps.len() - 1;
+/// Positions of the samples that stand for the ends of the window.
+fn end_positions(timestamps: &[i64], window: &Window<'_>, smoothed: bool) -> (usize, usize) {
+    let last = timestamps.len() - 1;
     let first = timestamps[..last].partition_point(|t| *t <= window.begin).saturating_sub(1);
-    if smoothed {
-        last = timestamps[..last].partition_point(|t| *t < window.end);
-    }
+    if smoothed { (first, timestamps[..last].partition_point(|t| *t < window.end)) } else { (first, last) }
+}
+
+/// [`end_positions`]; `None` if there is nothing to measure between them.
+fn ends(timestamps: &[i64], window: &Window<'_>, smoothed: bool) -> Option<(usize, usize)> {
+    let (first, last) = end_positions(timestamps, window, smoothed);
     let outside = timestamps[last] <= window.begin || (smoothed && timestamps[first] > window.end);
     (!outside).then_some((first, last))
+}
+
+/// The floats of an anchored or smoothed range selector that is itself the result of a query: those inside, with
+/// values at both ends of the window. The window is one of [`super::samples::for_each_window`].
+pub fn between_ends(window: &Window<'_>, extension: Extension) -> Vec<(i64, f64)> {
+    let smoothed = extension == Extension::Smoothed;
+    let floats = &window.floats;
+    if floats.is_empty() {
+        return Vec::new();
+    }
+    let (first, last) = end_positions(floats.timestamps, window, smoothed);
+    if floats.timestamps[last] <= window.begin {
+        return Vec::new();
+    }
+    let (left, right) = end_values(floats, first, last, window, smoothed, false);
+    let inside = (first..=last).filter(|i| (window.begin + 1..window.end).contains(&floats.timestamps[*i]));
+    let mut samples = vec![(window.begin, left)];
+    samples.extend(inside.map(|i| (floats.timestamps[i], floats.values[i])));
+    samples.push((window.end, right));
+    samples
+}
+
+/// The values that stand for the ends of the window.
+fn end_values(
+    floats: &Floats<'_>,
+    first: usize,
+    last: usize,
+    window: &Window<'_>,
+    smoothed: bool,
+    counter: bool,
+) -> (f64, f64) {
+    let mut left = floats.values[first];
+    if smoothed && floats.timestamps[first] < window.begin {
+        left = interpolate(floats, first, window.begin, counter);
+    }
+    let mut right = floats.values[last];
+    if smoothed && last > 0 && floats.timestamps[last] > window.end {
+        right = interpolate(floats, last - 1, window.end, counter);
+    }
+    (left, right)
 }
 
 fn float_change(kind: Kind, window: &Window<'_>, smoothed: bool) -> Option<f64> {
     let floats = &window.floats;
     let (mut first, mut last) = ends(floats.timestamps, window, smoothed)?;
-    let mut left = floats.values[first];
-    if smoothed && floats.timestamps[first] < window.begin {
-        left = interpolate(floats, first, window.begin, kind.counter);
-    }
-    let mut right = floats.values[last];
-    if smoothed && last > 0 && floats.timestamps[last] > window.end {
-        right = interpolate(floats, last - 1, window.end, kind.counter);
-    }
+    let (left, right) = end_values(floats, first, last, window, smoothed, kind.counter);
     let mut change = right - left;
     if kind.counter {
         // The ends have seen to resets around them; what remains are the samples strictly inside.

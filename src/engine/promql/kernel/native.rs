@@ -1,9 +1,11 @@
 //! Functions of native histograms. Floats have no result here; classic buckets are in [`super::buckets`].
 
+use std::sync::Arc;
+
 use super::types::{Notes, Param, VectorIn, VectorOut};
 use crate::engine::promql::annotations::text;
-use crate::model::histogram::FloatHistogram;
 use crate::model::histogram::estimate::QuantileNote;
+use crate::model::histogram::{CounterResetHint, FloatHistogram};
 
 /// A number of one histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +81,43 @@ pub fn fraction_of(lower: f64, upper: f64, histogram: &FloatHistogram, notes: &N
         notes.info(text::fraction_nans(notes.metric));
     }
     value
+}
+
+/// What `histogram_count`, `histogram_sum` and `histogram_avg` need of the histograms of a series: count and sum,
+/// without buckets. Resets are found while the buckets are at hand, so every hint but the first is explicit, and
+/// aggregations in between warn of conflicting ones (Prometheus' `HistogramStatsIterator`).
+pub fn statistics(histograms: &[Option<Arc<FloatHistogram>>]) -> Vec<Option<Arc<FloatHistogram>>> {
+    let mut previous: Option<&Arc<FloatHistogram>> = None;
+    let strip = |histogram: &Arc<FloatHistogram>, previous: Option<&Arc<FloatHistogram>>| {
+        let hint = match (histogram.counter_reset_hint, previous) {
+            (CounterResetHint::Unknown, Some(previous)) if histogram.detect_reset(previous) => {
+                CounterResetHint::Reset
+            }
+            (CounterResetHint::Unknown, Some(_)) => CounterResetHint::NotReset,
+            (hint, _) => hint,
+        };
+        FloatHistogram {
+            counter_reset_hint: hint,
+            schema: histogram.schema,
+            count: histogram.count,
+            sum: histogram.sum,
+            ..FloatHistogram::default()
+        }
+    };
+    let mut out = Vec::with_capacity(histograms.len());
+    for histogram in histograms {
+        let Some(histogram) = histogram else {
+            out.push(None);
+            continue;
+        };
+        if histogram.is_stale() {
+            out.push(Some(histogram.clone()));
+            continue;
+        }
+        out.push(Some(Arc::new(strip(histogram, previous))));
+        previous = Some(histogram);
+    }
+    out
 }
 
 fn map_histograms(input: &VectorIn<'_>, out: &mut VectorOut<'_>, mut f: impl FnMut(usize, &FloatHistogram) -> f64) {
