@@ -1,0 +1,18 @@
+//! The Remote Write 1.0 receiver: snappy → protobuf read in place → rows. The labels of a series that is known
+//! are hashed as they stand on the wire and never decoded.
+//!
+//! Remote Write 2.0 is refused with 415, upon which senders fall back to 1.0.
+
+/// Wire bytes of labels → handles.
+pub mod cache;
+/// `WriteRequest` → rows.
+pub mod decode;
+/// Native histograms on the wire.
+pub mod histogram;
+/// Requests in, outcomes out.
+pub mod receiver;
+/// The protobuf wire format.
+pub mod wire;
+
+#[cfg(test)]
+mod tests;
