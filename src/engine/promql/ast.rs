@@ -343,4 +343,40 @@ impl Expr {
             Expr::Matrix(_) | Expr::Subquery(_) => ValueType::Matrix,
         }
     }
+
+    /// The expressions directly below, in the order in which they are evaluated.
+    pub fn for_each_child<'a>(&'a self, f: &mut dyn FnMut(&'a Expr)) {
+        match self {
+            Expr::Number { .. } | Expr::String { .. } | Expr::Vector(_) | Expr::Matrix(_) => {}
+            Expr::Paren { inner, .. } | Expr::Unary { inner, .. } => f(inner),
+            Expr::Binary(e) => {
+                f(&e.left);
+                f(&e.right);
+            }
+            Expr::Aggregate(e) => {
+                f(&e.inner);
+                e.param.iter().for_each(f);
+            }
+            Expr::Call(e) => e.args.iter().for_each(f),
+            Expr::Subquery(e) => f(&e.inner),
+        }
+    }
+
+    /// As `for_each_child`, to change them.
+    pub fn for_each_child_mut(&mut self, f: &mut dyn FnMut(&mut Expr)) {
+        match self {
+            Expr::Number { .. } | Expr::String { .. } | Expr::Vector(_) | Expr::Matrix(_) => {}
+            Expr::Paren { inner, .. } | Expr::Unary { inner, .. } => f(inner),
+            Expr::Binary(e) => {
+                f(&mut e.left);
+                f(&mut e.right);
+            }
+            Expr::Aggregate(e) => {
+                f(&mut e.inner);
+                e.param.iter_mut().for_each(f);
+            }
+            Expr::Call(e) => e.args.iter_mut().for_each(f),
+            Expr::Subquery(e) => f(&mut e.inner),
+        }
+    }
 }
