@@ -1,0 +1,402 @@
+//! One Delta table: replayed by `deltalake`, committed to by our own loop.
+//!
+//! A commit is one object, `_delta_log/<version>.json`, put if absent at the version after the one we know. When
+//! somebody else was first we refresh, check that the commit still makes sense, and try the next version. The
+//! library's own commit path is not used: its conflict checker accepts a merge of files that another merge has
+//! already replaced, which duplicates rows, and it lists the log after every commit. A put whose answer was lost
+//! may have happened; that is why every commit can recognise itself, by the paths it adds or by its transaction.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use deltalake::DeltaTable;
+use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::error::{Context, Error, ErrorKind, Result};
+
+/// A checkpoint is written after this many commits of ours.
+const CHECKPOINT_COMMITS: u64 = 50;
+/// Attempts at one commit before the caller hears of it.
+const ATTEMPTS: u32 = 30;
+/// Longest pause between attempts.
+const BACKOFF_MAX_MS: u64 = 2_000;
+
+/// A file to add.
+#[derive(Clone, Debug)]
+pub struct AddFile {
+    /// Below the table.
+    pub path: String,
+    pub size_bytes: u64,
+    /// `None` for a table without partitions.
+    pub day: Option<String>,
+    pub modified_ms: i64,
+    pub stats: Value,
+}
+
+/// A live file as the log tells it.
+#[derive(Clone, Debug)]
+pub struct LiveFile {
+    /// Below the table.
+    pub path: String,
+    pub size_bytes: u64,
+    pub modified_ms: i64,
+    /// The statistics we wrote, as JSON text.
+    pub stats: Option<String>,
+}
+
+/// What one commit does.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// Delta's word: `WRITE`, `OPTIMIZE`, `DELETE`, `ADD COLUMNS`.
+    pub operation: &'static str,
+    pub add: Vec<AddFile>,
+    /// Paths below the table; each must still be live when the commit is made.
+    pub remove: Vec<String>,
+    /// `false` for a merge, which moves rows and changes none.
+    pub data_change: bool,
+    /// Application and its number; a commit with a number that is already there is not made again.
+    pub transaction: Option<(String, i64)>,
+    /// A new `metaData` action; the commit is then only valid at the version it was made for.
+    pub metadata: Option<Value>,
+}
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    Now,
+    /// An earlier attempt, or an earlier life of this process, had made it.
+    Before,
+}
+
+/// A Delta table below the store's root.
+pub struct Table {
+    name: &'static str,
+    /// Rooted at the table.
+    store: Arc<dyn ObjectStore>,
+    log: LogStoreRef,
+    delta: Mutex<DeltaTable>,
+    commits: AtomicU64,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Table({})", self.name)
+    }
+}
+
+impl Table {
+    /// The table `name` below the root of `root`; nothing is read yet.
+    pub fn new(root: Arc<dyn ObjectStore>, name: &'static str) -> Self {
+        let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(&root), name));
+        // The library wants a URL to derive paths from; the scheme is never looked at, the store is ours.
+        let url = Url::parse(&format!("memory:///{name}/")).expect("table names are plain words");
+        let log = default_logstore(Arc::clone(&store), root, &url, &StorageConfig::default());
+        let delta = Mutex::new(DeltaTable::new(Arc::clone(&log)));
+        Self { name, store, log, delta, commits: AtomicU64::new(0) }
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Creates the table unless it is there. Of two that create at once one wins, and both go on with its table.
+    pub async fn create(
+        &self,
+        schema: &Value,
+        partition_by: &[String],
+        properties: &Value,
+        now_ms: i64,
+    ) -> Result<()> {
+        if self.load().await? {
+            return Ok(());
+        }
+        let lines = [
+            json!({"commitInfo": {"timestamp": now_ms, "operation": "CREATE TABLE", "engineInfo": engine()}}),
+            json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}),
+            json!({"metaData": {
+                "id": uuid::Uuid::new_v4().to_string(),
+                "name": format!("promlake_{}", self.name),
+                "format": {"provider": "parquet", "options": {}},
+                "schemaString": schema.to_string(),
+                "partitionColumns": partition_by,
+                "configuration": properties,
+                "createdTime": now_ms,
+            }}),
+        ];
+        match self.put_version(0, &lines).await {
+            Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
+            Err(e) => {
+                return Err(e).context(ErrorKind::Unavailable, || format!("cannot create table {}", self.name));
+            }
+        }
+        match self.load().await? {
+            true => Ok(()),
+            false => Err(Error::internal(format!("table {} was created and cannot be found", self.name))),
+        }
+    }
+
+    /// Reads the log from its last checkpoint on; `false` when there is no such table.
+    pub async fn load(&self) -> Result<bool> {
+        let mut delta = self.delta.lock().await;
+        if delta.version().is_none()
+            && !self
+                .log
+                .is_delta_table_location()
+                .await
+                .context(ErrorKind::Unavailable, || format!("cannot look for table {}", self.name))?
+        {
+            return Ok(false);
+        }
+        self.update(&mut delta).await?;
+        check_protocol(self.name, &delta)?;
+        Ok(true)
+    }
+
+    /// The version known.
+    pub async fn version(&self) -> Result<u64> {
+        known_version(self.name, &*self.delta.lock().await)
+    }
+
+    /// Follows the log; returns whether there was anything new. Costs one request when there was not.
+    pub async fn refresh(&self) -> Result<bool> {
+        let mut delta = self.delta.lock().await;
+        let next = version_path(known_version(self.name, &delta)? + 1);
+        match self.store.head(&next).await {
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Ok(_) => self.update(&mut delta).await.map(|()| true),
+            Err(e) => Err(e).context(ErrorKind::Unavailable, || format!("cannot read the log of {}", self.name)),
+        }
+    }
+
+    async fn update(&self, delta: &mut DeltaTable) -> Result<()> {
+        delta
+            .update_incremental(None)
+            .await
+            .context(ErrorKind::Unavailable, || format!("cannot replay the log of table {}", self.name))
+    }
+
+    /// The live files, in no order.
+    pub async fn live(&self) -> Result<Vec<LiveFile>> {
+        let delta = self.delta.lock().await;
+        let state =
+            delta.snapshot().context(ErrorKind::Internal, || format!("table {} is not loaded", self.name))?;
+        let log = state.log_data();
+        let files = log.iter().map(|view| LiveFile {
+            path: view.path().into_owned(),
+            size_bytes: view.size().max(0) as u64,
+            modified_ms: view.modification_time(),
+            stats: view.stats(),
+        });
+        Ok(files.collect())
+    }
+
+    /// Files that were removed and when (milliseconds), as far as the log remembers.
+    pub async fn tombstones(&self) -> Result<Vec<(String, i64)>> {
+        let delta = self.delta.lock().await;
+        let state =
+            delta.snapshot().context(ErrorKind::Internal, || format!("table {} is not loaded", self.name))?;
+        state
+            .all_tombstones(&self.log)
+            .map_ok(|t| (t.path().to_string(), t.deletion_timestamp().unwrap_or(0)))
+            .try_collect()
+            .await
+            .context(ErrorKind::Unavailable, || format!("cannot read the tombstones of table {}", self.name))
+    }
+
+    /// The last number an application committed.
+    pub async fn applied(&self, application: &str) -> Result<Option<i64>> {
+        self.applied_of(&*self.delta.lock().await, application).await
+    }
+
+    async fn applied_of(&self, delta: &DeltaTable, application: &str) -> Result<Option<i64>> {
+        let message = || format!("cannot read the transactions of table {}", self.name);
+        let state = delta.snapshot().context(ErrorKind::Internal, message)?;
+        state.transaction_version(&*self.log, application).await.context(ErrorKind::Unavailable, message)
+    }
+
+    /// The `metaData` action in force, as JSON.
+    pub async fn metadata(&self) -> Result<Value> {
+        let delta = self.delta.lock().await;
+        let message = || format!("cannot read the metadata of table {}", self.name);
+        let state = delta.snapshot().context(ErrorKind::Internal, message)?;
+        serde_json::to_value(state.metadata()).context(ErrorKind::Internal, message)
+    }
+
+    /// Commits, again and again until it is in the log or turns out not to fit any more ([`ErrorKind::Conflict`]:
+    /// an input was removed, or the schema changed; plan again).
+    pub async fn commit(&self, change: &Change, now_ms: i64) -> Result<Committed> {
+        let mut delta = self.delta.lock().await;
+        let begun = known_version(self.name, &delta)?;
+        let lines = self.lines(change, now_ms);
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(backoff(attempt)).await;
+                self.update(&mut delta).await?;
+                check_protocol(self.name, &delta)?;
+            }
+            let version = known_version(self.name, &delta)?;
+            if attempt > 0 && self.is_made(&delta, change).await? {
+                return Ok(Committed::Before);
+            }
+            self.still_fits(&delta, change, begun)?;
+            match self.put_version(version + 1, &lines).await {
+                Ok(()) => {
+                    self.update(&mut delta).await?;
+                    self.commits.fetch_add(1, Ordering::Relaxed);
+                    return Ok(Committed::Now);
+                }
+                Err(StoreError::AlreadyExists { .. }) => {}
+                Err(e) => {
+                    // It may have happened all the same; the next turn looks.
+                    tracing::warn!(table = self.name, version = version + 1, error = %e, "commit failed, trying again");
+                }
+            }
+        }
+        if self.update(&mut delta).await.is_ok() && self.is_made(&delta, change).await? {
+            return Ok(Committed::Before);
+        }
+        Err(Error::new(ErrorKind::Unavailable, format!("cannot commit to table {}: gave up", self.name)))
+    }
+
+    /// Whether the log already has this very change.
+    async fn is_made(&self, delta: &DeltaTable, change: &Change) -> Result<bool> {
+        if let Some((application, number)) = &change.transaction
+            && self.applied_of(delta, application).await?.is_some_and(|applied| applied >= *number)
+        {
+            return Ok(true);
+        }
+        let Some(first) = change.add.first() else { return Ok(false) };
+        // Paths hold a random id, and a commit is all or nothing, so one path stands for it.
+        Ok(live_paths(delta)?.contains(&first.path))
+    }
+
+    fn still_fits(&self, delta: &DeltaTable, change: &Change, begun: u64) -> Result<()> {
+        if change.metadata.is_some() && known_version(self.name, delta)? != begun {
+            return Err(Error::new(ErrorKind::Conflict, format!("table {} changed meanwhile", self.name)));
+        }
+        if change.remove.is_empty() {
+            return Ok(());
+        }
+        let live = live_paths(delta)?;
+        match change.remove.iter().find(|path| !live.contains(*path)) {
+            None => Ok(()),
+            Some(path) => {
+                let message = format!("{}/{path} was replaced or deleted by another commit", self.name);
+                Err(Error::new(ErrorKind::Conflict, message))
+            }
+        }
+    }
+
+    fn lines(&self, change: &Change, now_ms: i64) -> Vec<Value> {
+        let mut lines = vec![json!({"commitInfo": {
+            "timestamp": now_ms,
+            "operation": change.operation,
+            "operationParameters": {},
+            "isBlindAppend": change.remove.is_empty() && change.metadata.is_none(),
+            "engineInfo": engine(),
+        }})];
+        if let Some(metadata) = &change.metadata {
+            lines.push(json!({"metaData": metadata}));
+        }
+        if let Some((application, number)) = &change.transaction {
+            lines.push(json!({"txn": {"appId": application, "version": number, "lastUpdated": now_ms}}));
+        }
+        for path in &change.remove {
+            lines.push(json!({"remove": {
+                "path": path,
+                "deletionTimestamp": now_ms,
+                "dataChange": change.data_change,
+                "extendedFileMetadata": true,
+                "partitionValues": partition_of(path),
+            }}));
+        }
+        for file in &change.add {
+            let values = file.day.as_ref().map_or_else(|| json!({}), |day| json!({"day": day}));
+            lines.push(json!({"add": {
+                "path": file.path,
+                "partitionValues": values,
+                "size": file.size_bytes,
+                "modificationTime": file.modified_ms,
+                "dataChange": change.data_change,
+                "stats": file.stats.to_string(),
+            }}));
+        }
+        lines
+    }
+
+    async fn put_version(&self, version: u64, lines: &[Value]) -> object_store::Result<()> {
+        let text: Vec<String> = lines.iter().map(Value::to_string).collect();
+        let payload = PutPayload::from(text.join("\n") + "\n");
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        self.store.put_opts(&version_path(version), payload, options).await.map(|_| ())
+    }
+
+    /// Writes a checkpoint when enough commits have gathered, and deletes log entries past their retention.
+    /// A failure costs readers time and nothing else, so it is only logged.
+    pub async fn checkpoint_if_due(&self) {
+        if self.commits.load(Ordering::Relaxed) < CHECKPOINT_COMMITS {
+            return;
+        }
+        let delta = self.delta.lock().await.clone();
+        if let Err(error) = deltalake::checkpoints::create_checkpoint(&delta, None).await {
+            tracing::warn!(table = self.name, %error, "checkpoint failed");
+            return;
+        }
+        self.commits.store(0, Ordering::Relaxed);
+        if let Err(error) = deltalake::checkpoints::cleanup_metadata(&delta, None).await {
+            tracing::warn!(table = self.name, %error, "log clean-up failed");
+        }
+    }
+}
+
+fn engine() -> &'static str {
+    concat!("promlake/", env!("CARGO_PKG_VERSION"))
+}
+
+fn version_path(version: u64) -> Path {
+    Path::from(format!("_delta_log/{version:020}.json"))
+}
+
+fn known_version(name: &str, delta: &DeltaTable) -> Result<u64> {
+    delta.version().ok_or_else(|| Error::internal(format!("table {name} is not loaded")))
+}
+
+fn live_paths(delta: &DeltaTable) -> Result<HashSet<String>> {
+    let state = delta.snapshot().context(ErrorKind::Internal, || "table is not loaded".to_string())?;
+    Ok(state.log_data().iter().map(|view| view.path().into_owned()).collect())
+}
+
+/// The partition values of a file, from its directory; we name every file ourselves.
+fn partition_of(path: &str) -> Value {
+    match path.strip_prefix("day=").and_then(|rest| rest.split_once('/')) {
+        Some((day, _)) => json!({"day": day}),
+        None => json!({}),
+    }
+}
+
+/// We write version 2 tables without features; somebody else may have upgraded ours.
+fn check_protocol(name: &str, delta: &DeltaTable) -> Result<()> {
+    let state = delta.snapshot().context(ErrorKind::Internal, || format!("table {name} is not loaded"))?;
+    let protocol = state.protocol();
+    let (reader, writer) = (protocol.min_reader_version(), protocol.min_writer_version());
+    if reader > 1 || writer > 2 {
+        return Err(Error::unsupported(format!(
+            "table {name} was upgraded to Delta protocol ({reader}, {writer}); promlake writes (1, 2)"
+        )));
+    }
+    Ok(())
+}
+
+fn backoff(attempt: u32) -> Duration {
+    let ceiling = (10u64 << attempt.min(10)).min(BACKOFF_MAX_MS);
+    Duration::from_millis(fastrand::u64(ceiling / 2..=ceiling))
+}

@@ -1,0 +1,499 @@
+//! The lake as the store sees it: four tables, flushed to together and read as one file set.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parking_lot::RwLock;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::error::{Context, ErrorKind, Result};
+use crate::model::metadata::Metadata;
+use crate::model::sample::{DAY_MS, day_of};
+use crate::storage::lake::files::{self, FileSet, RowFile};
+use crate::storage::lake::merge::{self, MergeJob};
+use crate::storage::lake::migrate;
+use crate::storage::lake::output::{FILE_BYTES, Output, Target};
+use crate::storage::lake::rows::{self, Exemplar, StoredExemplar};
+use crate::storage::lake::table::{AddFile, Change, Committed, Table};
+use crate::storage::lake::writer::RunSlice;
+use crate::storage::object::{self, Objects};
+use crate::storage::types::{Block, BlockSeries, SampleFile, Series};
+
+/// Milliseconds since the Unix epoch.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// A replaced file is deleted this long after the commit that removed it: queries that began before read on.
+pub const RETIRED_GRACE_MS: i64 = 10 * 60 * 1000;
+/// A file no commit knows is deleted when it is this old: before, its commit may still come.
+pub const ORPHAN_GRACE_MS: i64 = DAY_MS;
+
+/// The tables of the lake, by what they hold.
+#[derive(Debug)]
+pub struct Tables {
+    pub samples: Table,
+    pub series: Table,
+    pub exemplars: Table,
+    pub metadata: Table,
+}
+
+impl Tables {
+    /// The tables below a root; nothing is read yet.
+    pub fn new(root: &Arc<dyn ObjectStore>) -> Self {
+        let table = |name| Table::new(Arc::clone(root), name);
+        Self {
+            samples: table("samples"),
+            series: table("series"),
+            exemplars: table("exemplars"),
+            metadata: table("metadata"),
+        }
+    }
+
+    pub fn all(&self) -> [&Table; 4] {
+        [&self.samples, &self.series, &self.exemplars, &self.metadata]
+    }
+
+    pub fn by_name(&self, name: &str) -> Option<&Table> {
+        self.all().into_iter().find(|table| table.name() == name)
+    }
+}
+
+/// See the module.
+pub struct Lake {
+    root: Arc<dyn ObjectStore>,
+    tables: Tables,
+    /// Whose sequence numbers the transactions carry.
+    application: String,
+    clock: Clock,
+    files: RwLock<Arc<FileSet>>,
+    applied: RwLock<u64>,
+    /// One flush, merge or refresh at a time changes the file set.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Lake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lake({}, {} files)", self.application, self.files.read().samples.len())
+    }
+}
+
+impl Lake {
+    /// Checks that the store can hold a lake, applies migrations and reads the log of every table.
+    pub async fn open(objects: &Objects, node: &str, clock: Clock) -> Result<Lake> {
+        object::probe(objects.store.as_ref(), &objects.display).await?;
+        let tables = Tables::new(&objects.store);
+        migrate::apply(&tables, clock()).await?;
+        let lake = Lake {
+            root: Arc::clone(&objects.store),
+            tables,
+            application: format!("ingest-{node}"),
+            clock,
+            files: RwLock::default(),
+            applied: RwLock::default(),
+            turn: tokio::sync::Mutex::default(),
+        };
+        let applied = lake.tables.samples.applied(&lake.application).await?;
+        *lake.applied.write() = applied.map_or(0, |seq| seq.max(0) as u64);
+        lake.reload().await?;
+        Ok(lake)
+    }
+
+    /// The highest sequence number of this node's write-ahead log whose rows are in the lake; 0 for none.
+    pub fn applied_seq(&self) -> u64 {
+        *self.applied.read()
+    }
+
+    /// The live files, as of the last commit or refresh.
+    pub fn files(&self) -> Arc<FileSet> {
+        Arc::clone(&self.files.read())
+    }
+
+    /// Every day with series, and a number that changes when the list of its series may have.
+    pub fn days(&self) -> Vec<(i32, u64)> {
+        self.files().days()
+    }
+
+    /// Makes a flush durable: uploads its files and commits them, the small tables first, so that no sample is
+    /// visible without its series. `seq` is the last sequence number of the write-ahead log it covers; doing it
+    /// again with the same or a lower one changes nothing and returns no files. A crash between the commits
+    /// leaves rows in the small tables that come again with the next flush; reading them drops the copies.
+    pub async fn commit_flush(
+        &self,
+        seq: u64,
+        block: &Block,
+        series_by_day: &[(i32, Vec<Arc<Series>>)],
+        exemplars: &[Exemplar],
+        metadata: &[(String, Metadata)],
+    ) -> Result<Vec<Arc<SampleFile>>> {
+        if seq <= self.applied_seq() {
+            return Ok(Vec::new());
+        }
+        let _turn = self.turn.lock().await;
+        self.commit_metadata(seq, metadata).await?;
+        self.commit_exemplars(seq, exemplars).await?;
+        self.commit_series(seq, series_by_day).await?;
+        let add = self.upload_block(block).await?;
+        let mut paths: Vec<String> = add.iter().map(|file| format!("samples/{}", file.path)).collect();
+        if self.commit_rows(&self.tables.samples, seq, add).await? == Committed::Before {
+            // A lost answer hides our own commit; its files are live then, and otherwise they never were.
+            tracing::info!(seq, "the flush was in the lake already");
+        }
+        *self.applied.write() = seq;
+        self.reload().await?;
+        paths.sort();
+        let live = self.files();
+        let added = live.samples.iter().filter(|file| paths.binary_search(&file.path).is_ok());
+        Ok(added.cloned().collect())
+    }
+
+    async fn commit_metadata(&self, seq: u64, metadata: &[(String, Metadata)]) -> Result<()> {
+        if metadata.is_empty() {
+            return Ok(());
+        }
+        let bytes = rows::encode_metadata(metadata)?;
+        let file = self.upload_rows(&self.tables.metadata, None, metadata.len(), bytes).await?;
+        self.commit_rows(&self.tables.metadata, seq, vec![file]).await.map(|_| ())
+    }
+
+    async fn commit_exemplars(&self, seq: u64, exemplars: &[Exemplar]) -> Result<()> {
+        let mut by_day: BTreeMap<i32, Vec<&Exemplar>> = BTreeMap::new();
+        for exemplar in exemplars {
+            by_day.entry(day_of(exemplar.timestamp)).or_default().push(exemplar);
+        }
+        let mut add = Vec::new();
+        for (day, exemplars) in by_day {
+            let bytes = rows::encode_exemplars(&exemplars)?;
+            add.push(self.upload_rows(&self.tables.exemplars, Some(day), exemplars.len(), bytes).await?);
+        }
+        match add.is_empty() {
+            true => Ok(()),
+            false => self.commit_rows(&self.tables.exemplars, seq, add).await.map(|_| ()),
+        }
+    }
+
+    async fn commit_series(&self, seq: u64, series_by_day: &[(i32, Vec<Arc<Series>>)]) -> Result<()> {
+        let mut add = Vec::new();
+        for (day, series) in series_by_day.iter().filter(|(_, series)| !series.is_empty()) {
+            let bytes = rows::encode_series(series)?;
+            add.push(self.upload_rows(&self.tables.series, Some(*day), series.len(), bytes).await?);
+        }
+        match add.is_empty() {
+            true => Ok(()),
+            false => self.commit_rows(&self.tables.series, seq, add).await.map(|_| ()),
+        }
+    }
+
+    async fn commit_rows(&self, table: &Table, seq: u64, add: Vec<AddFile>) -> Result<Committed> {
+        let change = Change {
+            operation: "WRITE",
+            add,
+            data_change: true,
+            transaction: Some((self.application.clone(), i64::try_from(seq).unwrap_or(i64::MAX))),
+            ..Change::default()
+        };
+        let committed = table.commit(&change, (self.clock)()).await?;
+        table.checkpoint_if_due().await;
+        Ok(committed)
+    }
+
+    /// The position for files of the next commit, see `FORMAT.md`: one more than the version it is planned on.
+    async fn next_position(&self, table: &Table) -> Result<i64> {
+        Ok(table.version().await? as i64 + 1)
+    }
+
+    async fn upload_rows(&self, table: &Table, day: Option<i32>, rows: usize, bytes: Vec<u8>) -> Result<AddFile> {
+        let name = files::row_file_name(day, self.next_position(table).await?, Uuid::new_v4());
+        let path = format!("{}/{name}", table.name());
+        let size_bytes = bytes.len() as u64;
+        self.root
+            .put(&Path::from(path.as_str()), bytes.into())
+            .await
+            .context(ErrorKind::Unavailable, || format!("cannot upload {path}"))?;
+        Ok(AddFile {
+            path: name,
+            size_bytes,
+            day: day.map(files::day_text),
+            modified_ms: (self.clock)(),
+            stats: json!({"numRecords": rows}),
+        })
+    }
+
+    /// One file, or several when large, for each day the block touches.
+    async fn upload_block(&self, block: &Block) -> Result<Vec<AddFile>> {
+        let commit = self.next_position(&self.tables.samples).await?;
+        let mut add = Vec::new();
+        for day in days_of(block) {
+            let target = Target {
+                day,
+                commit,
+                level: 0,
+                histograms: block.histograms.iter().any(Option::is_some),
+                start_timestamps: block.start_timestamps.iter().any(|start| *start != 0),
+                now_ms: (self.clock)(),
+                file_bytes: FILE_BYTES,
+            };
+            let mut output = Output::new(Arc::clone(&self.root), target);
+            for series in &block.series {
+                let run = slice_of_day(block, series, day);
+                output.push(series.series.labels.metric(), series.series.id, run).await?;
+            }
+            add.extend(output.finish().await?);
+        }
+        Ok(add)
+    }
+
+    /// Follows the logs of all tables; returns whether anything was new.
+    pub async fn refresh(&self) -> Result<bool> {
+        let _turn = self.turn.lock().await;
+        let mut changed = false;
+        for table in self.tables.all() {
+            changed |= table.refresh().await?;
+        }
+        if changed {
+            self.reload().await?;
+        }
+        Ok(changed)
+    }
+
+    /// Takes the file set from the tables as they are known. Files that were there keep their `Arc`.
+    async fn reload(&self) -> Result<()> {
+        let before = self.files();
+        let known: HashMap<&str, &Arc<SampleFile>> = before.samples.iter().map(|f| (f.path.as_str(), f)).collect();
+        let mut samples = Vec::new();
+        for file in self.tables.samples.live().await? {
+            let path = format!("samples/{}", file.path);
+            samples.push(match known.get(path.as_str()) {
+                Some(file) => Arc::clone(file),
+                None => Arc::new(files::sample_file(&file)),
+            });
+        }
+        samples.sort_by(|a, b| (a.commit, &a.path).cmp(&(b.commit, &b.path)));
+        let files = FileSet {
+            samples,
+            series: by_day(row_files(&self.tables.series).await?),
+            exemplars: by_day(row_files(&self.tables.exemplars).await?),
+            metadata: row_files(&self.tables.metadata).await?,
+        };
+        *self.files.write() = Arc::new(files);
+        Ok(())
+    }
+
+    /// The series of a day, each once; of one listed twice the later wins.
+    pub async fn read_series(&self, day: i32) -> Result<Vec<Series>> {
+        let files = self.files();
+        let mut seen: HashMap<i64, Series> = HashMap::new();
+        for file in files.series.get(&day).into_iter().flatten() {
+            let listed = rows::decode_series(self.read(file).await?, &file.path)?;
+            seen.extend(listed.into_iter().map(|series| (series.id, series)));
+        }
+        Ok(seen.into_values().collect())
+    }
+
+    /// Metadata by metric family, sorted; of one listed twice the later wins.
+    pub async fn read_metadata(&self) -> Result<Vec<(String, Metadata)>> {
+        let files = self.files();
+        let mut families = BTreeMap::new();
+        for file in &files.metadata {
+            families.extend(rows::decode_metadata(self.read(file).await?, &file.path)?);
+        }
+        Ok(families.into_iter().collect())
+    }
+
+    /// Exemplars of a day by (series id, timestamp), each once.
+    pub async fn read_exemplars(&self, day: i32) -> Result<Vec<StoredExemplar>> {
+        let files = self.files();
+        let mut out = Vec::new();
+        for file in files.exemplars.get(&day).into_iter().flatten() {
+            out.extend(rows::decode_exemplars(self.read(file).await?, &file.path)?);
+        }
+        out.sort_by(|a, b| {
+            let key = |e: &StoredExemplar| (e.series_id, e.timestamp, e.value.to_bits());
+            key(a).cmp(&key(b)).then_with(|| a.labels.cmp(&b.labels))
+        });
+        out.dedup();
+        Ok(out)
+    }
+
+    async fn read(&self, file: &RowFile) -> Result<bytes::Bytes> {
+        let message = || format!("cannot read {}", file.path);
+        let found =
+            self.root.get(&Path::from(file.path.as_str())).await.context(ErrorKind::Unavailable, message)?;
+        found.bytes().await.context(ErrorKind::Unavailable, message)
+    }
+
+    /// The merges that pay now, see [`merge::plan`].
+    pub fn plan_merges(&self, limits: &merge::Limits) -> Vec<MergeJob> {
+        merge::plan(&self.files().samples, (self.clock)(), limits)
+    }
+
+    /// Rewrites the inputs of a job as fewer files. [`ErrorKind::Conflict`]: an input is gone; plan again.
+    pub async fn run_merge(&self, job: &MergeJob) -> Result<()> {
+        let add = merge::write(&self.root, job, (self.clock)()).await?;
+        let table = &self.tables.samples;
+        let below = |file: &Arc<SampleFile>| file.path.trim_start_matches("samples/").to_string();
+        let change = Change {
+            operation: "OPTIMIZE",
+            add,
+            remove: job.inputs.iter().map(below).collect(),
+            data_change: false,
+            ..Change::default()
+        };
+        let _turn = self.turn.lock().await;
+        let committed = table.commit(&change, (self.clock)()).await;
+        table.checkpoint_if_due().await;
+        self.reload().await?;
+        committed.map(|_| ())
+    }
+
+    /// Merges the lists of series of every closed day that has several; returns how many files were replaced.
+    pub async fn merge_series(&self) -> Result<usize> {
+        let today = day_of((self.clock)());
+        let files = self.files();
+        let mut replaced = 0;
+        for (day, inputs) in files.series.iter().filter(|(day, files)| files.len() > 1 && **day < today) {
+            let series: Vec<Arc<Series>> = self.read_series(*day).await?.into_iter().map(Arc::new).collect();
+            let bytes = rows::encode_series(&series)?;
+            replaced += self.replace_rows(&self.tables.series, Some(*day), inputs, series.len(), bytes).await?;
+        }
+        if files.metadata.len() > 16 {
+            let metadata = self.read_metadata().await?;
+            let bytes = rows::encode_metadata(&metadata)?;
+            let inputs = &files.metadata;
+            replaced += self.replace_rows(&self.tables.metadata, None, inputs, metadata.len(), bytes).await?;
+        }
+        Ok(replaced)
+    }
+
+    async fn replace_rows(
+        &self,
+        table: &Table,
+        day: Option<i32>,
+        inputs: &[Arc<RowFile>],
+        rows: usize,
+        bytes: Vec<u8>,
+    ) -> Result<usize> {
+        let _turn = self.turn.lock().await;
+        let prefix = format!("{}/", table.name());
+        let below = |file: &Arc<RowFile>| file.path.trim_start_matches(&prefix).to_string();
+        let change = Change {
+            operation: "OPTIMIZE",
+            add: vec![self.upload_rows(table, day, rows, bytes).await?],
+            remove: inputs.iter().map(below).collect(),
+            data_change: false,
+            ..Change::default()
+        };
+        let committed = table.commit(&change, (self.clock)()).await;
+        self.reload().await?;
+        match committed {
+            Ok(_) => Ok(inputs.len()),
+            // Somebody else merged them; that is as good.
+            Err(e) if e.kind == ErrorKind::Conflict => Ok(0),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Drops whole days before `day` from all tables. The files stay for queries that read them, see [`Lake::sweep`].
+    pub async fn drop_days_before(&self, day: i32) -> Result<usize> {
+        let _turn = self.turn.lock().await;
+        let mut dropped = 0;
+        for table in self.tables.all().into_iter().filter(|table| table.name() != "metadata") {
+            let live = table.live().await?;
+            let remove: Vec<String> =
+                live.into_iter().map(|file| file.path).filter(|path| files::parse_name(path).day < day).collect();
+            if remove.is_empty() {
+                continue;
+            }
+            dropped += remove.len();
+            let change = Change { operation: "DELETE", remove, data_change: true, ..Change::default() };
+            table.commit(&change, (self.clock)()).await?;
+        }
+        self.reload().await?;
+        Ok(dropped)
+    }
+
+    /// Deletes files that no query can need: removed ten minutes ago, or uploaded a day ago and never
+    /// committed. Lists every table; run it rarely. Returns how many were deleted.
+    pub async fn sweep(&self) -> Result<usize> {
+        let mut deleted = 0;
+        for table in self.tables.all() {
+            deleted += self.sweep_table(table).await?;
+        }
+        Ok(deleted)
+    }
+
+    async fn sweep_table(&self, table: &Table) -> Result<usize> {
+        let message = || format!("cannot clean up table {}", table.name());
+        let now_ms = (self.clock)();
+        // Listed before the log is read: a file that is committed in between is then known.
+        let prefix = Path::from(table.name());
+        let listed: Vec<_> =
+            self.root.list(Some(&prefix)).try_collect().await.context(ErrorKind::Unavailable, message)?;
+        table.refresh().await?;
+        let live: std::collections::HashSet<String> = table.live().await?.into_iter().map(|f| f.path).collect();
+        let removed: HashMap<String, i64> = table.tombstones().await?.into_iter().collect();
+        let mut deleted = 0;
+        for object in listed {
+            let path = object.location.to_string();
+            let Some(below) = path.strip_prefix(table.name()).and_then(|p| p.strip_prefix('/')) else { continue };
+            if below.starts_with('_') || !below.ends_with(".parquet") || live.contains(below) {
+                continue;
+            }
+            let due = match removed.get(below) {
+                Some(at) => now_ms - at > RETIRED_GRACE_MS,
+                None => now_ms - object.last_modified.timestamp_millis() > ORPHAN_GRACE_MS,
+            };
+            if due {
+                self.root.delete(&object.location).await.context(ErrorKind::Unavailable, message)?;
+                deleted += 1;
+            }
+        }
+        Ok(deleted)
+    }
+}
+
+async fn row_files(table: &Table) -> Result<Vec<Arc<RowFile>>> {
+    let live = table.live().await?;
+    let mut files: Vec<_> = live.iter().map(|file| Arc::new(files::row_file(table.name(), file))).collect();
+    files.sort_by(|a, b| (a.commit, &a.path).cmp(&(b.commit, &b.path)));
+    Ok(files)
+}
+
+fn by_day(files: Vec<Arc<RowFile>>) -> BTreeMap<i32, Vec<Arc<RowFile>>> {
+    let mut days: BTreeMap<i32, Vec<Arc<RowFile>>> = BTreeMap::new();
+    for file in files {
+        days.entry(file.day).or_default().push(file);
+    }
+    days
+}
+
+/// The UTC days a block has samples on, ascending.
+fn days_of(block: &Block) -> Vec<i32> {
+    let mut days = std::collections::BTreeSet::new();
+    for series in &block.series {
+        let timestamps = &block.timestamps[series.start..series.end];
+        let mut at = 0;
+        while let Some(first) = timestamps.get(at) {
+            let day = day_of(*first);
+            days.insert(day);
+            let end = (i64::from(day) + 1) * DAY_MS;
+            at += timestamps[at..].partition_point(|t| *t < end);
+        }
+    }
+    days.into_iter().collect()
+}
+
+fn slice_of_day<'a>(block: &'a Block, series: &BlockSeries, day: i32) -> RunSlice<'a> {
+    let timestamps = &block.timestamps[series.start..series.end];
+    let start_ms = i64::from(day) * DAY_MS;
+    let start = series.start + timestamps.partition_point(|t| *t < start_ms);
+    let end = series.start + timestamps.partition_point(|t| *t < start_ms + DAY_MS);
+    RunSlice {
+        timestamps: &block.timestamps[start..end],
+        values: &block.values[start..end],
+        histograms: block.histograms.get(start..end).unwrap_or_default(),
+        start_timestamps: block.start_timestamps.get(start..end).unwrap_or_default(),
+    }
+}
