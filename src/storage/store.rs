@@ -1,14 +1,69 @@
 //! The store: append → log → head → flush → lake on one side, snapshot on the other.
+//!
+//! `append` checks rows under one lock and queues them ([`gate`]); the [`writer`] logs a queue as one object, applies
+//! it to the open memtable and acknowledges; the [`flusher`] takes frozen memtables to the lake. What queries see is
+//! one immutable [`view`]. The parts joined here do not know each other.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::error::Result;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::labels::Labels;
 use crate::model::matcher::Matcher;
 use crate::model::metadata::Metadata;
 use crate::model::sample::TimeRange;
+use crate::storage::head::memtable::Memtable;
+use crate::storage::head::registry::Rules;
+use crate::storage::index::days::DayIndexes;
+use crate::storage::index::series_index::SeriesIndex;
+use crate::storage::lake::Lake;
+use crate::storage::object::{self, Kind, Objects};
 use crate::storage::types::{Series, SeriesRef, Snapshot, WriteBatch, WriteReport};
+use crate::storage::wal::log::Log;
+
+use flusher::Progress;
+use gate::Gate;
+use stats::{Counters, StoreStats};
+use view::View;
+
+/// Memtables to the lake, in a task.
+mod flusher;
+/// The lock of the write path: registry and queue.
+mod gate;
+/// Merges of the lake, in a task.
+mod merger;
+/// The log after a restart.
+mod replay;
+/// Matchers to series, over head and lake.
+mod select;
+/// Numbers for telemetry.
+pub mod stats;
+/// What a query sees, as one value.
+mod view;
+/// Queue to log object to memtable, in a task.
+mod writer;
+
+/// Rows waiting for the log; appends beyond wait for room.
+const QUEUE_BYTES: usize = 64 << 20;
+/// A queue of this size does not wait for the floor between puts.
+const HURRY_BYTES: usize = 8 << 20;
+/// Memory of rows that are not in the lake yet, as a multiple of `flush_bytes`; appends beyond wait for a flush.
+const HEAD_FLUSHES: usize = 4;
+/// How long they wait before they are told to come back.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
+/// Samples later than the clock by more than this are out of bounds.
+const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
+/// Memory of the series indexes of past days.
+const DAY_INDEX_BYTES: usize = 256 << 20;
+/// The floor between two puts to a bucket, unless it is configured.
+const BUCKET_WAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Milliseconds since the Unix epoch; the composition root passes the one that reads the clock.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -20,7 +75,9 @@ pub struct Options {
     pub url: String,
     /// Names this process' write-ahead log; one process per node id.
     pub node: String,
+    /// The floor between two puts of the log; `None`: 0 on disk, 1 s on a bucket.
     pub wal_flush_interval: Option<Duration>,
+    /// Zero: only by `flush_bytes`, and when asked.
     pub flush_interval: Duration,
     /// The open memtable is flushed when it holds more than this.
     pub flush_bytes: usize,
@@ -30,69 +87,304 @@ pub struct Options {
 }
 
 /// See the module.
-#[derive(Debug)]
-pub struct Store {}
+pub struct Store {
+    inner: Arc<Inner>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the doors and the tasks share. Locks are taken in the order of the fields, and none is held across an await.
+struct Inner {
+    options: Options,
+    clock: Clock,
+    objects: Objects,
+    lake: Lake,
+    log: Log,
+    wal_interval: Duration,
+    gate: Mutex<Gate>,
+    head_index: RwLock<SeriesIndex>,
+    view: RwLock<Arc<View>>,
+    days: DayIndexes,
+    pending_room: Arc<Semaphore>,
+    head_room: Notify,
+    writer_wake: Notify,
+    writer_hurry: Notify,
+    flusher_wake: Notify,
+    progress: watch::Sender<Progress>,
+    merging: tokio::sync::Mutex<()>,
+    counters: Counters,
+}
 
 impl Store {
     /// Opens the lake (probe, migrations), replays the write-ahead log, starts the background work.
-    pub async fn open(_options: Options, _clock: Clock) -> Result<Arc<Store>> {
-        todo!()
+    pub async fn open(options: Options, clock: Clock) -> Result<Arc<Store>> {
+        let objects = object::open(&options.url)?;
+        Self::open_on(objects, options, clock, uuid::Uuid::new_v4().as_u64_pair().0).await
+    }
+
+    /// The same on an opened object store; `writer` tells the log objects of this process from those of others.
+    pub async fn open_on(objects: Objects, options: Options, clock: Clock, writer: u64) -> Result<Arc<Store>> {
+        let log = Log::new(objects.store.clone(), &options.node, writer)?;
+        let lake = Lake::open(&objects, &options.node, clock.clone()).await?;
+        let applied = lake.applied_seq();
+        let mut gate = Gate::new(1);
+        gate.metadata.extend(lake.read_metadata().await?);
+        let (memtable, mut head_index) = (Memtable::new(gate.generation), SeriesIndex::default());
+        let replayed = replay::replay(&log, applied, &mut gate, &memtable, &mut head_index).await?;
+        if replayed.objects > 0 {
+            tracing::info!(objects = replayed.objects, samples = replayed.samples, "write-ahead log replayed");
+        }
+        let view = View { open: Arc::new(memtable), frozen: Vec::new(), cached: Vec::new(), files: lake.files() };
+        let default_interval = if objects.kind == Kind::Bucket { BUCKET_WAL_INTERVAL } else { Duration::ZERO };
+        let inner = Arc::new(Inner {
+            wal_interval: options.wal_flush_interval.unwrap_or(default_interval),
+            options,
+            clock,
+            objects,
+            lake,
+            log,
+            gate: Mutex::new(gate),
+            head_index: RwLock::new(head_index),
+            view: RwLock::new(Arc::new(view)),
+            days: DayIndexes::new(DAY_INDEX_BYTES),
+            pending_room: Arc::new(Semaphore::new(QUEUE_BYTES)),
+            head_room: Notify::new(),
+            writer_wake: Notify::new(),
+            writer_hurry: Notify::new(),
+            flusher_wake: Notify::new(),
+            progress: watch::Sender::new(Progress { flushed_before: 1, ..Progress::default() }),
+            merging: tokio::sync::Mutex::new(()),
+            counters: Counters::default(),
+        });
+        let tasks = vec![
+            tokio::spawn(writer::run(inner.clone(), replayed.next_sequence)),
+            tokio::spawn(flusher::run(inner.clone(), applied)),
+            tokio::spawn(merger::run(inner.clone())),
+        ];
+        Ok(Arc::new(Store { inner, tasks: Mutex::new(tasks) }))
     }
 
     /// The handle of a series, registered if it is new.
-    pub fn intern(&self, _labels: &Labels) -> SeriesRef {
-        todo!()
+    pub fn intern(&self, labels: &Labels) -> SeriesRef {
+        let hash = labels.hash_id();
+        let mut gate = self.inner.gate.lock();
+        let generation = gate.generation;
+        gate.registry.intern(labels, hash, generation)
     }
 
     /// Handles of many series under one lock.
-    pub fn intern_all(&self, _labels: &[Labels]) -> Vec<SeriesRef> {
-        todo!()
+    pub fn intern_all(&self, labels: &[Labels]) -> Vec<SeriesRef> {
+        let hashes: Vec<i64> = labels.iter().map(Labels::hash_id).collect();
+        let mut gate = self.inner.gate.lock();
+        let generation = gate.generation;
+        labels.iter().zip(hashes).map(|(labels, hash)| gate.registry.intern(labels, hash, generation)).collect()
     }
 
     /// Returns when the accepted rows are durable and visible.
-    pub async fn append(&self, _batch: WriteBatch) -> Result<WriteReport> {
-        todo!()
+    pub async fn append(&self, batch: WriteBatch) -> Result<WriteReport> {
+        let inner = &self.inner;
+        inner.wait_for_head_room().await?;
+        let permits = queue_bytes_of(&batch);
+        let Ok(permit) = inner.pending_room.clone().acquire_many_owned(permits).await else {
+            // Closed by the writer when a put failed.
+            return Err(inner.gate.lock().poisoned().unwrap_or_else(stopped));
+        };
+        let rules = Rules {
+            newest_allowed_ms: (inner.clock)().saturating_add(MAX_AHEAD_MS),
+            out_of_order_window_ms: inner.options.out_of_order_window_ms,
+        };
+        let (report, ack, queued_bytes) = {
+            let mut gate = inner.gate.lock();
+            let (report, ack) = gate.accept(&batch, rules, permit)?;
+            (report, ack, gate.queued_bytes())
+        };
+        inner.counters.count_rejected(&report);
+        let Some(ack) = ack else { return Ok(report) };
+        inner.writer_wake.notify_one();
+        if queued_bytes > HURRY_BYTES {
+            inner.writer_hurry.notify_one();
+        }
+        match ack.await {
+            Ok(Ok(())) => Ok(report),
+            Ok(Err(why)) => Err(gate::poisoned(&why)),
+            Err(_) => Err(stopped()),
+        }
     }
 
     /// The view a query runs on: series that satisfy all matchers and have samples on a day that `range`
     /// touches, and the sources that may hold their samples within `range`.
-    pub async fn snapshot(&self, _range: TimeRange, _matchers: &[Matcher]) -> Result<Snapshot> {
-        todo!()
+    pub async fn snapshot(&self, range: TimeRange, matchers: &[Matcher]) -> Result<Snapshot> {
+        // The view first: series of samples that come later do no harm, samples without their series would.
+        let view = self.inner.view();
+        let series: Arc<[Arc<Series>]> = self.inner.select(&view, range, &[matchers]).await?.into();
+        let (memory, files) = match series.is_empty() {
+            true => (Vec::new(), Vec::new()),
+            false => (view.memory(range), view.sample_files(range, &series)),
+        };
+        Ok(Snapshot { series, memory, files, objects: self.inner.objects.store.clone() })
     }
 
     /// The series that satisfy any of the matcher sets (all series when there is none), sorted by labels.
-    pub async fn series(&self, _range: TimeRange, _matcher_sets: &[Vec<Matcher>]) -> Result<Vec<Arc<Series>>> {
-        todo!()
+    pub async fn series(&self, range: TimeRange, matcher_sets: &[Vec<Matcher>]) -> Result<Vec<Arc<Series>>> {
+        let view = self.inner.view();
+        let sets: Vec<&[Matcher]> = match matcher_sets {
+            [] => vec![&[]],
+            sets => sets.iter().map(Vec::as_slice).collect(),
+        };
+        let mut series = self.inner.select(&view, range, &sets).await?;
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(series)
     }
 
     /// Names of all metrics with samples on a day that `range` touches, sorted.
-    pub async fn metric_names(&self, _range: TimeRange) -> Result<Vec<String>> {
-        todo!()
+    pub async fn metric_names(&self, range: TimeRange) -> Result<Vec<String>> {
+        let view = self.inner.view();
+        let mut names: BTreeSet<Arc<str>> =
+            self.inner.head_index.read().metric_names(Some(select::days_of(range))).cloned().collect();
+        for day in self.inner.day_names(&view, range).await? {
+            names.extend(day.keys().cloned());
+        }
+        Ok(names.iter().map(|name| name.to_string()).collect())
     }
 
     /// Label names of one metric over all time that is listed, sorted, without `__name__`; empty for an
     /// unknown metric. For the SQL catalog.
-    pub async fn metric_labels(&self, _metric: &str) -> Result<Vec<String>> {
-        todo!()
+    pub async fn metric_labels(&self, metric: &str) -> Result<Vec<String>> {
+        let view = self.inner.view();
+        let mut names: BTreeSet<String> =
+            self.inner.head_index.read().label_names(metric).map(str::to_string).collect();
+        for day in self.inner.day_names(&view, TimeRange::ALL).await? {
+            names.extend(day.get(metric).into_iter().flat_map(|labels| labels.iter().cloned()));
+        }
+        Ok(names.into_iter().collect())
     }
 
     /// Metadata by metric family name.
     pub fn metadata(&self) -> Vec<(String, Metadata)> {
-        todo!()
+        self.inner.gate.lock().metadata.iter().map(|(family, m)| (family.clone(), m.clone())).collect()
     }
 
     /// Writes the head to the lake and returns when it is committed.
     pub async fn flush(&self) -> Result<()> {
-        todo!()
+        let mut progress = self.inner.progress.subscribe();
+        let failures = progress.borrow_and_update().failures;
+        let target = self.inner.request_freeze();
+        if let Some(error) = self.inner.gate.lock().poisoned() {
+            return Err(error);
+        }
+        loop {
+            let now = progress.borrow_and_update().clone();
+            if now.flushed_before >= target {
+                return Ok(());
+            }
+            if now.failures > failures {
+                return Err(Error::new(ErrorKind::Unavailable, format!("flush failed: {}", now.last_error)));
+            }
+            progress.changed().await.map_err(|_| stopped())?;
+        }
     }
 
     /// Merges the small files of each day; returns how many files were replaced.
     pub async fn merge(&self) -> Result<usize> {
-        todo!()
+        self.inner.merge().await
     }
 
     /// Flushes and stops the background work. Appends after it fail.
     pub async fn shutdown(&self) -> Result<()> {
-        todo!()
+        self.inner.gate.lock().close();
+        let flushed = self.flush().await;
+        self.stop().await;
+        flushed
     }
+
+    /// Stops the background work where it stands, as a crash would, and returns when it has stopped.
+    pub async fn stop(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in &tasks {
+            task.abort();
+        }
+        for task in tasks {
+            let _ = task.await;
+        }
+        self.inner.pending_room.close();
+    }
+
+    /// Numbers for telemetry.
+    pub fn stats(&self) -> StoreStats {
+        self.inner.stats()
+    }
+
+    /// The lake below, for what does not go through the head: deletes, retention, exemplars.
+    pub fn lake(&self) -> &Lake {
+        &self.inner.lake
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.tasks.lock().iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({:?})", self.inner.objects)
+    }
+}
+
+impl Inner {
+    fn view(&self) -> Arc<View> {
+        self.view.read().clone()
+    }
+
+    /// Replaces the view; `change` sees the latest one and must not block.
+    fn update_view(&self, change: impl FnOnce(&View) -> View) {
+        let mut view = self.view.write();
+        *view = Arc::new(change(&view));
+    }
+
+    /// Freezes the open memtable if it has rows. Returns the number below which all generations have to be
+    /// flushed so that everything acknowledged by now is in the lake.
+    fn request_freeze(&self) -> u32 {
+        let mut gate = self.gate.lock();
+        if !gate.dirty {
+            return gate.generation;
+        }
+        gate.freeze_requested = true;
+        let target = gate.generation + 1;
+        drop(gate);
+        self.writer_wake.notify_one();
+        self.writer_hurry.notify_one();
+        target
+    }
+
+    /// Memory that rows outside the lake may take is bounded; beyond it an append waits for a flush.
+    async fn wait_for_head_room(&self) -> Result<()> {
+        let limit = self.options.flush_bytes.saturating_mul(HEAD_FLUSHES);
+        let deadline = tokio::time::Instant::now() + ROOM_TIMEOUT;
+        loop {
+            let room = self.head_room.notified();
+            let held = self.view().head_bytes();
+            if held <= limit {
+                return Ok(());
+            }
+            self.counters.head_waits.fetch_add(1, Ordering::Relaxed);
+            if tokio::time::timeout_at(deadline, room).await.is_err() {
+                let message = format!("the head holds {held} bytes that wait to be flushed, more than {limit}");
+                return Err(Error::new(ErrorKind::Unavailable, message));
+            }
+        }
+    }
+}
+
+/// Room a batch needs in the queue.
+fn queue_bytes_of(batch: &WriteBatch) -> u32 {
+    let histograms: usize =
+        batch.histograms.iter().map(|row| crate::storage::head::block::histogram_bytes(&row.histogram)).sum();
+    let bytes = batch.samples.len() * 40 + batch.exemplars.len() * 200 + batch.metadata.len() * 200 + histograms;
+    // A batch larger than the queue gets all of it.
+    u32::try_from(bytes.clamp(1, QUEUE_BYTES)).expect("the queue is smaller than 4 GiB")
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Unavailable, "the store is shut down")
 }

@@ -179,3 +179,82 @@ pub struct BlockSeries {
     pub start: usize,
     pub end: usize,
 }
+
+/// Rows accepted by the registry, on their way: logged as one object, then applied to the open memtable in this
+/// order. Slots are those of this process' registry and never written anywhere.
+#[derive(Default, Debug)]
+pub struct LogRows {
+    /// Series whose labels this generation of the log has not seen yet, before any row that uses them.
+    pub series: Vec<(u32, Arc<Series>)>,
+    pub samples: LogSamples,
+    pub histograms: Vec<LogHistogram>,
+    pub exemplars: Vec<LogExemplar>,
+    /// Metric family name and its metadata.
+    pub metadata: Vec<(String, Metadata)>,
+}
+
+impl LogRows {
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty() && self.rows() == 0 && self.metadata.is_empty()
+    }
+
+    /// Samples, histograms and exemplars.
+    pub fn rows(&self) -> usize {
+        self.samples.timestamps.len() + self.histograms.len() + self.exemplars.len()
+    }
+}
+
+/// Float samples as parallel columns.
+#[derive(Default, Debug)]
+pub struct LogSamples {
+    pub slots: Vec<u32>,
+    pub series_ids: Vec<i64>,
+    pub timestamps: Vec<i64>,
+    pub values: Vec<f64>,
+    /// Empty where no sample has one, else parallel, 0 for unset.
+    pub start_timestamps: Vec<i64>,
+}
+
+impl LogSamples {
+    pub fn push(&mut self, slot: u32, series_id: i64, timestamp: i64, value: f64, start_timestamp: i64) {
+        if start_timestamp != 0 || !self.start_timestamps.is_empty() {
+            self.start_timestamps.resize(self.timestamps.len(), 0);
+            self.start_timestamps.push(start_timestamp);
+        }
+        self.slots.push(slot);
+        self.series_ids.push(series_id);
+        self.timestamps.push(timestamp);
+        self.values.push(value);
+    }
+
+    pub fn truncate(&mut self, rows: usize) {
+        self.slots.truncate(rows);
+        self.series_ids.truncate(rows);
+        self.timestamps.truncate(rows);
+        self.values.truncate(rows);
+        self.start_timestamps.truncate(rows);
+    }
+
+    pub fn start_timestamp(&self, row: usize) -> i64 {
+        self.start_timestamps.get(row).copied().unwrap_or(0)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct LogHistogram {
+    pub slot: u32,
+    pub series_id: i64,
+    pub timestamp: i64,
+    pub histogram: Arc<FloatHistogram>,
+    /// 0 for unset.
+    pub start_timestamp: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct LogExemplar {
+    pub slot: u32,
+    pub series_id: i64,
+    pub timestamp: i64,
+    pub value: f64,
+    pub labels: Labels,
+}

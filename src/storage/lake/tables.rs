@@ -329,9 +329,11 @@ impl Lake {
         merge::plan(&self.files().samples, (self.clock)(), limits)
     }
 
-    /// Rewrites the inputs of a job as fewer files. [`ErrorKind::Conflict`]: an input is gone; plan again.
-    pub async fn run_merge(&self, job: &MergeJob) -> Result<()> {
+    /// Rewrites the inputs of a job as fewer files, and returns those. [`ErrorKind::Conflict`]: an input is gone;
+    /// plan again.
+    pub async fn run_merge(&self, job: &MergeJob) -> Result<Vec<Arc<SampleFile>>> {
         let add = merge::write(&self.root, job, (self.clock)()).await?;
+        let added: std::collections::HashSet<String> = add.iter().map(|file| format!("samples/{}", file.path)).collect();
         let table = &self.tables.samples;
         let below = |file: &Arc<SampleFile>| file.path.trim_start_matches("samples/").to_string();
         let change = Change {
@@ -345,7 +347,8 @@ impl Lake {
         let committed = table.commit(&change, (self.clock)()).await;
         table.checkpoint_if_due().await;
         self.reload().await?;
-        committed.map(|_| ())
+        committed?;
+        Ok(self.files().samples.iter().filter(|file| added.contains(&file.path)).cloned().collect())
     }
 
     /// Merges the lists of series of every closed day that has several; returns how many files were replaced.

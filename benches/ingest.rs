@@ -1,0 +1,116 @@
+//! What an appended sample costs: the whole path into a store in memory, and its parts.
+//!
+//! The unit is a batch of 5 000 samples of known series, one each, as a large scrape brings them.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use promlake::model::labels::Labels;
+use promlake::storage::head::memtable::Memtable;
+use promlake::storage::head::registry::{Registry, Rules};
+use promlake::storage::object;
+use promlake::storage::store::{Options, Store};
+use promlake::storage::types::{LogRows, SampleRow, Series, SeriesRef, WriteBatch};
+use promlake::storage::wal::codec;
+
+const SERIES: usize = 5_000;
+const NOW: i64 = 1_790_000_000_000;
+
+fn labels(series: usize) -> Labels {
+    let instance = format!("host-{:03}:9100", series % 100);
+    let path = format!("/api/v1/resource/{}", series / 100);
+    Labels::from_pairs([("__name__", "http_requests_total"), ("instance", &instance), ("job", "api"), ("path", &path)])
+}
+
+fn batch(refs: &[SeriesRef], round: i64) -> WriteBatch {
+    let row = |(i, series): (usize, &SeriesRef)| SampleRow {
+        series: *series,
+        timestamp: NOW + round * 15_000,
+        value: (round * 37 + i as i64 * 11) as f64,
+        start_timestamp: 0,
+    };
+    WriteBatch { samples: refs.iter().enumerate().map(row).collect(), ..WriteBatch::default() }
+}
+
+fn rows(round: i64) -> LogRows {
+    let mut rows = LogRows::default();
+    for i in 0..SERIES {
+        let id = labels(i).hash_id();
+        rows.samples.push(i as u32, id, NOW + round * 15_000, (round * 37 + i as i64 * 11) as f64, 0);
+    }
+    rows
+}
+
+fn ingest(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ingest");
+    group.throughput(Throughput::Elements(SERIES as u64));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+
+    let store = runtime.block_on(async {
+        let options = Options {
+            url: "memory://".to_string(),
+            node: "bench".to_string(),
+            wal_flush_interval: Some(Duration::ZERO),
+            flush_interval: Duration::ZERO,
+            flush_bytes: 1 << 30,
+            cache_bytes: 0,
+            out_of_order_window_ms: 0,
+        };
+        let objects = object::open(&options.url).expect("memory");
+        Store::open_on(objects, options, Arc::new(|| i64::MAX - 1_000_000), 1).await.expect("store")
+    });
+    let all: Vec<Labels> = (0..SERIES).map(labels).collect();
+    let refs = store.intern_all(&all);
+    let mut round = 0;
+    group.bench_function("append", |b| {
+        b.iter(|| {
+            round += 1;
+            runtime.block_on(store.append(batch(&refs, round))).expect("appended")
+        });
+    });
+    group.bench_function("intern", |b| b.iter(|| black_box(store.intern_all(&all))));
+
+    let mut registry = Registry::default();
+    let refs: Vec<SeriesRef> = all.iter().map(|labels| registry.intern(labels, labels.hash_id(), 1)).collect();
+    let rules = Rules { newest_allowed_ms: i64::MAX, out_of_order_window_ms: 0 };
+    let mut round = 0;
+    group.bench_function("check", |b| {
+        b.iter(|| {
+            round += 1;
+            let mut out = LogRows::default();
+            registry.accept(&batch(&refs, round), rules, 1, &mut out);
+            out
+        });
+    });
+
+    let logged = rows(1);
+    group.bench_function("encode", |b| b.iter(|| codec::encode(black_box(&logged), 1, 1).expect("encoded")));
+    let object = codec::encode(&logged, 1, 1).expect("encoded");
+    println!("log object: {:.1} bytes a sample", object.len() as f64 / SERIES as f64);
+    group.bench_function("decode", |b| b.iter(|| codec::decode(black_box(&object)).expect("decoded")));
+
+    let memtable = Memtable::new(1);
+    let series = |i: usize| (i as u32, Arc::new(Series { id: labels(i).hash_id(), labels: labels(i) }));
+    memtable.apply(&LogRows { series: (0..SERIES).map(series).collect(), ..LogRows::default() });
+    let mut round = 0;
+    group.bench_function("apply", |b| {
+        b.iter_batched(
+            || {
+                round += 1;
+                rows(round)
+            },
+            |rows| memtable.apply(&rows),
+            criterion::BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    targets = ingest
+}
+criterion_main!(benches);

@@ -1,0 +1,69 @@
+//! Flushed blocks kept in memory, and which live files they stand for.
+//!
+//! An entry is some blocks and the files that hold exactly the same rows: first one block and the files of its
+//! flush, and after a merge of cached files all their blocks and the merged files. An entry may be used instead of
+//! its files only while all of them are live; a delete, or a merge elsewhere, ends it. All functions take the list
+//! of entries and return the next one, because the list is part of the store's immutable view.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::storage::head::block::SortedBlock;
+
+#[derive(Debug)]
+pub struct Entry {
+    pub blocks: Vec<Arc<SortedBlock>>,
+    /// Paths of the files that hold the rows of the blocks.
+    pub files: Vec<String>,
+}
+
+impl Entry {
+    pub fn bytes(&self) -> usize {
+        self.blocks.iter().map(|block| block.bytes()).sum()
+    }
+
+    fn newest_generation(&self) -> u32 {
+        self.blocks.iter().map(|block| block.generation).max().unwrap_or(0)
+    }
+}
+
+/// Memory of all entries, roughly.
+pub fn bytes(entries: &[Arc<Entry>]) -> usize {
+    entries.iter().map(|entry| entry.bytes()).sum()
+}
+
+/// The entries without those that have a file that is no longer live.
+pub fn retain_live(entries: &[Arc<Entry>], live: &HashSet<&str>) -> Vec<Arc<Entry>> {
+    entries.iter().filter(|e| e.files.iter().all(|f| live.contains(f.as_str()))).cloned().collect()
+}
+
+/// The entries after `inputs` were merged into `outputs`. Where every input was cached, the entries that held
+/// them become one that stands for the outputs; else they are gone.
+pub fn after_merge(entries: &[Arc<Entry>], inputs: &[String], outputs: &[String]) -> Vec<Arc<Entry>> {
+    let touches = |entry: &Entry| entry.files.iter().any(|f| inputs.contains(f));
+    let (touched, mut kept): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(|e| touches(e));
+    let cached: HashSet<&String> = touched.iter().flat_map(|e| &e.files).collect();
+    if !touched.is_empty() && inputs.iter().all(|f| cached.contains(f)) {
+        let others = cached.into_iter().filter(|f| !inputs.contains(f));
+        let files = others.chain(outputs).cloned().collect();
+        let mut blocks: Vec<_> = touched.iter().flat_map(|e| e.blocks.iter().cloned()).collect();
+        blocks.sort_by_key(|block| block.generation);
+        kept.push(Arc::new(Entry { blocks, files }));
+    }
+    kept
+}
+
+/// The entries without the oldest ones that do not fit the budget.
+pub fn evict(mut entries: Vec<Arc<Entry>>, budget_bytes: usize) -> Vec<Arc<Entry>> {
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.newest_generation()));
+    let mut held = 0;
+    entries.retain(|entry| {
+        held += entry.bytes();
+        held <= budget_bytes
+    });
+    entries.reverse();
+    entries
+}
+
+#[cfg(test)]
+mod tests;

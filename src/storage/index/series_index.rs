@@ -1,0 +1,137 @@
+//! Metric tables by metric name. Matchers on `__name__` pick the tables, the others filter within them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::model::labels::METRIC_NAME;
+use crate::model::matcher::{MatchOp, Matcher};
+use crate::storage::index::metric::{Days, MetricTable};
+use crate::storage::types::Series;
+
+/// Matched series by metric, which is the order of the lake.
+pub type Matches = BTreeMap<Arc<str>, Vec<Arc<Series>>>;
+
+/// See the module.
+#[derive(Default, Debug)]
+pub struct SeriesIndex {
+    metrics: BTreeMap<Arc<str>, MetricTable>,
+    /// Series id to its row, to find it again; only kept by the index of the head.
+    rows: HashMap<i64, u32>,
+    series: usize,
+}
+
+impl SeriesIndex {
+    /// The index of one day of the lake; series may be listed more than once.
+    pub fn of_day(mut series: Vec<Series>) -> Self {
+        series.sort_unstable_by_key(|s| s.id);
+        series.dedup_by_key(|s| s.id);
+        let mut index = Self::default();
+        for series in series {
+            index.table(&series).push(Arc::new(series), None);
+            index.series += 1;
+        }
+        index
+    }
+
+    /// Notes that a series has a sample on a day.
+    pub fn insert(&mut self, series: &Arc<Series>, day: i32) {
+        match self.rows.get(&series.id).copied() {
+            Some(row) => self.table(series).extend_days(row, day),
+            None => {
+                let row = self.table(series).push(series.clone(), Some(Days { first: day, last: day }));
+                self.rows.insert(series.id, row);
+                self.series += 1;
+            }
+        }
+    }
+
+    /// Forgets series of the head.
+    pub fn remove(&mut self, gone: &[Arc<Series>]) {
+        let ids: BTreeSet<i64> = gone.iter().map(|s| s.id).filter(|id| self.rows.contains_key(id)).collect();
+        let metrics: BTreeSet<&str> = gone.iter().map(|s| s.labels.metric()).collect();
+        for metric in metrics {
+            let Some(table) = self.metrics.remove(metric) else { continue };
+            let table = table.without(|series| ids.contains(&series.id));
+            for (row, series) in table.series().iter().enumerate() {
+                self.rows.insert(series.id, row as u32);
+            }
+            if !table.is_empty() {
+                self.metrics.insert(metric.into(), table);
+            }
+        }
+        self.series -= ids.len();
+        for id in ids {
+            self.rows.remove(&id);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.series
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.series == 0
+    }
+
+    /// Adds the series that satisfy all matchers, with samples within `days` where the index knows days.
+    pub fn select(&self, matchers: &[Matcher], days: Option<Days>, out: &mut Matches) {
+        let (on_name, on_labels): (Vec<&Matcher>, Vec<&Matcher>) =
+            matchers.iter().partition(|matcher| matcher.name == METRIC_NAME);
+        let mut visit = |metric: &Arc<str>, table: &MetricTable| {
+            let mut found = Vec::new();
+            if on_name.iter().all(|matcher| matcher.matches(metric)) {
+                table.select(&on_labels, days, &mut found);
+            }
+            if !found.is_empty() {
+                out.entry(metric.clone()).or_default().append(&mut found);
+            }
+        };
+        match on_name.iter().find(|matcher| matcher.op == MatchOp::Equal) {
+            Some(matcher) => {
+                if let Some((metric, table)) = self.metrics.get_key_value(matcher.value.as_str()) {
+                    visit(metric, table);
+                }
+            }
+            None => self.metrics.iter().for_each(|(metric, table)| visit(metric, table)),
+        }
+    }
+
+    /// Metrics with samples within `days`.
+    pub fn metric_names(&self, days: Option<Days>) -> impl Iterator<Item = &Arc<str>> {
+        self.metrics.iter().filter(move |(_, table)| table.has_days(days)).map(|(metric, _)| metric)
+    }
+
+    /// Label names of one metric, unsorted, without `__name__`.
+    pub fn label_names(&self, metric: &str) -> impl Iterator<Item = &str> {
+        self.metrics.get(metric).into_iter().flat_map(MetricTable::label_names)
+    }
+
+    /// Memory held, roughly.
+    pub fn bytes(&self) -> usize {
+        self.metrics.iter().map(|(metric, table)| metric.len() + table.bytes()).sum()
+    }
+
+    fn table(&mut self, series: &Series) -> &mut MetricTable {
+        let metric = series.labels.metric();
+        if !self.metrics.contains_key(metric) {
+            self.metrics.insert(metric.into(), MetricTable::default());
+        }
+        self.metrics.get_mut(metric).expect("inserted if it was missing")
+    }
+}
+
+/// Matches of several indexes as one list sorted by (metric, id), each series once.
+pub fn merge(matches: Matches) -> Vec<Arc<Series>> {
+    let mut all = Vec::with_capacity(matches.values().map(Vec::len).sum());
+    for mut series in matches.into_values() {
+        series.sort_unstable_by_key(|s| s.id);
+        series.dedup_by_key(|s| s.id);
+        all.append(&mut series);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+use super::*;
+use crate::model::labels::Labels;
+
+const SERIES: &[(i64, &[(&str, &str)])] = &[
+    (5, &[("__name__", "up"), ("job", "a"), ("instance", "1")]),
+    (3, &[("__name__", "up"), ("job", "b"), ("instance", "1")]),
+    (9, &[("__name__", "up"), ("job", "b")]),
+    (1, &[("__name__", "up")]),
+    (7, &[("__name__", "down"), ("job", "a"), ("zone", "x")]),
+    (8, &[("job", "nameless")]),
+];
+
+fn all() -> Vec<Series> {
+    SERIES.iter().map(|(id, labels)| Series { id: *id, labels: Labels::from_pairs(labels.iter().copied()) }).collect()
+}
+
+fn matchers(specs: &[(&str, MatchOp, &str)]) -> Vec<Matcher> {
+    specs.iter().map(|(name, op, value)| Matcher::new(*name, *op, *value).unwrap()).collect()
+}
+
+/// Both kinds of index find what a look at every series finds.
+#[track_caller]
+fn check(specs: &[(&str, MatchOp, &str)], expected: &[i64]) {
+    let matchers = matchers(specs);
+    let mut brute: Vec<_> = all().into_iter().filter(|s| matchers.iter().all(|m| m.matches_labels(&s.labels))).collect();
+    brute.sort_by(|a, b| (a.labels.metric(), a.id).cmp(&(b.labels.metric(), b.id)));
+    assert_eq!(brute.iter().map(|s| s.id).collect::<Vec<_>>(), expected, "the expectation itself");
+    let mut head = SeriesIndex::default();
+    all().into_iter().for_each(|s| head.insert(&Arc::new(s), 1));
+    for index in [head, SeriesIndex::of_day(all())] {
+        let mut out = Matches::new();
+        index.select(&matchers, Some(Days { first: 0, last: 2 }), &mut out);
+        assert_eq!(merge(out).iter().map(|s| s.id).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn matchers_select() {
+    use MatchOp::*;
+    check(&[], &[8, 7, 1, 3, 5, 9]);
+    check(&[("__name__", Equal, "up")], &[1, 3, 5, 9]);
+    check(&[("__name__", Equal, "up"), ("__name__", NotEqual, "up")], &[]);
+    check(&[("__name__", Regex, "u.|d.*")], &[7, 1, 3, 5, 9]);
+    check(&[("__name__", NotRegex, "u.")], &[8, 7]);
+    check(&[("__name__", Equal, "")], &[8]);
+    check(&[("__name__", Equal, "none")], &[]);
+    check(&[("job", Equal, "b")], &[3, 9]);
+    check(&[("job", Equal, "")], &[1]);
+    check(&[("job", NotEqual, "")], &[8, 7, 3, 5, 9]);
+    check(&[("job", NotEqual, "b")], &[8, 7, 1, 5]);
+    check(&[("instance", Equal, "")], &[8, 7, 1, 9]);
+    check(&[("instance", Regex, "1?")], &[8, 7, 1, 3, 5, 9]);
+    check(&[("instance", NotRegex, ".+"), ("job", Regex, "a|b")], &[7, 9]);
+    check(&[("job", Equal, "b"), ("instance", NotEqual, "")], &[3]);
+    check(&[("zone", NotEqual, "x"), ("__name__", Equal, "up"), ("job", Regex, "[ab]")], &[3, 5, 9]);
+    check(&[("missing", Equal, "x")], &[]);
+    check(&[("missing", Regex, ".*"), ("job", Equal, "a")], &[7, 5]);
+}
+
+#[test]
+fn days_narrow_the_head() {
+    let mut index = SeriesIndex::default();
+    let [a, b] = [0, 1].map(|i| Arc::new(all()[i].clone()));
+    index.insert(&a, 10);
+    index.insert(&b, 12);
+    index.insert(&a, 11);
+    let select = |first, last| {
+        let mut out = Matches::new();
+        index.select(&[], Some(Days { first, last }), &mut out);
+        merge(out).iter().map(|s| s.id).collect::<Vec<_>>()
+    };
+    assert!(select(0, 9).is_empty());
+    assert_eq!(select(11, 11), [5]);
+    assert_eq!(select(11, 12), [3, 5]);
+    assert_eq!(index.metric_names(Some(Days { first: 13, last: 14 })).count(), 0);
+}
+
+#[test]
+fn removed_series_are_gone_and_rows_still_lead_to_the_others() {
+    let mut index = SeriesIndex::default();
+    let series: Vec<_> = all().into_iter().map(Arc::new).collect();
+    series.iter().for_each(|s| index.insert(s, 1));
+    index.remove(&[series[0].clone(), series[4].clone()]);
+    assert_eq!(index.len(), 4);
+    index.insert(&series[2], 5);
+    let mut out = Matches::new();
+    index.select(&[], Some(Days { first: 5, last: 5 }), &mut out);
+    assert_eq!(merge(out).iter().map(|s| s.id).collect::<Vec<_>>(), [9]);
+    assert_eq!(index.metric_names(None).map(|m| &**m).collect::<Vec<_>>(), ["", "up"]);
+}

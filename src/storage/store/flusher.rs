@@ -1,0 +1,247 @@
+//! The flusher task: frozen memtables to the lake, oldest first. Sorting frees the memtable before the Parquet
+//! files are written, the sorted block becomes a cache entry once they are committed, and the log objects up to
+//! it are deleted. A flush that fails is tried again until it succeeds; queries and the log hold the rows.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::error::{Context, ErrorKind, Result};
+use crate::model::metadata::Metadata;
+use crate::model::sample::{DAY_MS, day_of};
+use crate::storage::head::block::SortedBlock;
+use crate::storage::head::cache::{self, Entry};
+use crate::storage::head::memtable::Memtable;
+use crate::storage::lake::rows::Exemplar;
+use crate::storage::store::Inner;
+use crate::storage::store::view::{Frozen, Source, View};
+use crate::storage::types::{Block, LogExemplar, SampleFile, Series};
+
+/// A series without samples for this long leaves the registry.
+const IDLE_MS: i64 = 3 * 3_600_000;
+/// Slots looked at under one lock when idle series are evicted.
+const EVICT_SLOTS: usize = 16_384;
+/// Series ids kept to know which series a day lists already (8 bytes each and some).
+const MAX_LISTED: usize = 4_000_000;
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// How far flushing has come; `Store::flush` waits on it.
+#[derive(Debug, Default, Clone)]
+pub struct Progress {
+    /// Generations below this are in the lake.
+    pub flushed_before: u32,
+    pub failures: u64,
+    pub last_error: String,
+}
+
+/// What goes to the lake beside the samples.
+struct FlushRows {
+    series_by_day: Vec<(i32, Vec<Arc<Series>>)>,
+    exemplars: Vec<Exemplar>,
+    metadata: Vec<(String, Metadata)>,
+}
+
+/// Runs for the life of the store. `deleted_through` is the last log object known to be gone.
+pub async fn run(inner: Arc<Inner>, deleted_through: u64) {
+    let mut flusher = Flusher { inner, deleted_through, listed: Listed::default(), ended: VecDeque::new() };
+    let period = flusher.inner.options.flush_interval;
+    loop {
+        tokio::select! {
+            // An interval of zero: only by bytes, and when asked.
+            () = tokio::time::sleep(period), if !period.is_zero() => { flusher.inner.request_freeze(); }
+            () = flusher.inner.flusher_wake.notified() => {}
+        }
+        while let Some(frozen) = flusher.inner.view().frozen.first().cloned() {
+            if flusher.flush(frozen).await.is_none() {
+                return;
+            }
+        }
+        flusher.evict_idle();
+    }
+}
+
+struct Flusher {
+    inner: Arc<Inner>,
+    deleted_through: u64,
+    listed: Listed,
+    /// Generations and when they were flushed, oldest first.
+    ended: VecDeque<(u32, i64)>,
+}
+
+impl Flusher {
+    /// `None` where sorting failed, which only a defect or the end of the runtime can do.
+    async fn flush(&mut self, frozen: Frozen) -> Option<()> {
+        let started = Instant::now();
+        let Source::Memtable(memtable) = frozen.source else {
+            unreachable!("only this function sorts a memtable, and it ends with the memtable flushed");
+        };
+        let (block, mut rows) = sort(memtable).await?;
+        self.inner.update_view(|view| {
+            let mut frozen = view.frozen.clone();
+            frozen[0].source = Source::Block(block.clone());
+            View { frozen, ..view.clone() }
+        });
+        let mut wait = FIRST_RETRY;
+        let files = loop {
+            match self.commit(frozen.last_sequence, &block, &mut rows).await {
+                Ok(files) => break files,
+                Err(error) => {
+                    tracing::warn!("flush failed, trying again in {wait:?}: {error}");
+                    self.inner.counters.flush_failures.fetch_add(1, Ordering::Relaxed);
+                    self.inner.progress.send_modify(|progress| {
+                        progress.failures += 1;
+                        progress.last_error = error.to_string();
+                    });
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(LAST_RETRY);
+                }
+            }
+        };
+        self.publish(&block, &files);
+        self.listed.note(&rows.series_by_day);
+        self.delete_log(frozen.last_sequence).await;
+        self.ended.push_back((frozen.generation, (self.inner.clock)()));
+        let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.inner.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        self.inner.counters.flush_us.fetch_add(elapsed_us, Ordering::Relaxed);
+        self.inner.progress.send_modify(|progress| progress.flushed_before = frozen.generation + 1);
+        Some(())
+    }
+
+    async fn commit(
+        &mut self,
+        sequence: u64,
+        block: &SortedBlock,
+        rows: &mut FlushRows,
+    ) -> Result<Vec<Arc<SampleFile>>> {
+        rows.series_by_day = self.listed.missing(&self.inner, &block.block).await?;
+        let FlushRows { series_by_day, exemplars, metadata } = &*rows;
+        let lake = &self.inner.lake;
+        lake.commit_flush(sequence, &block.block, series_by_day, exemplars, metadata).await
+    }
+
+    /// Swaps the frozen memtable for the files and the block that caches them.
+    fn publish(&self, block: &Arc<SortedBlock>, files: &[Arc<SampleFile>]) {
+        let budget_bytes = self.inner.options.cache_bytes;
+        self.inner.update_view(|view| {
+            let mut next = view.with_files(self.inner.lake.files());
+            next.frozen.remove(0);
+            if !files.is_empty() {
+                let files = files.iter().map(|file| file.path.clone()).collect();
+                next.cached.push(Arc::new(Entry { blocks: vec![block.clone()], files }));
+            }
+            next.cached = cache::evict(next.cached, budget_bytes);
+            // A merge or a delete may have been quicker than this swap.
+            next.with_files(next.files.clone())
+        });
+        self.inner.head_room.notify_waiters();
+    }
+
+    async fn delete_log(&mut self, through: u64) {
+        match self.inner.log.delete(self.deleted_through + 1..=through).await {
+            Ok(()) => self.deleted_through = through,
+            // The next flush, or the next start, deletes them.
+            Err(error) => tracing::warn!("flushed log objects stay for now: {error}"),
+        }
+    }
+
+    /// Forgets series that had no samples for long and are in no memtable.
+    fn evict_idle(&mut self) {
+        let deadline = (self.inner.clock)() - IDLE_MS;
+        let mut touched_before = 0;
+        while let Some(&(generation, _)) = self.ended.front().filter(|(_, at)| *at <= deadline) {
+            touched_before = generation + 1;
+            self.ended.pop_front();
+        }
+        let touched_before = touched_before.min(self.inner.view().oldest_generation());
+        if touched_before == 0 {
+            return;
+        }
+        let slots = self.inner.gate.lock().registry.slots();
+        for from in (0..slots).step_by(EVICT_SLOTS) {
+            let mut gate = self.inner.gate.lock();
+            let gone = gate.registry.evict(from, from + EVICT_SLOTS, touched_before);
+            if !gone.is_empty() {
+                // Still under the gate: nobody can register one of them again before the index forgot it.
+                self.inner.head_index.write().remove(&gone);
+            }
+        }
+    }
+}
+
+async fn sort(memtable: Arc<Memtable>) -> Option<(Arc<SortedBlock>, FlushRows)> {
+    let sorted = tokio::task::spawn_blocking(move || {
+        let rows = FlushRows {
+            series_by_day: Vec::new(),
+            exemplars: memtable.exemplars().into_iter().map(exemplar_of).collect(),
+            metadata: memtable.metadata(),
+        };
+        (Arc::new(memtable.to_block()), rows)
+    });
+    sorted
+        .await
+        .context(ErrorKind::Internal, || "sorting a memtable".to_string())
+        .inspect_err(|e| tracing::error!("{e}"))
+        .ok()
+}
+
+fn exemplar_of((series, row): (Arc<Series>, LogExemplar)) -> Exemplar {
+    Exemplar { series, timestamp: row.timestamp, value: row.value, labels: row.labels }
+}
+
+/// Which series each day lists already, for the days flushed lately.
+#[derive(Default)]
+struct Listed {
+    days: HashMap<i32, HashSet<i64>>,
+    /// Least recently flushed first.
+    order: VecDeque<i32>,
+}
+
+impl Listed {
+    /// The series of a block by day, without those the day lists already.
+    async fn missing(&mut self, inner: &Inner, block: &Block) -> Result<Vec<(i32, Vec<Arc<Series>>)>> {
+        let mut by_day: BTreeMap<i32, Vec<Arc<Series>>> = BTreeMap::new();
+        for series in &block.series {
+            let mut rest = &block.timestamps[series.start..series.end];
+            while let Some(first) = rest.first() {
+                let day = day_of(*first);
+                by_day.entry(day).or_default().push(series.series.clone());
+                let next_day = (i64::from(day) + 1).saturating_mul(DAY_MS);
+                rest = &rest[rest.partition_point(|t| *t < next_day)..];
+            }
+        }
+        for (day, series) in &mut by_day {
+            self.load(inner, *day).await?;
+            let listed = &self.days[day];
+            series.retain(|s| !listed.contains(&s.id));
+        }
+        by_day.retain(|_, series| !series.is_empty());
+        Ok(by_day.into_iter().collect())
+    }
+
+    async fn load(&mut self, inner: &Inner, day: i32) -> Result<()> {
+        if !self.days.contains_key(&day) {
+            let listed = match inner.lake.files().series_version(day) {
+                Some(_) => inner.lake.read_series(day).await?,
+                None => Vec::new(),
+            };
+            self.days.insert(day, listed.iter().map(|series| series.id).collect());
+        }
+        self.order.retain(|other| *other != day);
+        self.order.push_back(day);
+        Ok(())
+    }
+
+    /// Remembers what a committed flush listed.
+    fn note(&mut self, series_by_day: &[(i32, Vec<Arc<Series>>)]) {
+        for (day, series) in series_by_day {
+            self.days.entry(*day).or_default().extend(series.iter().map(|s| s.id));
+        }
+        while self.days.values().map(HashSet::len).sum::<usize>() > MAX_LISTED && self.order.len() > 1 {
+            let oldest = self.order.pop_front().expect("more than one");
+            self.days.remove(&oldest);
+        }
+    }
+}

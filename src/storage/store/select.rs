@@ -1,0 +1,67 @@
+//! Matchers to series: the head's index, and the index of every day of the lake that the range touches.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::error::Result;
+use crate::model::matcher::Matcher;
+use crate::model::sample::{TimeRange, day_of};
+use crate::storage::index::days::Names;
+use crate::storage::index::metric::Days;
+use crate::storage::index::series_index::{self, Matches, SeriesIndex};
+use crate::storage::store::Inner;
+use crate::storage::store::view::View;
+use crate::storage::types::Series;
+
+/// Days read from the lake at once.
+const PARALLEL_DAYS: usize = 8;
+
+/// The days a range touches.
+pub fn days_of(range: TimeRange) -> Days {
+    // Days are i32 and timestamps reach beyond them; no sample is that far out.
+    let day = |timestamp: i64| {
+        day_of(timestamp.clamp(i64::from(i32::MIN) * 86_400_000, i64::from(i32::MAX) * 86_400_000))
+    };
+    Days { first: day(range.start_inclusive), last: day(range.end_inclusive) }
+}
+
+impl Inner {
+    /// Series that satisfy any of the matcher sets, sorted by (metric, id).
+    pub async fn select(&self, view: &View, range: TimeRange, sets: &[&[Matcher]]) -> Result<Vec<Arc<Series>>> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut matches = Matches::new();
+        let days = days_of(range);
+        {
+            let head = self.head_index.read();
+            sets.iter().for_each(|matchers| head.select(matchers, Some(days), &mut matches));
+        }
+        // The head first: what it forgets after this is in the lake before it does.
+        let mut indexes = stream::iter(lake_days(view, days))
+            .map(|(day, version)| self.day_index(day, version))
+            .buffered(PARALLEL_DAYS);
+        while let Some(index) = indexes.try_next().await? {
+            sets.iter().for_each(|matchers| index.select(matchers, None, &mut matches));
+        }
+        Ok(series_index::merge(matches))
+    }
+
+    /// Metric and label names of each day of the lake that the range touches.
+    pub async fn day_names(&self, view: &View, range: TimeRange) -> Result<Vec<Arc<Names>>> {
+        stream::iter(lake_days(view, days_of(range)))
+            .map(|(day, version)| self.days.names(day, version, move || self.lake.read_series(day)))
+            .buffered(PARALLEL_DAYS)
+            .try_collect()
+            .await
+    }
+
+    async fn day_index(&self, day: i32, version: u64) -> Result<Arc<SeriesIndex>> {
+        self.days.index(day, version, || self.lake.read_series(day)).await
+    }
+}
+
+fn lake_days(view: &View, days: Days) -> Vec<(i32, u64)> {
+    view.files.days().into_iter().filter(|(day, _)| days.first <= *day && *day <= days.last).collect()
+}

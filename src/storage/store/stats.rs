@@ -1,0 +1,104 @@
+//! Numbers for telemetry: plain counters, read as one struct. What they are called outside is decided there.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::storage::head::cache;
+use crate::storage::store::Inner;
+use crate::storage::types::{MemorySource, WriteReport};
+
+/// Counters since the start.
+#[derive(Default, Debug)]
+pub struct Counters {
+    pub samples: AtomicU64,
+    pub histograms: AtomicU64,
+    pub exemplars: AtomicU64,
+    pub rejected: AtomicU64,
+    pub wal_objects: AtomicU64,
+    pub wal_bytes: AtomicU64,
+    pub flushes: AtomicU64,
+    pub flush_failures: AtomicU64,
+    pub flush_us: AtomicU64,
+    pub head_waits: AtomicU64,
+    pub merges: AtomicU64,
+    pub merge_failures: AtomicU64,
+    pub merged_files: AtomicU64,
+}
+
+impl Counters {
+    pub fn count_rejected(&self, report: &WriteReport) {
+        let rejected = report.rejected_samples.len() + report.rejected_histograms.len();
+        self.rejected.fetch_add(rejected as u64, Ordering::Relaxed);
+    }
+}
+
+/// The state of the store and its counters since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoreStats {
+    /// Series of the registry.
+    pub head_series: usize,
+    /// Samples that are not in the lake yet, and the memory they take.
+    pub head_samples: usize,
+    pub head_bytes: usize,
+    /// Rows accepted but not yet in the log.
+    pub queued_bytes: usize,
+    pub cache_blocks: usize,
+    pub cache_bytes: usize,
+    pub day_index_bytes: usize,
+    pub files: usize,
+    pub file_bytes: u64,
+    pub file_rows: u64,
+    pub samples_appended_total: u64,
+    pub histograms_appended_total: u64,
+    pub exemplars_appended_total: u64,
+    pub rows_rejected_total: u64,
+    pub wal_objects_total: u64,
+    pub wal_bytes_total: u64,
+    pub flushes_total: u64,
+    pub flush_failures_total: u64,
+    pub flush_seconds_total: f64,
+    /// Appends that had to wait for a flush.
+    pub head_waits_total: u64,
+    pub merges_total: u64,
+    pub merge_failures_total: u64,
+    pub merged_files_total: u64,
+    /// Writes are refused since a put failed.
+    pub poisoned: bool,
+}
+
+impl Inner {
+    pub fn stats(&self) -> StoreStats {
+        let view = self.view();
+        let (head_series, queued_bytes, poisoned) = {
+            let gate = self.gate.lock();
+            (gate.registry.len(), gate.queued_bytes(), gate.poisoned().is_some())
+        };
+        let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let c = &self.counters;
+        StoreStats {
+            head_series,
+            head_samples: view.open.samples() + view.frozen.iter().map(|f| f.source.as_memory().samples()).sum::<usize>(),
+            head_bytes: view.head_bytes(),
+            queued_bytes,
+            cache_blocks: view.cached.iter().map(|entry| entry.blocks.len()).sum(),
+            cache_bytes: cache::bytes(&view.cached),
+            day_index_bytes: self.days.bytes(),
+            files: view.files.samples.len(),
+            file_bytes: view.files.samples.iter().map(|file| file.size_bytes).sum(),
+            file_rows: view.files.samples.iter().map(|file| file.rows).sum(),
+            samples_appended_total: counter(&c.samples),
+            histograms_appended_total: counter(&c.histograms),
+            exemplars_appended_total: counter(&c.exemplars),
+            rows_rejected_total: counter(&c.rejected),
+            wal_objects_total: counter(&c.wal_objects),
+            wal_bytes_total: counter(&c.wal_bytes),
+            flushes_total: counter(&c.flushes),
+            flush_failures_total: counter(&c.flush_failures),
+            flush_seconds_total: counter(&c.flush_us) as f64 / 1e6,
+            head_waits_total: counter(&c.head_waits),
+            merges_total: counter(&c.merges),
+            merge_failures_total: counter(&c.merge_failures),
+            merged_files_total: counter(&c.merged_files),
+            poisoned,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What a query sees: memtables, cached blocks and live files as one immutable value. Every change makes a new
+//! one, so each acknowledged sample is in exactly the places a view says, whatever moves meanwhile.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::model::sample::TimeRange;
+use crate::storage::head::block::SortedBlock;
+use crate::storage::head::cache::{self, Entry};
+use crate::storage::head::memtable::Memtable;
+use crate::storage::lake::files::FileSet;
+use crate::storage::types::{MemorySource, SampleFile, Series};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub open: Arc<Memtable>,
+    /// On their way to the lake, oldest first.
+    pub frozen: Vec<Frozen>,
+    pub cached: Vec<Arc<Entry>>,
+    pub files: Arc<FileSet>,
+}
+
+/// A memtable that takes no more rows.
+#[derive(Clone, Debug)]
+pub struct Frozen {
+    pub generation: u32,
+    /// The last log object with rows of it.
+    pub last_sequence: u64,
+    pub source: Source,
+}
+
+/// The rows of a frozen memtable, before and after they were sorted.
+#[derive(Clone, Debug)]
+pub enum Source {
+    Memtable(Arc<Memtable>),
+    Block(Arc<SortedBlock>),
+}
+
+impl Source {
+    pub fn bytes(&self) -> usize {
+        match self {
+            Source::Memtable(memtable) => memtable.bytes(),
+            Source::Block(block) => block.bytes(),
+        }
+    }
+
+    pub fn as_memory(&self) -> Arc<dyn MemorySource> {
+        match self {
+            Source::Memtable(memtable) => memtable.clone(),
+            Source::Block(block) => block.clone(),
+        }
+    }
+}
+
+impl View {
+    /// Memory of rows that are not in the lake yet.
+    pub fn head_bytes(&self) -> usize {
+        self.open.bytes() + self.frozen.iter().map(|frozen| frozen.source.bytes()).sum::<usize>()
+    }
+
+    /// The oldest generation in memory that is not in the lake.
+    pub fn oldest_generation(&self) -> u32 {
+        self.frozen.first().map_or(self.open.generation, |frozen| frozen.generation)
+    }
+
+    /// The view with another file set: cached entries whose files are gone are gone too.
+    pub fn with_files(&self, files: Arc<FileSet>) -> View {
+        let live: HashSet<&str> = files.samples.iter().map(|file| file.path.as_str()).collect();
+        let cached = cache::retain_live(&self.cached, &live);
+        View { cached, files, ..self.clone() }
+    }
+
+    /// Sources in memory with samples in a range, oldest first.
+    pub fn memory(&self, range: TimeRange) -> Vec<Arc<dyn MemorySource>> {
+        let mut blocks: Vec<_> = self.cached.iter().flat_map(|entry| &entry.blocks).collect();
+        blocks.sort_by_key(|block| block.generation);
+        let cached = blocks.into_iter().map(|block| block.clone() as Arc<dyn MemorySource>);
+        let frozen = self.frozen.iter().map(|frozen| frozen.source.as_memory());
+        let open = std::iter::once(self.open.clone() as Arc<dyn MemorySource>);
+        let in_range = |source: &Arc<dyn MemorySource>| {
+            source.bounds().is_some_and(|held| held.overlaps(range.start_inclusive, range.end_inclusive))
+        };
+        cached.chain(frozen).chain(open).filter(in_range).collect()
+    }
+
+    /// Files that may hold samples of some series (sorted by metric) within a range, and are not cached.
+    pub fn sample_files(&self, range: TimeRange, series: &[Arc<Series>]) -> Vec<Arc<SampleFile>> {
+        let (Some(first), Some(last)) = (series.first(), series.last()) else { return Vec::new() };
+        let (first, last) = (first.labels.metric(), last.labels.metric());
+        let cached: HashSet<&str> = self.cached.iter().flat_map(|e| e.files.iter().map(String::as_str)).collect();
+        let wanted = |file: &&Arc<SampleFile>| {
+            range.overlaps(file.min_timestamp, file.max_timestamp)
+                && file.min_metric.as_str() <= last
+                && first <= file.max_metric.as_str()
+                && !cached.contains(file.path.as_str())
+        };
+        let mut files: Vec<_> = self.files.samples.iter().filter(wanted).cloned().collect();
+        files.sort_by_key(|file| file.commit);
+        files
+    }
+}
