@@ -6,8 +6,6 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{LogicalPlan, Statement};
 
-use crate::error::Error;
-
 /// Why a statement is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -30,12 +28,6 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        Error::bad_input(refused.message)
-    }
-}
 
 /// Settings a session may change, by prefix or whole name.
 const SETTINGS: [&str; 2] = ["datafusion.explain.", "datafusion.execution.time_zone"];

@@ -1,0 +1,190 @@
+//! Runs the sqllogictest files of `tests/sql` over the same data in four storage states: all in the head, all
+//! flushed, half and half, and merged. Expectations do not depend on the state.
+//!
+//! `SQL_FILTER` runs only files whose name contains it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
+use promlake::engine::session::{Engine, EngineOptions, Features};
+use promlake::engine::sql::verify::verify;
+use promlake::model::labels::Labels;
+use promlake::model::metadata::{Metadata, MetricType};
+use promlake::storage::store::{Options, Store};
+use promlake::storage::types::{SampleRow, WriteBatch};
+use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+
+/// 2026-11-21T23:55:00Z; the samples go to five past midnight, over two days of the lake.
+const START_MS: i64 = 1_795_305_300_000;
+const MINUTE_MS: i64 = 60_000;
+/// 2026-11-22T00:10:00Z
+const NOW_MS: i64 = START_MS + 15 * MINUTE_MS;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Head,
+    Flushed,
+    Half,
+    Merged,
+}
+
+/// The labels of each series, and its value at each minute, if it has one.
+fn series() -> Vec<(Labels, fn(i64) -> Option<f64>)> {
+    let labels = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied());
+    let requests = "http_requests_total";
+    vec![
+        (labels(&[("__name__", requests), ("job", "api"), ("code", "200"), ("instance", "a:80")]), |i| {
+            Some(100.0 + 60.0 * i as f64)
+        }),
+        (labels(&[("__name__", requests), ("job", "api"), ("code", "500"), ("instance", "a:80")]), |i| {
+            Some(1.5 * i as f64)
+        }),
+        // A counter that starts anew at midnight.
+        (labels(&[("__name__", requests), ("job", "web"), ("code", "200"), ("instance", "b:80")]), |i| {
+            Some(if i < 5 { 1000.0 + 10.0 * i as f64 } else { 10.0 * (i - 5) as f64 })
+        }),
+        // Without a code, and only before midnight.
+        (labels(&[("__name__", requests), ("job", "web"), ("instance", "b:80")]), |i| (i < 4).then_some(7.0)),
+        (labels(&[("__name__", "Temperature"), ("room", "attic")]), |i| Some(20.25 + 0.5 * i as f64)),
+        // Labels that collide with columns.
+        (labels(&[("__name__", "odd"), ("timestamp", "t"), ("value", "v"), ("path", "/naïve path")]), |i| {
+            (i % 5 == 0).then_some(1.0 / 3.0)
+        }),
+        (labels(&[("__name__", "up"), ("job", "api"), ("instance", "a:80")]), |_| Some(1.0)),
+    ]
+}
+
+async fn append(store: &Store, minutes: std::ops::RangeInclusive<i64>) {
+    let mut batch = WriteBatch::default();
+    for (labels, value) in series() {
+        let series = store.intern(&labels);
+        for minute in minutes.clone() {
+            if let Some(value) = value(minute) {
+                let timestamp = START_MS + minute * MINUTE_MS;
+                batch.samples.push(SampleRow { series, timestamp, value, start_timestamp: 0 });
+            }
+        }
+    }
+    let metadata = Metadata { kind: MetricType::Counter, help: "Requests served.".into(), unit: "requests".into() };
+    batch.metadata.push(("http_requests_total".into(), metadata));
+    let report = store.append(batch).await.unwrap();
+    assert!(report.rejected_samples.is_empty(), "{:?}", report.rejected_samples);
+}
+
+async fn open(state: State, folder: &Path) -> Arc<Store> {
+    let options = Options {
+        url: folder.to_string_lossy().into_owned(),
+        node: "sql".to_string(),
+        wal_flush_interval: None,
+        // Flushed only when the test says so.
+        flush_interval: Duration::from_secs(86_400),
+        flush_bytes: 1 << 30,
+        cache_bytes: 0,
+        out_of_order_window_ms: 3_600_000,
+    };
+    let store = Store::open(options, Arc::new(|| NOW_MS)).await.unwrap();
+    append(&store, 0..=5).await;
+    if matches!(state, State::Half | State::Merged) {
+        store.flush().await.unwrap();
+    }
+    append(&store, 6..=10).await;
+    if matches!(state, State::Flushed | State::Merged) {
+        store.flush().await.unwrap();
+    }
+    if state == State::Merged {
+        store.merge().await.unwrap();
+    }
+    store
+}
+
+fn engine(store: Arc<Store>) -> Engine {
+    let options = EngineOptions {
+        lookback_delta_ms: 300_000,
+        default_subquery_step_ms: 60_000,
+        timeout: Duration::from_secs(60),
+        max_samples: 50_000_000,
+        max_concurrency: 4,
+        memory_bytes: 1 << 30,
+        features: Features::default(),
+    };
+    Engine::new(store, options).unwrap()
+}
+
+/// One session, as a client has it.
+struct Database {
+    context: SessionContext,
+}
+
+impl AsyncDB for Database {
+    type Error = DataFusionError;
+    type ColumnType = DefaultColumnType;
+
+    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, DataFusionError> {
+        let plan = self.context.state().create_logical_plan(sql).await?;
+        verify(&plan).map_err(|refused| DataFusionError::Plan(refused.to_string()))?;
+        let frame = self.context.execute_logical_plan(plan).await?;
+        let types = vec![DefaultColumnType::Any; frame.schema().fields().len()];
+        let options = FormatOptions::default().with_null("NULL").with_display_error(true);
+        let mut rows = Vec::new();
+        for batch in frame.collect().await? {
+            let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
+            let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            let cell = |column: &ArrayFormatter<'_>, row| match column.value(row).to_string() {
+                text if text.is_empty() => "(empty)".to_string(),
+                text => text,
+            };
+            rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|c| cell(c, row)).collect()));
+        }
+        Ok(DBOutput::Rows { types, rows })
+    }
+
+    async fn shutdown(&mut self) {}
+}
+
+fn files() -> Vec<PathBuf> {
+    let filter = std::env::var("SQL_FILTER").unwrap_or_default();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|e| e == "slt") && path.to_string_lossy().contains(&filter));
+    files.sort();
+    assert!(!files.is_empty(), "no file of tests/sql matches {filter:?}");
+    files
+}
+
+async fn run(state: State) {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(open(state, folder.path()).await);
+    let mut failures = Vec::new();
+    for file in files() {
+        let mut runner = Runner::new(|| async { Ok(Database { context: engine.sql_context() }) });
+        if let Err(failure) = runner.run_file_async(&file).await {
+            failures.push(failure.display(false).to_string());
+        }
+    }
+    assert!(failures.is_empty(), "{state:?}:\n{}", failures.join("\n\n"));
+    engine.store.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_head() {
+    run(State::Head).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flushed() {
+    run(State::Flushed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_and_half() {
+    run(State::Half).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn merged() {
+    run(State::Merged).await;
+}
