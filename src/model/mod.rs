@@ -1,7 +1,11 @@
 //! The data everything speaks of: labels, matchers, samples, histograms, time. No I/O, no async.
 
+/// Floats as Go prints and parses them.
+pub mod float;
 /// Native histograms in float form.
 pub mod histogram;
+/// Sums that keep what rounding loses.
+pub mod kahan;
 /// Label sets in one buffer, and their hash, the series id.
 pub mod labels;
 /// Label matchers, anchored as Prometheus anchors them.

@@ -1,10 +1,14 @@
-//! Warnings and infos of one query, deduplicated by text. Kernels add to a shared sink; texts are those of
-//! Prometheus' `util/annotations`, positions are added when the query's text is at hand.
+//! Warnings and infos of one query, deduplicated by text. Kernels add to a shared sink; positions are turned
+//! into line and column when the query's text is at hand. [`text`] holds the sentences.
+
+/// Every warning and info: what Prometheus' `util/annotations` says in the same case.
+pub mod text;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::ast::Span;
+use crate::model::float::{format_general, format_general_digits};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
@@ -15,7 +19,35 @@ pub enum Level {
 /// The sink of one query; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Annotations {
-    inner: Arc<Mutex<BTreeMap<(Level, String), Span>>>,
+    inner: Arc<Mutex<BTreeMap<(Level, String), Entry>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    at: Span,
+    detail: Detail,
+}
+
+/// What is told of all occurrences of one text together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Detail {
+    #[default]
+    Nothing,
+    /// `(n occurrences)` where it is more than one.
+    Occurrences(u64),
+    Monotonicity(Monotonicity),
+}
+
+/// Which classic buckets decreased, and when.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Monotonicity {
+    /// Evaluation times in milliseconds.
+    pub first: i64,
+    pub last: i64,
+    pub min_bound: f64,
+    pub max_bound: f64,
+    pub max_difference: f64,
+    pub samples: u64,
 }
 
 /// Texts beyond this many are dropped, so that a query over many series stays bounded; the HTTP API
@@ -27,11 +59,23 @@ impl Annotations {
         Self::default()
     }
 
-    /// `text` without prefix and position; the first position of a text is kept.
+    /// `text` without prefix and position. Of the positions of one text the last in the query is kept, as
+    /// in Prometheus, where the operand evaluated last wins.
     pub fn add(&self, level: Level, text: impl Into<String>, at: Span) {
+        self.add_detailed(level, text, at, Detail::Nothing);
+    }
+
+    /// [`Annotations::add`] with a detail that is merged over all occurrences.
+    pub fn add_detailed(&self, level: Level, text: impl Into<String>, at: Span, detail: Detail) {
         let mut inner = self.inner.lock().expect("no panic while the lock is held");
-        if inner.len() < MAX_TEXTS {
-            inner.entry((level, text.into())).or_insert(at);
+        let key = (level, text.into());
+        if let Some(entry) = inner.get_mut(&key) {
+            entry.detail = entry.detail.merge(detail);
+            if at.start > entry.at.start {
+                entry.at = at;
+            }
+        } else if inner.len() < MAX_TEXTS {
+            inner.insert(key, Entry { at, detail });
         }
     }
 
@@ -43,18 +87,64 @@ impl Annotations {
         self.add(Level::Info, text, at);
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.inner.lock().expect("no panic while the lock is held").is_empty()
+    }
+
     /// `(warnings, infos)` with prefix and ` (line:col)`, sorted by text.
     pub fn render(&self, query: &str) -> (Vec<String>, Vec<String>) {
         let inner = self.inner.lock().expect("no panic while the lock is held");
         let mut out = (Vec::new(), Vec::new());
-        for ((level, text), span) in inner.iter() {
-            let (line, column) = line_column(query, span.start);
+        for ((level, text), Entry { at, detail }) in inner.iter() {
+            let (line, column) = line_column(query, at.start);
+            let detail = detail.render();
             match level {
-                Level::Warning => out.0.push(format!("PromQL warning: {text} ({line}:{column})")),
-                Level::Info => out.1.push(format!("PromQL info: {text} ({line}:{column})")),
+                Level::Warning => out.0.push(format!("PromQL warning: {text}{detail} ({line}:{column})")),
+                Level::Info => out.1.push(format!("PromQL info: {text}{detail} ({line}:{column})")),
             }
         }
         out
+    }
+}
+
+impl Detail {
+    fn merge(self, other: Detail) -> Detail {
+        match (self, other) {
+            (Detail::Occurrences(a), Detail::Occurrences(b)) => Detail::Occurrences(a + b),
+            (Detail::Monotonicity(a), Detail::Monotonicity(b)) => Detail::Monotonicity(Monotonicity {
+                first: a.first.min(b.first),
+                last: a.last.max(b.last),
+                min_bound: a.min_bound.min(b.min_bound),
+                max_bound: a.max_bound.max(b.max_bound),
+                max_difference: a.max_difference.max(b.max_difference),
+                samples: a.samples + b.samples,
+            }),
+            (kept, _) => kept,
+        }
+    }
+
+    fn render(&self) -> String {
+        match self {
+            Detail::Nothing | Detail::Occurrences(0 | 1) => String::new(),
+            Detail::Occurrences(n) => format!(" ({n} occurrences)"),
+            Detail::Monotonicity(m) => format!(
+                ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
+                format_general(m.min_bound),
+                format_general(m.max_bound),
+                format_general_digits(m.max_difference, 2),
+                m.samples,
+                rfc3339_seconds(m.first),
+                rfc3339_seconds(m.last)
+            ),
+        }
+    }
+}
+
+fn rfc3339_seconds(time_ms: i64) -> String {
+    // Prometheus divides as Go does, towards zero.
+    match chrono::DateTime::from_timestamp(time_ms / 1000, 0) {
+        Some(time) => time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        None => time_ms.to_string(),
     }
 }
 

@@ -1,0 +1,313 @@
+//! `*_over_time`: sums, means, variances, ends, quantiles.
+
+use super::quantile::{is_invalid, quantile};
+use super::samples::{Cursor, Floats, Histograms, Window};
+use super::types::{Notes, Value, VectorOut, Windows};
+use crate::engine::promql::annotations::text::{self, Operation};
+use crate::model::histogram::arithmetic::IncompatibleSchemas;
+use crate::model::histogram::sum::HistogramSum;
+use crate::model::histogram::{CounterResetHint, FloatHistogram};
+use crate::model::kahan::KahanSum;
+
+/// Sums or means by adding what enters a window and subtracting what leaves it, if that is exact: for integers
+/// whose sums stay below 2^53. Other series are summed window by window (`false`).
+pub fn slide_exact_sums(mean: bool, floats: Floats<'_>, windows: &Windows, out: &mut VectorOut<'_>) -> bool {
+    if !sums_are_exact(floats.values) {
+        return false;
+    }
+    let mut cursor = Cursor::seek(floats.timestamps, windows.begin(0));
+    let (mut sum, mut summed) = (0.0, cursor);
+    for k in 0..windows.steps {
+        cursor.advance(floats.timestamps, windows.begin(k), windows.end(k));
+        sum += floats.values[summed.to..cursor.to].iter().sum::<f64>();
+        sum -= floats.values[summed.from..cursor.from].iter().sum::<f64>();
+        summed = cursor;
+        let count = cursor.to - cursor.from;
+        if count > 0 {
+            out.set(k, if mean { sum / count as f64 } else { sum });
+        }
+    }
+    true
+}
+
+fn sums_are_exact(values: &[f64]) -> bool {
+    const LIMIT: f64 = 9_007_199_254_740_992.0;
+    let mut total = 0.0;
+    values.iter().all(|value| {
+        total += value.abs();
+        // -0 would come out as 0.
+        value.trunc() == *value && total < LIMIT && (*value != 0.0 || value.is_sign_positive())
+    })
+}
+
+pub fn sum(window: &Window<'_>, notes: &Notes<'_>) -> Option<Value> {
+    if window.is_mixed() {
+        notes.warn(text::mixed_floats_histograms(notes.metric));
+        return None;
+    }
+    if window.floats.is_empty() {
+        return aggregate_histograms(&window.histograms, notes, sum_histograms);
+    }
+    let mut sum = KahanSum::default();
+    window.floats.values.iter().for_each(|v| sum.add(*v));
+    Some(Value::Float(if sum.sum.is_infinite() { sum.sum } else { sum.value() }))
+}
+
+pub fn avg(window: &Window<'_>, notes: &Notes<'_>) -> Option<Value> {
+    if window.is_mixed() {
+        notes.warn(text::mixed_floats_histograms(notes.metric));
+        return None;
+    }
+    match window.floats.values.split_first() {
+        None => aggregate_histograms(&window.histograms, notes, mean_of_histograms),
+        Some((first, rest)) => {
+            let mut mean = Mean::new(*first);
+            rest.iter().for_each(|v| mean.add(*v));
+            Some(Value::Float(mean.value()))
+        }
+    }
+}
+
+/// A mean that divides a compensated sum, until the sum would overflow; from then on the mean itself is moved.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mean {
+    /// The sum, or the mean once `incremental`.
+    pub state: KahanSum,
+    pub count: f64,
+    pub incremental: bool,
+}
+
+impl Mean {
+    pub fn new(first: f64) -> Self {
+        Self { state: KahanSum::new(first), count: 1.0, incremental: false }
+    }
+
+    pub fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        if !self.incremental {
+            let mut sum = self.state;
+            sum.add(value);
+            if !sum.sum.is_infinite() {
+                self.state = sum;
+                return;
+            }
+            self.incremental = true;
+            self.state.divide(self.count - 1.0);
+        }
+        self.state.scale((self.count - 1.0) / self.count);
+        self.state.add(value / self.count);
+    }
+
+    /// The mean of both sets of values.
+    pub fn merge(&mut self, other: &Mean) {
+        let count = self.count + other.count;
+        if !self.incremental && !other.incremental {
+            let mut sum = self.state;
+            sum.merge(&other.state);
+            if !sum.sum.is_infinite() {
+                *self = Mean { state: sum, count, incremental: false };
+                return;
+            }
+        }
+        let weighted = |mean: &Mean| {
+            let mut state = mean.state;
+            if !mean.incremental {
+                state.divide(mean.count);
+            }
+            state.scale(mean.count / count);
+            state
+        };
+        let mut state = weighted(self);
+        state.merge(&weighted(other));
+        *self = Mean { state, count, incremental: true };
+    }
+
+    pub fn value(&self) -> f64 {
+        if self.incremental {
+            self.state.value()
+        } else {
+            self.state.sum / self.count + self.state.compensation / self.count
+        }
+    }
+}
+
+type HistogramAggregate = fn(&Histograms<'_>, &mut bool) -> Result<FloatHistogram, IncompatibleSchemas>;
+
+/// Applies an aggregate to the histograms of a window, with its annotations.
+fn aggregate_histograms(
+    histograms: &Histograms<'_>,
+    notes: &Notes<'_>,
+    aggregate: HistogramAggregate,
+) -> Option<Value> {
+    let mut reconciled = false;
+    let Ok(result) = aggregate(histograms, &mut reconciled) else {
+        notes.warn(text::mixed_exponential_custom_histograms(notes.metric));
+        return None;
+    };
+    let hinted = |hint| histograms.values.iter().any(|h| h.counter_reset_hint == hint);
+    if hinted(CounterResetHint::Reset) && hinted(CounterResetHint::NotReset) {
+        notes.warn(text::counter_reset_collision(Operation::Aggregation));
+    }
+    if reconciled {
+        notes.info(text::mismatched_custom_buckets(Operation::Aggregation));
+    }
+    Some(result.into())
+}
+
+fn sum_histograms(
+    histograms: &Histograms<'_>,
+    reconciled: &mut bool,
+) -> Result<FloatHistogram, IncompatibleSchemas> {
+    let mut sum = HistogramSum::new(&histograms.values[0]);
+    for histogram in &histograms.values[1..] {
+        *reconciled |= sum.add(histogram)?.bounds_reconciled;
+    }
+    Ok(sum.finish())
+}
+
+fn mean_of_histograms(
+    histograms: &Histograms<'_>,
+    reconciled: &mut bool,
+) -> Result<FloatHistogram, IncompatibleSchemas> {
+    let mut mean = HistogramMean::new(&histograms.values[0]);
+    for histogram in &histograms.values[1..] {
+        *reconciled |= mean.add(histogram)?;
+    }
+    Ok(mean.mean())
+}
+
+/// [`Mean`] of histograms, which serves as their sum, too.
+#[derive(Clone, Debug)]
+pub struct HistogramMean {
+    pub state: HistogramSum,
+    pub count: f64,
+    pub incremental: bool,
+}
+
+impl HistogramMean {
+    pub fn new(first: &FloatHistogram) -> Self {
+        Self { state: HistogramSum::new(first), count: 1.0, incremental: false }
+    }
+
+    /// Whether custom bounds had to be reconciled.
+    pub fn add(&mut self, histogram: &FloatHistogram) -> Result<bool, IncompatibleSchemas> {
+        self.merge(Self::new(histogram))
+    }
+
+    /// The mean of both. A copy is kept to go back to if the sum overflows.
+    pub fn merge(&mut self, mut other: Self) -> Result<bool, IncompatibleSchemas> {
+        let count = self.count + other.count;
+        if !self.incremental && !other.incremental {
+            let mut sum = self.state.clone();
+            let combined = sum.merge(other.state.clone())?;
+            if !sum.has_overflow() {
+                *self = Self { state: sum, count, incremental: false };
+                return Ok(combined.bounds_reconciled);
+            }
+        }
+        for mean in [&mut *self, &mut other] {
+            if !mean.incremental {
+                mean.state.divide(mean.count);
+            }
+            mean.state.scale(mean.count / count);
+        }
+        (self.count, self.incremental) = (count, true);
+        Ok(self.state.merge(other.state)?.bounds_reconciled)
+    }
+
+    /// The sum of both; whether custom bounds had to be reconciled.
+    pub fn merge_as_sum(&mut self, other: Self) -> Result<bool, IncompatibleSchemas> {
+        self.count += other.count;
+        Ok(self.state.merge(other.state)?.bounds_reconciled)
+    }
+
+    pub fn mean(mut self) -> FloatHistogram {
+        if !self.incremental {
+            self.state.divide(self.count);
+        }
+        self.state.finish()
+    }
+}
+
+pub fn last(window: &Window<'_>) -> Option<Value> {
+    let float = window.floats.timestamps.last();
+    match window.histograms.timestamps.last() {
+        Some(time) if float.is_none_or(|f| f <= time) => {
+            window.histograms.values.last().cloned().map(Value::Histogram)
+        }
+        _ => window.floats.values.last().copied().map(Value::Float),
+    }
+}
+
+pub fn first(window: &Window<'_>) -> Option<Value> {
+    let float = window.floats.timestamps.first();
+    match window.histograms.timestamps.first() {
+        Some(time) if float.is_none_or(|f| f >= time) => {
+            window.histograms.values.first().cloned().map(Value::Histogram)
+        }
+        _ => window.floats.values.first().copied().map(Value::Float),
+    }
+}
+
+pub fn time_of_first(window: &Window<'_>) -> Option<Value> {
+    let times = window.floats.timestamps.first().into_iter().chain(window.histograms.timestamps.first());
+    times.min().map(|t| Value::Float(*t as f64 / 1000.0))
+}
+
+pub fn time_of_last(window: &Window<'_>) -> Option<Value> {
+    let times = window.floats.timestamps.last().into_iter().chain(window.histograms.timestamps.last());
+    times.max().map(|t| Value::Float(*t as f64 / 1000.0))
+}
+
+/// Tells that a function of floats left histograms out.
+pub(super) fn note_ignored_histograms(window: &Window<'_>, notes: &Notes<'_>) {
+    if !window.histograms.is_empty() {
+        notes.info(text::histogram_ignored_in_mixed_range(notes.metric));
+    }
+}
+
+/// The population variance, by Welford's method with compensation.
+pub fn variance(window: &Window<'_>, notes: &Notes<'_>) -> Option<f64> {
+    if window.floats.is_empty() {
+        return None;
+    }
+    note_ignored_histograms(window, notes);
+    let (mut mean, mut squares) = (KahanSum::default(), KahanSum::default());
+    let mut count = 0.0;
+    for value in window.floats.values {
+        count += 1.0;
+        let delta = value - mean.value();
+        mean.add(delta / count);
+        squares.add(delta * (value - mean.value()));
+    }
+    Some(squares.value() / count)
+}
+
+pub fn quantile_of_window(window: &Window<'_>, q: f64, notes: &Notes<'_>, scratch: &mut Vec<f64>) -> Option<Value> {
+    if window.floats.is_empty() {
+        return None;
+    }
+    if is_invalid(q) {
+        notes.warn(text::invalid_quantile(q));
+    }
+    note_ignored_histograms(window, notes);
+    scratch.clear();
+    scratch.extend_from_slice(window.floats.values);
+    Some(Value::Float(quantile(q, scratch)))
+}
+
+/// The median of the distances from the median.
+pub fn mad(window: &Window<'_>, notes: &Notes<'_>, scratch: &mut Vec<f64>) -> Option<Value> {
+    if window.floats.is_empty() {
+        return None;
+    }
+    note_ignored_histograms(window, notes);
+    if window.floats.values.iter().any(|v| v.is_nan()) {
+        return Some(Value::Float(f64::NAN));
+    }
+    scratch.clear();
+    scratch.extend_from_slice(window.floats.values);
+    let median = quantile(0.5, scratch);
+    scratch.iter_mut().for_each(|v| *v = (*v - median).abs());
+    Some(Value::Float(quantile(0.5, scratch)))
+}
