@@ -1,7 +1,11 @@
 //! Read side: PromQL and SQL become DataFusion plans over one leaf.
 
+/// DataFusion's errors in our terms.
+pub mod error;
 /// PromQL: parse, lower to logical plans in the vector layout, kernels.
 pub mod promql;
+/// Threads, slots and memory of queries.
+pub mod runtime;
 /// The leaf: series runs merged from files, cached blocks and the head.
 pub mod scan;
 /// Text to plan to stream, on one screen; the engine's public door.

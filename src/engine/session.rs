@@ -1,14 +1,35 @@
 //! The engine's door: one `Engine` for the process, queries in, results out.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::error::DataFusionError;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
 
-use crate::error::Result;
+use crate::engine::error::from_datafusion;
+use crate::engine::promql::annotations::Annotations;
+use crate::engine::promql::ast::ValueType;
+use crate::engine::promql::lower::lowered::{Context, Order, Query, Scalar, Value};
+use crate::engine::promql::lower::resolve::{self, Times};
+use crate::engine::promql::parse::{self, ParseOptions};
+use crate::engine::promql::plan::functions::windows::{Input, Shape};
+use crate::engine::promql::plan::layout::{Grid, MAX_STEPS};
+use crate::engine::promql::{lower, result};
+use crate::engine::runtime::QueryRuntime;
+use crate::engine::scan::ScanOptions;
+use crate::engine::scan::budget::SampleBudget;
+use crate::error::{Error, Result};
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
+use crate::model::matcher::Matcher;
+use crate::model::sample::TimeRange;
 use crate::storage::store::Store;
+use crate::storage::types::Snapshot;
 
 /// Limits and defaults of queries; Prometheus' flags of the same names.
 #[derive(Clone, Debug)]
@@ -90,25 +111,198 @@ pub struct QueryResponse {
     pub stats: QueryStats,
 }
 
+/// A planned PromQL query.
+#[derive(Clone)]
+pub struct PlannedQuery {
+    /// Vectors and scalars in the vector layout; raw samples of a range vector as lists; `None` for a string
+    /// or a constant.
+    pub plan: Option<LogicalPlan>,
+    pub labels: Vec<String>,
+    pub grid: Grid,
+    pub kind: PlannedKind,
+    pub annotations: Annotations,
+    samples: Arc<SampleBudget>,
+}
+
+/// What the rows of a plan are.
+#[derive(Clone, Debug)]
+pub enum PlannedKind {
+    Constant(f64),
+    /// One row, a value for each step.
+    Scalar,
+    String(String),
+    Vector(Option<Order>),
+    /// Samples of a range vector: where they are, and the window they belong to.
+    Ranges(Input, Shape),
+}
+
+/// Where series come from: the store, or the fixtures of a test.
+#[async_trait]
+pub trait Snapshots: Send + Sync {
+    /// The series that satisfy all matchers, and the sources of their samples in `range`.
+    async fn snapshot(&self, range: TimeRange, matchers: &[Matcher]) -> Result<Snapshot>;
+}
+
+#[async_trait]
+impl Snapshots for Store {
+    async fn snapshot(&self, range: TimeRange, matchers: &[Matcher]) -> Result<Snapshot> {
+        Store::snapshot(self, range, matchers).await
+    }
+}
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
     pub store: Arc<Store>,
     pub options: Arc<EngineOptions>,
+    runtime: Arc<QueryRuntime>,
 }
 
 impl Engine {
     pub fn new(store: Arc<Store>, options: EngineOptions) -> Result<Self> {
-        Ok(Self { store, options: Arc::new(options) })
+        let runtime = Arc::new(QueryRuntime::new(&options)?);
+        Ok(Self { store, options: Arc::new(options), runtime })
     }
 
     /// Parses, plans and runs one PromQL query. Dropping the future cancels it.
-    pub async fn promql(&self, _request: QueryRequest) -> Result<QueryResponse> {
-        todo!()
+    pub async fn promql(&self, request: QueryRequest) -> Result<QueryResponse> {
+        let timeout = request.timeout.map_or(self.options.timeout, |t| t.min(self.options.timeout));
+        let (store, options, runtime) = (self.store.clone(), self.options.clone(), self.runtime.clone());
+        self.runtime.run(timeout, async move { evaluate(&*store, &options, &runtime, &request).await }).await
     }
 
-    /// A DataFusion session of one SQL client: shared catalog and runtime, its own settings.
-    pub fn sql_context(&self) -> SessionContext {
-        todo!()
+    /// Parses and plans PromQL without running it; for `EXPLAIN` and SQL's `promql()`.
+    pub async fn plan_promql(&self, request: &QueryRequest) -> Result<PlannedQuery> {
+        plan(&*self.store, &self.options, request).await
     }
+
+    /// The state SQL sessions start from: DataFusion's rules and functions, our runtime and query planner.
+    pub fn sql_state(&self) -> SessionState {
+        self.runtime.sql_state()
+    }
+
+    /// A DataFusion session of one SQL client: shared runtime, its own settings.
+    pub fn sql_context(&self) -> SessionContext {
+        SessionContext::new_with_state(self.sql_state())
+    }
+}
+
+/// Text to result.
+pub(crate) async fn evaluate(
+    snapshots: &dyn Snapshots,
+    options: &EngineOptions,
+    runtime: &QueryRuntime,
+    request: &QueryRequest,
+) -> Result<QueryResponse> {
+    let started = Instant::now();
+    let planned = plan(snapshots, options, request).await?;
+    let state = runtime.promql_state(planned.grid.steps);
+    let batches = match &planned.plan {
+        Some(logical) => {
+            let physical = state.create_physical_plan(logical).await.map_err(from_datafusion)?;
+            let prepared = started.elapsed();
+            let batches = collect(physical, state.task_ctx()).await.map_err(from_datafusion)?;
+            (batches, prepared)
+        }
+        None => (vec![], started.elapsed()),
+    };
+    let (batches, prepared) = batches;
+    let value = value(&planned, &batches, request.time).map_err(from_datafusion)?;
+    let (warnings, infos) = planned.annotations.render(&request.query);
+    let stats = QueryStats {
+        samples_read: planned.samples.read(),
+        prepare_seconds: prepared.as_secs_f64(),
+        execute_seconds: (started.elapsed() - prepared).as_secs_f64(),
+    };
+    Ok(QueryResponse { value, warnings, infos, stats })
+}
+
+/// Text to plan: parse, resolve durations, take snapshots, lower.
+async fn plan(snapshots: &dyn Snapshots, options: &EngineOptions, request: &QueryRequest) -> Result<PlannedQuery> {
+    let (grid, step) = grid(request.time)?;
+    let features = &options.features;
+    let parse_options = ParseOptions {
+        experimental_functions: features.experimental_functions,
+        duration_expressions: features.duration_expressions,
+        extended_range_selectors: features.extended_range_selectors,
+        binop_fill_modifiers: features.binop_fill_modifiers,
+    };
+    let mut expr = parse::parse(&request.query, &parse_options).map_err(Error::from)?;
+    parse::durations::resolve(&mut expr, grid.start, grid.end(), step)?;
+    let kind = expr.value_type();
+    let range = matches!(request.time, EvalTime::Range { .. });
+    if range && matches!(kind, ValueType::Matrix | ValueType::String) {
+        let word = kind.as_str();
+        let message = format!("invalid expression type {word:?} for range query, must be Scalar or instant Vector");
+        return Err(Error::bad_input(message));
+    }
+    let lookback_ms = request.lookback_delta_ms.unwrap_or(options.lookback_delta_ms);
+    let default_subquery_step_ms = options.default_subquery_step_ms;
+    let times = Times { query: grid, lookback_ms, default_subquery_step_ms };
+    let samples = Arc::new(SampleBudget::new(options.max_samples as u64));
+    let query = Query {
+        grid,
+        lookback_ms,
+        default_subquery_step_ms,
+        features: features.clone(),
+        annotations: Annotations::new(),
+        leaves: resolve::leaves(snapshots, resolve::requests(&times, &expr)).await?,
+        scan: ScanOptions { budget: samples.clone(), ..ScanOptions::default() },
+    };
+    let cx = Context::new(&query);
+    let (plan, labels, kind) = if kind == ValueType::Matrix {
+        let (rows, input, shape) = lower::selectors::ranges(&cx, &expr)?.raw()?;
+        (Some(rows.plan), rows.labels, PlannedKind::Ranges(input, shape))
+    } else {
+        match lower::query(&cx, &expr)? {
+            Value::String(text) => (None, vec![], PlannedKind::String(text)),
+            Value::Scalar(Scalar::Constant(value)) => (None, vec![], PlannedKind::Constant(value)),
+            Value::Scalar(scalar) => (Some(lower::scalar_vector(&cx, scalar)?.plan), vec![], PlannedKind::Scalar),
+            Value::Vector(lowered) => (Some(lowered.plan), lowered.labels, PlannedKind::Vector(lowered.order)),
+        }
+    };
+    Ok(PlannedQuery { plan, labels, grid, kind, annotations: query.annotations, samples })
+}
+
+/// The steps of a request, and the step a duration expression sees (0 for an instant query).
+fn grid(time: EvalTime) -> Result<(Grid, i64)> {
+    match time {
+        EvalTime::Instant { at } => Ok((Grid::new(at, 1, 1), 0)),
+        EvalTime::Range { step, .. } if step <= 0 => {
+            Err(Error::bad_input("zero or negative query resolution step"))
+        }
+        EvalTime::Range { start, end_inclusive, .. } if end_inclusive < start => {
+            Err(Error::bad_input("end timestamp must not be before start time"))
+        }
+        EvalTime::Range { start, end_inclusive, step } => {
+            let steps = end_inclusive.saturating_sub(start) / step + 1;
+            // An Arrow list has at most this many items; the HTTP API allows far fewer.
+            let steps = usize::try_from(steps).ok().filter(|s| *s <= MAX_STEPS);
+            let steps = steps.ok_or_else(|| Error::bad_input(format!("a query has at most {MAX_STEPS} steps")))?;
+            Ok((Grid::new(start, step, steps), step))
+        }
+    }
+}
+
+fn value(planned: &PlannedQuery, batches: &[RecordBatch], time: EvalTime) -> Result<QueryValue, DataFusionError> {
+    let grid = planned.grid;
+    let instant = matches!(time, EvalTime::Instant { .. });
+    let scalar = |values: Vec<f64>| {
+        if instant {
+            return QueryValue::Scalar(grid.start, values[0]);
+        }
+        let points = values.into_iter().enumerate().map(|(k, v)| (grid.at(k), Point::Float(v))).collect();
+        QueryValue::Matrix(vec![ResultSeries { labels: Labels::empty(), points }])
+    };
+    Ok(match &planned.kind {
+        PlannedKind::String(text) => QueryValue::String(grid.start, text.clone()),
+        PlannedKind::Constant(value) => scalar(vec![*value; grid.steps]),
+        PlannedKind::Scalar => scalar(result::scalar(batches, grid)?),
+        PlannedKind::Ranges(input, shape) => QueryValue::Matrix(result::ranges(batches, *input, shape)?),
+        PlannedKind::Vector(order) => {
+            let mut series = result::vector(batches, grid)?;
+            result::sort(&mut series, order.as_ref().filter(|_| instant));
+            if instant { QueryValue::Vector(series) } else { QueryValue::Matrix(series) }
+        }
+    })
 }

@@ -16,3 +16,5 @@ pub mod parse;
 pub mod plan;
 /// The tree back to text: one line, or pretty.
 pub mod print;
+/// Record batches to the result of a query.
+pub mod result;

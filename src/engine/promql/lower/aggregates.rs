@@ -9,7 +9,7 @@ use super::{scalar, string, vector};
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::ast::{Aggregate, AggregateOp, Call, Expr, Span, VectorSelector};
 use crate::engine::promql::plan::aggregate::{self, Aggregation, Settings};
-use crate::engine::promql::plan::layout::VALUES;
+use crate::engine::promql::plan::layout::{VALUES, scalar_column};
 use crate::engine::promql::plan::node::{VectorNode, VectorOp};
 use crate::engine::promql::plan::ops::count_values::CountValues;
 use crate::engine::promql::plan::ops::select::{Grouping, Parameter, VectorSelect};
@@ -29,21 +29,6 @@ pub fn aggregate(cx: &Context<'_>, node: &Aggregate) -> Result<Lowered> {
     }
 }
 
-fn aggregation(op: AggregateOp) -> Result<Aggregation> {
-    Ok(match op {
-        AggregateOp::Sum => Aggregation::Sum,
-        AggregateOp::Avg => Aggregation::Avg,
-        AggregateOp::Count => Aggregation::Count,
-        AggregateOp::Min => Aggregation::Min,
-        AggregateOp::Max => Aggregation::Max,
-        AggregateOp::Group => Aggregation::Group,
-        AggregateOp::Stddev => Aggregation::Stddev,
-        AggregateOp::Stdvar => Aggregation::Stdvar,
-        AggregateOp::Quantile => Aggregation::Quantile,
-        other => return Err(Error::internal(format!("{} is no grouping aggregation", other.as_str()))),
-    })
-}
-
 fn param(node: &Aggregate) -> Result<&Expr> {
     node.param.as_ref().ok_or_else(|| Error::internal(format!("{} without its parameter", node.op.as_str())))
 }
@@ -58,9 +43,10 @@ fn group(cx: &Context<'_>, node: &Aggregate, input: Lowered, grouping: &Grouping
     }
     let labels: Vec<String> = input.labels.iter().filter(|l| grouping.keeps(l)).cloned().collect();
     let call = GroupCall {
-        aggregation: aggregation(node.op)?,
+        aggregation: Aggregation::Operator(node.op),
         span: node.span,
         arg_span: node.inner.span(),
+        parameter_span: node.param.as_ref().map_or(node.span, Expr::span),
         parameters,
         sources,
         labels,
@@ -73,6 +59,7 @@ struct GroupCall {
     aggregation: Aggregation,
     span: Span,
     arg_span: Span,
+    parameter_span: Span,
     parameters: Vec<PlanExpr>,
     sources: Vec<LogicalPlan>,
     /// Labels of the result.
@@ -84,8 +71,9 @@ impl GroupCall {
         let steps = cx.grid.steps;
         let settings = Settings {
             aggregation: self.aggregation,
-            steps,
+            grid: cx.grid,
             histograms: input.histograms,
+            parameter_span: self.parameter_span,
             sink: cx.sink_for(self.span, self.arg_span),
         };
         let histograms = input.histograms && self.aggregation.keeps_histograms();
@@ -127,7 +115,7 @@ fn parameter(scalar: Scalar, span: Span, input: LogicalPlan) -> Result<(Paramete
     match scalar {
         Scalar::Constant(value) => Ok((Parameter::Constant(value.to_bits()), input)),
         Scalar::Steps { expr, sources } => {
-            let name = format!("__scalar_{}__", span.start);
+            let name = scalar_column(span.start);
             let mut columns: Vec<PlanExpr> = input.schema().columns().into_iter().map(PlanExpr::Column).collect();
             columns.push(expr.alias(&name));
             let plan = project(cross_join(input, &sources)?, columns)?;
@@ -140,8 +128,9 @@ fn select(cx: &Context<'_>, node: &Aggregate, input: Lowered, grouping: Grouping
     let param = param(node)?;
     let schema = Lowered::schema(&input.labels, input.name == NameFate::ByRow, input.histograms, cx.grid.steps)?;
     let (parameter, plan) = parameter(scalar(cx, param)?, param.span(), input.plan.clone())?;
-    let sink = cx.sink_for(node.span, if node.op == AggregateOp::LimitRatio { param.span() } else { node.inner.span() });
-    let op = VectorSelect { op: node.op, parameter, grouping, steps: cx.grid.steps, sink };
+    let sink = cx.sink_for(node.span, node.inner.span());
+    let parameter_span = param.span();
+    let op = VectorSelect { op: node.op, parameter, parameter_span, grouping, steps: cx.grid.steps, sink };
     let plan = VectorNode::plan(VectorOp::Select(op), vec![plan], schema);
     let ranked = matches!(node.op, AggregateOp::TopK | AggregateOp::BottomK);
     let order = ranked.then_some(super::lowered::Order::Rows);
@@ -178,12 +167,13 @@ pub fn scalar_of(cx: &Context<'_>, call: &Call) -> Result<Scalar> {
         aggregation: Aggregation::Scalar,
         span: call.span,
         arg_span: span,
+        parameter_span: span,
         parameters: vec![],
         sources: vec![],
         labels: vec![],
     };
     let one = group.lower(cx, input)?;
-    let name = format!("__scalar_{}__", call.span.start);
+    let name = scalar_column(call.span.start);
     let plan = project(one.plan, vec![column(VALUES).alias(&name)])?;
     Ok(Scalar::Steps { expr: column(&name), sources: vec![plan] })
 }
@@ -194,6 +184,7 @@ pub fn absent(cx: &Context<'_>, call: &Call, input: Lowered, selector: Option<&V
         aggregation: Aggregation::Absent,
         span: call.span,
         arg_span: call.args[0].span(),
+        parameter_span: call.span,
         parameters: vec![],
         sources: vec![],
         labels: vec![],
@@ -222,13 +213,21 @@ pub fn histogram(cx: &Context<'_>, call: &Call, aggregation: Aggregation) -> Res
     let (last, scalars) = call.args.split_last().ok_or_else(|| Error::internal("a call without arguments"))?;
     let input = vector(cx, last)?;
     let scalars = scalars.iter().map(|arg| scalar(cx, arg)).collect::<Result<Vec<_>>>()?;
-    histogram_of(cx, call.span, last.span(), aggregation, input, scalars)
+    let at = HistogramSpans { call: call.span, vector: last.span(), parameter: call.args[0].span() };
+    histogram_of(cx, at, aggregation, input, scalars)
+}
+
+/// Where in the query the parts of a call stand.
+#[derive(Clone, Copy)]
+struct HistogramSpans {
+    call: Span,
+    vector: Span,
+    parameter: Span,
 }
 
 fn histogram_of(
     cx: &Context<'_>,
-    span: Span,
-    arg_span: Span,
+    at: HistogramSpans,
     aggregation: Aggregation,
     input: Lowered,
     scalars: Vec<Scalar>,
@@ -243,7 +242,8 @@ fn histogram_of(
     parameters.extend([input.label("le"), input.label(METRIC_NAME)]);
     let labels: Vec<String> = input.labels.iter().filter(|l| *l != "le").cloned().collect();
     let unique_unnamed = input.unique_unnamed && !input.has_label("le");
-    let call = GroupCall { aggregation, span, arg_span, parameters, sources, labels };
+    let HistogramSpans { call: span, vector: arg_span, parameter: parameter_span } = at;
+    let call = GroupCall { aggregation, span, arg_span, parameter_span, parameters, sources, labels };
     let grouped = call.lower(cx, input)?;
     let unique_unnamed = grouped.unique_unnamed || unique_unnamed;
     Lowered { unique_unnamed, ..grouped }.drop_name(cx)
@@ -262,15 +262,10 @@ pub fn histogram_quantiles(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
             return Err(Error::unsupported("histogram_quantiles with a quantile that varies by step"));
         };
         let quantile = vec![Scalar::Constant(q)];
-        let part = histogram_of(
-            cx,
-            call.span,
-            call.args[0].span(),
-            Aggregation::HistogramQuantile,
-            input.clone(),
-            quantile,
-        )?;
-        let labels: Vec<String> = part.labels.iter().filter(|l| **l != label).cloned().chain([label.clone()]).collect();
+        let at = HistogramSpans { call: call.span, vector: call.args[0].span(), parameter: arg.span() };
+        let part = histogram_of(cx, at, Aggregation::HistogramQuantile, input.clone(), quantile)?;
+        let labels: Vec<String> =
+            part.labels.iter().filter(|l| **l != label).cloned().chain([label.clone()]).collect();
         let text = label_literal(&crate::model::float::format_open_metrics(q));
         let exprs = labels.iter().map(|l| if *l == label { text.clone() } else { column(l) }).collect();
         let unique = !part.has_label(&label);

@@ -8,7 +8,6 @@ use super::selectors;
 use super::{aggregates, labels, scalar, scalar_vector, string, unwrap_parens, vector};
 use crate::engine::promql::ast::{Call, Expr};
 use crate::engine::promql::kernel::date::DateFunction;
-use crate::engine::promql::kernel::instant::Take;
 use crate::engine::promql::kernel::math::{self, MathFunction};
 use crate::engine::promql::kernel::range::RangeFunction;
 use crate::engine::promql::plan::aggregate::Aggregation;
@@ -39,7 +38,6 @@ pub fn call(cx: &Context<'_>, call: &Call) -> Result<Value> {
         "sort_by_label" | "sort_by_label_desc" => Value::Vector(sorted_by_label(cx, call)?),
         "label_replace" => Value::Vector(labels::replace(cx, call)?),
         "label_join" => Value::Vector(labels::join(cx, call)?),
-        "info" => Value::Vector(labels::info(cx, call)?),
         "absent" => {
             let input = vector(cx, &call.args[0])?;
             Value::Vector(aggregates::absent(cx, call, input, as_selector(&call.args[0]))?)
@@ -64,8 +62,8 @@ fn element_function(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
             let nearest = if call.args.len() > 1 { arg(1)? } else { Scalar::Constant(1.0) };
             elementwise_call(cx, call, Elementwise::Round, &[nearest])
         }
-        "timestamp" => timestamps(cx, call, Take::Timestamp),
-        "start_timestamp" => timestamps(cx, call, Take::StartTimestamp),
+        "timestamp" => timestamps(cx, call, Over::Timestamp),
+        "start_timestamp" => timestamps(cx, call, Over::StartTimestamp),
         "histogram_avg" => elementwise_call(cx, call, Elementwise::Histogram(HistogramPart::Avg), &[]),
         "histogram_count" => elementwise_call(cx, call, Elementwise::Histogram(HistogramPart::Count), &[]),
         "histogram_stddev" => elementwise_call(cx, call, Elementwise::Histogram(HistogramPart::Stddev), &[]),
@@ -138,10 +136,10 @@ fn absent_over_time(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
 }
 
 /// The time of the sample for a bare selector, the evaluation time for anything else.
-fn timestamps(cx: &Context<'_>, call: &Call, take: Take) -> Result<Lowered> {
+fn timestamps(cx: &Context<'_>, call: &Call, over: Over) -> Result<Lowered> {
     match as_selector(&call.args[0]) {
-        Some(selector) => selectors::take(cx, selector, take, call.span)?.drop_name(cx),
-        None if take == Take::StartTimestamp => {
+        Some(selector) => selectors::take(cx, selector, over, call.span)?.drop_name(cx),
+        None if over == Over::StartTimestamp => {
             Err(Error::unsupported("start_timestamp of anything but an instant selector is not supported yet"))
         }
         None => {
@@ -167,7 +165,9 @@ fn scalar_call(cx: &Context<'_>, call: &Call) -> Result<Scalar> {
         name => {
             let pair = (scalar(cx, &call.args[0])?, scalar(cx, &call.args[1])?);
             let (Scalar::Constant(a), Scalar::Constant(b)) = pair else {
-                return Err(Error::unsupported(format!("{name} of scalars that vary by step is not supported yet")));
+                return Err(Error::unsupported(format!(
+                    "{name} of scalars that vary by step is not supported yet"
+                )));
             };
             Scalar::Constant(if name == "max_of" { math::larger(a, b) } else { math::smaller(a, b) })
         }
@@ -185,9 +185,7 @@ fn sorted(cx: &Context<'_>, call: &Call, order: Order) -> Result<Lowered> {
     let input = vector(cx, &call.args[0])?;
     // Histograms have no place in an order of values, and are left out.
     let input = match (&order, input.histograms) {
-        (Order::Value { .. }, true) => {
-            input.with_points(column(VALUES), false, cx.grid.steps)?
-        }
+        (Order::Value { .. }, true) => input.with_points(column(VALUES), false, cx.grid.steps)?,
         _ => input,
     };
     Ok(Lowered { order: Some(order), ..input })

@@ -18,14 +18,14 @@ pub fn replace(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let replacement = string(&call.args[2])?;
     let source = string(&call.args[3])?;
     let pattern = string(&call.args[4])?;
-    let regex = anchored(pattern).map_err(|_| {
-        Error::execution(format!("invalid regular expression in label_replace(): {pattern}"))
-    })?;
+    let regex = anchored(pattern)
+        .map_err(|_| Error::execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
     if destination.is_empty() {
         return Err(Error::execution(format!("invalid destination label name in label_replace(): {destination}")));
     }
     // A missing source label is the empty string, which the expression may well match.
-    let new = functions::replace(regex.clone(), replacement.to_string(), input.label(source), input.label(destination));
+    let new =
+        functions::replace(regex.clone(), replacement.to_string(), input.label(source), input.label(destination));
     let matched = functions::matches(regex, input.label(source));
     let input = match input.name {
         NameFate::Dropped | NameFate::ByRow if destination == METRIC_NAME => {

@@ -78,7 +78,10 @@ pub enum Scalar {
     Constant(f64),
     /// A vector of one value per step: an expression over the columns of one-row plans, which whoever uses
     /// the scalar cross-joins.
-    Steps { expr: Expr, sources: Vec<LogicalPlan> },
+    Steps {
+        expr: Expr,
+        sources: Vec<LogicalPlan>,
+    },
 }
 
 impl Scalar {

@@ -5,20 +5,20 @@
 //! which returns what it learned beside the plan: labels, histograms, what becomes of the metric name, and
 //! whether label sets are known to be unique.
 
-/// What lowering knows of the query, and what a node returns.
-pub mod lowered;
-/// The time ranges and series of every selector.
-pub mod resolve;
-/// Selectors and subqueries.
-pub mod selectors;
+/// Aggregations, `histogram_quantile`, `absent`.
+pub mod aggregates;
 /// Function calls.
 pub mod calls;
 /// Functions that work on labels: `label_replace`, `label_join`, `info`.
 pub mod labels;
+/// What lowering knows of the query, and what a node returns.
+pub mod lowered;
 /// Binary and unary operators.
 pub mod operators;
-/// Aggregations, `histogram_quantile`, `absent`.
-pub mod aggregates;
+/// The time ranges and series of every selector.
+pub mod resolve;
+/// Selectors and subqueries.
+pub mod selectors;
 
 #[cfg(test)]
 mod tests;
@@ -103,8 +103,21 @@ fn is_literal(expr: &Expr) -> bool {
 
 /// Functions whose result depends on the evaluation time itself; after `AtModifierUnsafeFunctions`.
 const TIME_DEPENDENT: &[&str] = &[
-    "days_in_month", "day_of_month", "day_of_week", "day_of_year", "hour", "minute", "month", "year",
-    "predict_linear", "time", "timestamp", "start", "end", "step", "range",
+    "days_in_month",
+    "day_of_month",
+    "day_of_week",
+    "day_of_year",
+    "hour",
+    "minute",
+    "month",
+    "year",
+    "predict_linear",
+    "time",
+    "timestamp",
+    "start",
+    "end",
+    "step",
+    "range",
 ];
 
 /// Whether the expression has the same value at every step, because of `@`.

@@ -54,7 +54,13 @@ pub fn scalars(cx: &Context<'_>, op: BinaryOp, left: Scalar, right: Scalar) -> S
     Scalar::Steps { expr: binary::scalars(op, cx.grid.steps, l, r), sources }
 }
 
-fn with_scalar(cx: &Context<'_>, node: &Binary, vector: Lowered, scalar: Scalar, scalar_left: bool) -> Result<Lowered> {
+fn with_scalar(
+    cx: &Context<'_>,
+    node: &Binary,
+    vector: Lowered,
+    scalar: Scalar,
+    scalar_left: bool,
+) -> Result<Lowered> {
     let (argument, sources) = scalar.into_argument();
     let operation = Operation {
         op: node.op,
@@ -78,7 +84,11 @@ fn vectors(cx: &Context<'_>, node: &Binary, left: Lowered, right: Lowered) -> Re
     let matching = node.matching.as_ref().ok_or_else(|| Error::internal("vectors without a matching"))?;
     let sink = cx.sink_for(node.span, node.span);
     let op = VectorMatch::new(node.op, node.return_bool, matching, cx.grid.steps, sink);
-    if node.op.is_set() { set(cx, node.op, op, left, right) } else { arithmetic(cx, node, matching, op, left, right) }
+    if node.op.is_set() {
+        set(cx, node.op, op, left, right)
+    } else {
+        arithmetic(cx, node, matching, op, left, right)
+    }
 }
 
 fn node_plan(op: VectorMatch, inputs: Vec<LogicalPlan>, like: &Lowered) -> Result<LogicalPlan> {

@@ -10,7 +10,6 @@ use super::resolve::{Leaf, Times};
 use super::{unwrap_parens, vector};
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::ast::{Expr, Span, VectorSelector};
-use crate::engine::promql::kernel::instant::Take;
 use crate::engine::promql::plan::functions::windows::{Evaluation, Input, Over, Shape, evaluate};
 use crate::engine::promql::plan::layout::{HISTOGRAMS, START_TIMESTAMPS, TIMESTAMPS, VALUES};
 use crate::engine::promql::plan::samples::Sink;
@@ -102,27 +101,23 @@ fn shape(cx: &Context<'_>, selector: &VectorSelector, range_ms: i64) -> Shape {
 
 /// An instant selector.
 pub fn instant(cx: &Context<'_>, selector: &VectorSelector) -> Result<Lowered> {
-    take(cx, selector, Take::Value, selector.span)
+    take(cx, selector, Over::Instant, selector.span)
 }
 
 /// An instant selector, or the times of its samples.
-pub fn take(cx: &Context<'_>, selector: &VectorSelector, take: Take, span: Span) -> Result<Lowered> {
+pub fn take(cx: &Context<'_>, selector: &VectorSelector, over: Over, span: Span) -> Result<Lowered> {
     if selector.anchored {
         return Err(Error::execution("anchored modifier can only be used with range vector selectors"));
     }
     let leaf = leaf(cx, selector.span)?;
-    let over = match take {
-        Take::Value if selector.smoothed => Over::Smoothed,
-        take => Over::Instant(take),
-    };
+    let over = if selector.smoothed && over == Over::Instant { Over::Smoothed } else { over };
     select(cx, leaf, over, shape(cx, selector, cx.query.lookback_ms), cx.sink(span))
 }
 
 /// The newest samples of a leaf that is not written as a selector.
 pub fn select(cx: &Context<'_>, leaf: &Leaf, over: Over, shape: Shape, sink: Sink) -> Result<Lowered> {
     let (plan, input) = scan(cx, leaf)?;
-    let histograms = input.has_histograms() && over != Over::Instant(Take::Timestamp);
-    let histograms = histograms && over != Over::Instant(Take::StartTimestamp);
+    let histograms = input.has_histograms() && !matches!(over, Over::Timestamp | Over::StartTimestamp);
     let ranges = Ranges { rows: rows(leaf, plan, cx.grid.steps, input.has_histograms()), input, shape };
     ranges.evaluate(cx, over, histograms, sink, vec![], &[])
 }
@@ -142,7 +137,7 @@ pub fn info_series(cx: &Context<'_>, span: Span, selector: Option<&VectorSelecto
         lookback_ms: cx.query.lookback_ms,
         use_start_timestamps: false,
     };
-    select(cx, leaf(cx, span)?, Over::Instant(Take::Value), shape, cx.sink(span))
+    select(cx, leaf(cx, span)?, Over::Instant, shape, cx.sink(span))
 }
 
 /// A range vector: a selector with a range, or a subquery.
@@ -211,4 +206,3 @@ impl Ranges {
         Ok((Lowered { plan, ..self.rows }, self.input, self.shape))
     }
 }
-

@@ -6,12 +6,16 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanBufferBuilder, FixedSizeListArray, Float64Array, RecordBatch,
-    StringViewArray, StructArray,
+    Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanBufferBuilder, FixedSizeListArray, Float64Array,
+    RecordBatch, StringViewArray, StructArray,
 };
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::error::{DataFusionError, Result};
+
+use super::samples::decode;
+use crate::engine::promql::kernel::types::{Mask, VectorIn};
+use crate::model::histogram::FloatHistogram;
 
 pub const VALUES: &str = "__values__";
 pub const HISTOGRAMS: &str = "__histograms__";
@@ -19,6 +23,14 @@ pub const TIMESTAMPS: &str = "__timestamps__";
 pub const START_TIMESTAMPS: &str = "__start_timestamps__";
 /// Whether `__name__` of a row goes at the end of the query (delayed name removal).
 pub const DROP_NAME: &str = "__drop_name__";
+
+/// Columns of scalars that vary by step begin with this; see [`scalar_column`].
+pub const SCALAR_PREFIX: &str = "__scalar_";
+
+/// The column of a scalar, named by its place in the query, so that lowering needs no counter.
+pub fn scalar_column(at: usize) -> String {
+    format!("{SCALAR_PREFIX}{at}__")
+}
 
 /// The evaluation times of a vector: `start + k * step` for `k < steps`, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,6 +108,11 @@ pub fn label(column: &StringViewArray, row: usize) -> &str {
     if column.is_null(row) { "" } else { column.value(row) }
 }
 
+/// The presence of a row that is NULL as a whole, which no operator here makes but a join may.
+static NOTHING: &[u8] = &[0; MAX_STEPS / 8 + 1];
+/// More steps than any grid has.
+pub const MAX_STEPS: usize = 1 << 20;
+
 /// Reads a column of float step vectors.
 pub struct Floats<'a> {
     values: &'a [f64],
@@ -108,8 +125,11 @@ pub struct Floats<'a> {
 impl<'a> Floats<'a> {
     pub fn new(array: &'a dyn Array) -> Result<Self> {
         let list = fixed_list(array)?;
-        let items =
-            list.values().as_any().downcast_ref::<Float64Array>().ok_or_else(|| mismatch("floats", list.values()))?;
+        let items = list
+            .values()
+            .as_any()
+            .downcast_ref::<Float64Array>()
+            .ok_or_else(|| mismatch("floats", list.values()))?;
         let base = if list.is_empty() { 0 } else { list.value_offset(0) as usize };
         Ok(Self { values: items.values(), items, rows: list.nulls(), steps: list.value_length() as usize, base })
     }
@@ -128,9 +148,18 @@ impl<'a> Floats<'a> {
         self.present(row, step).then(|| self.values[self.base + row * self.steps + step])
     }
 
-    /// Whether every step of every row is present, so that checks can be skipped.
-    pub fn dense(&self) -> bool {
-        self.items.null_count() == 0 && self.rows.is_none()
+    /// The presence of a row's steps.
+    pub fn mask(&self, row: usize) -> Mask<'a> {
+        if self.rows.is_some_and(|n| n.is_null(row)) {
+            return Mask::Bits { bits: NOTHING, offset: 0 };
+        }
+        match self.items.nulls() {
+            None => Mask::All,
+            Some(nulls) => {
+                let bits = nulls.inner();
+                Mask::Bits { bits: bits.values(), offset: bits.offset() + self.base + row * self.steps }
+            }
+        }
     }
 }
 
@@ -157,6 +186,33 @@ impl<'a> Histograms<'a> {
     pub fn get(&self, row: usize, step: usize) -> Option<&'a [u8]> {
         let at = self.base + row * self.steps + step;
         (self.items.is_valid(at) && self.rows.is_none_or(|n| n.is_valid(row))).then(|| self.items.value(at))
+    }
+}
+
+/// Gives rows to kernels; histograms of a row are decoded into memory that is reused.
+pub struct VectorRows<'a> {
+    points: Points<'a>,
+    decoded: Vec<Option<Arc<FloatHistogram>>>,
+}
+
+impl<'a> VectorRows<'a> {
+    pub fn new(points: Points<'a>) -> Self {
+        Self { points, decoded: vec![] }
+    }
+
+    pub fn row(&mut self, row: usize) -> Result<VectorIn<'_>> {
+        self.decoded.clear();
+        let steps = self.points.steps();
+        if let Some(histograms) = &self.points.histograms
+            && (0..steps).any(|step| histograms.get(row, step).is_some())
+        {
+            for step in 0..steps {
+                let histogram = histograms.get(row, step).map(decode).transpose()?;
+                self.decoded.push(histogram.map(Arc::new));
+            }
+        }
+        let floats = &self.points.floats;
+        Ok(VectorIn { values: floats.row(row), present: floats.mask(row), histograms: &self.decoded })
     }
 }
 
@@ -278,12 +334,12 @@ impl PointsBuilder {
         let values = Float64Array::new(self.values.into(), nulls);
         let values = FixedSizeListArray::try_new(float_item(), self.steps as i32, Arc::new(values), None)?;
         let histograms = match self.histograms.as_mut().map(|h| h.finish()) {
-            Some(items) => Some(Arc::new(FixedSizeListArray::try_new(
-                binary_item(),
-                self.steps as i32,
-                Arc::new(items),
-                None,
-            )?) as ArrayRef),
+            Some(items) => {
+                Some(
+                    Arc::new(FixedSizeListArray::try_new(binary_item(), self.steps as i32, Arc::new(items), None)?)
+                        as ArrayRef,
+                )
+            }
             None => None,
         };
         Ok((Arc::new(values), histograms))

@@ -1,14 +1,14 @@
 //! The DataFusion side of PromQL: UDFs, UDAFs and one extension operator over step vectors.
 
-/// The vector layout in Arrow.
-pub mod layout;
-/// Operators on single samples, and the sink for annotations.
-pub mod samples;
-/// Scalar UDFs: selectors, range functions, element-wise functions, labels.
-pub mod functions;
 /// Aggregate UDFs.
 pub mod aggregate;
+/// Scalar UDFs: selectors, range functions, element-wise functions, labels.
+pub mod functions;
+/// The vector layout in Arrow.
+pub mod layout;
 /// The extension operator: logical node, planner, execution plan.
 pub mod node;
 /// What the extension operator can do: matching, selection, merging.
 pub mod ops;
+/// Operators on single samples, and the sink for annotations.
+pub mod samples;

@@ -4,7 +4,6 @@
 //! The operators look at all series at once, so they gather their inputs (under the query's memory pool) and
 //! run on one partition.
 
-use std::any::Any;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::Hash;
@@ -16,24 +15,22 @@ use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchemaRef, DataFusionError, Result};
-use datafusion::execution::context::{QueryPlanner, SessionState};
+use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{
-    Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
-};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, InputDistributionRequirements,
-    Partitioning, PlanProperties,
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties,
+    InputDistributionRequirements, Partitioning, PlanProperties,
 };
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use futures::{StreamExt, TryStreamExt};
 
 use super::ops::count_values::CountValues;
-use super::ops::info::Info;
 use super::ops::matching::VectorMatch;
 use super::ops::select::VectorSelect;
 use super::ops::unique::UniqueSeries;
@@ -45,7 +42,6 @@ pub enum VectorOp {
     Select(VectorSelect),
     Unique(UniqueSeries),
     CountValues(CountValues),
-    Info(Info),
 }
 
 impl VectorOp {
@@ -55,7 +51,6 @@ impl VectorOp {
             VectorOp::Select(_) => "VectorSelect",
             VectorOp::Unique(_) => "UniqueSeries",
             VectorOp::CountValues(_) => "CountValues",
-            VectorOp::Info(_) => "InfoJoin",
         }
     }
 
@@ -65,7 +60,6 @@ impl VectorOp {
             VectorOp::Select(op) => op.to_string(),
             VectorOp::Unique(_) => String::new(),
             VectorOp::CountValues(op) => op.to_string(),
-            VectorOp::Info(op) => op.to_string(),
         }
     }
 
@@ -76,7 +70,6 @@ impl VectorOp {
             VectorOp::Select(op) => op.evaluate(&inputs[0], schema),
             VectorOp::Unique(op) => op.evaluate(&inputs[0], schema),
             VectorOp::CountValues(op) => op.evaluate(&inputs[0], schema),
-            VectorOp::Info(op) => op.evaluate(&inputs[0], &inputs[1], schema),
         }
     }
 }
@@ -141,8 +134,9 @@ impl ExtensionPlanner for VectorPlanner {
         _logical_inputs: &[&LogicalPlan],
         physical_inputs: &[Arc<dyn ExecutionPlan>],
         _session: &dyn datafusion::catalog::Session,
+        _planning: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let Some(node) = (node as &dyn Any).downcast_ref::<VectorNode>() else { return Ok(None) };
+        let Some(node) = node.as_any().downcast_ref::<VectorNode>() else { return Ok(None) };
         let schema = Arc::clone(node.schema.inner());
         Ok(Some(Arc::new(VectorExec::new(node.op.clone(), physical_inputs.to_vec(), schema))))
     }
@@ -256,11 +250,3 @@ impl ExecutionPlan for VectorExec {
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
 }
-
-/// Puts the query planner into a session state that is being built.
-pub fn with_vector_operators(
-    builder: datafusion::execution::SessionStateBuilder,
-) -> datafusion::execution::SessionStateBuilder {
-    builder.with_query_planner(Arc::new(PromqlQueryPlanner))
-}
-

@@ -8,8 +8,9 @@ use datafusion::error::{DataFusionError, Result};
 use super::layout::{PointsBuilder, Sample};
 use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::ast::{BinaryOp, Span};
-use crate::model::histogram::trim::Keep;
-use crate::model::histogram::{CounterResetHint, FloatHistogram, codec};
+use crate::engine::promql::kernel::binary;
+use crate::engine::promql::kernel::types::{Notes, Value};
+use crate::model::histogram::{FloatHistogram, codec};
 
 /// Where a node of a plan reports annotations, and the place in the query it reports for. Equal to any other
 /// sink of the same place: all sinks of a plan are one.
@@ -25,6 +26,12 @@ pub struct Sink {
 impl Sink {
     pub fn warn(&self, text: impl Into<String>) {
         self.annotations.warn(text, self.arg_span);
+    }
+
+    /// The same for kernels; `metric` is the name they blame.
+    pub fn notes<'a>(&'a self, metric: &'a str) -> Notes<'a> {
+        let Self { annotations, span, arg_span } = self;
+        Notes { annotations, metric, span: *span, arg_span: *arg_span, type_label: None }
     }
 
     pub fn info(&self, text: impl Into<String>) {
@@ -57,23 +64,11 @@ pub fn encode(histogram: &FloatHistogram) -> Vec<u8> {
 }
 
 /// Arithmetic of two floats; comparisons give the left value and whether it is kept.
-pub fn float_op(op: BinaryOp, l: f64, r: f64) -> (f64, bool) {
-    match op {
-        BinaryOp::Add => (l + r, true),
-        BinaryOp::Sub => (l - r, true),
-        BinaryOp::Mul => (l * r, true),
-        BinaryOp::Div => (l / r, true),
-        BinaryOp::Mod => (l % r, true),
-        BinaryOp::Pow => (l.powf(r), true),
-        BinaryOp::Atan2 => (l.atan2(r), true),
-        BinaryOp::Equal => (l, l == r),
-        BinaryOp::NotEqual => (l, l != r),
-        BinaryOp::Greater => (l, l > r),
-        BinaryOp::Less => (l, l < r),
-        BinaryOp::GreaterEqual => (l, l >= r),
-        BinaryOp::LessEqual => (l, l <= r),
-        BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => unreachable!("set operators work on presence"),
-        BinaryOp::TrimUpper | BinaryOp::TrimLower => (l, false),
+pub fn float_op(op: BinaryOp, left: f64, right: f64) -> (f64, bool) {
+    if op.is_comparison() {
+        (left, binary::compare(op, left, right))
+    } else {
+        (binary::arithmetic(op, left, right), true)
     }
 }
 
@@ -107,101 +102,25 @@ pub fn apply(
         }
         return Ok(());
     }
-    match (left, right) {
-        (Sample::Histogram(l), Sample::Histogram(r)) => histograms(op, how, l, r, sink, out),
-        (Sample::Histogram(l), Sample::Float(r)) => histogram_by_float(op, l, r, sink, out),
-        (Sample::Float(l), Sample::Histogram(r)) if op == BinaryOp::Mul => {
-            push_histogram(decode(r)?.mul(l), out);
-            Ok(())
-        }
-        (Sample::Float(_), Sample::Histogram(_)) => {
-            incompatible(op, "float", "histogram", sink);
-            out.push_none();
-            Ok(())
-        }
-        (Sample::Float(_), Sample::Float(_)) => {
-            incompatible(op, "float", "float", sink);
-            out.push_none();
-            Ok(())
-        }
-    }
-}
-
-fn push_histogram(histogram: &FloatHistogram, out: &mut PointsBuilder) {
-    out.push_histogram(&encode(histogram));
-}
-
-fn incompatible(op: BinaryOp, left: &str, right: &str, sink: &Sink) {
-    let op = op.as_str();
-    sink.info(format!("incompatible sample types encountered for binary operator {op:?}: {left} {op} {right}"));
-}
-
-fn histogram_by_float(op: BinaryOp, left: &[u8], right: f64, sink: &Sink, out: &mut PointsBuilder) -> Result<()> {
-    let mut histogram = decode(left)?;
-    match op {
-        BinaryOp::Mul => push_histogram(histogram.mul(right), out),
-        BinaryOp::Div => push_histogram(histogram.div(right), out),
-        BinaryOp::TrimUpper => push_histogram(histogram.trim(right, Keep::Below), out),
-        BinaryOp::TrimLower => push_histogram(histogram.trim(right, Keep::Above), out),
-        _ => {
-            incompatible(op, "histogram", "float", sink);
-            out.push_none();
-        }
-    }
-    Ok(())
-}
-
-fn histograms(
-    op: BinaryOp,
-    how: Comparison,
-    left: &[u8],
-    right: &[u8],
-    sink: &Sink,
-    out: &mut PointsBuilder,
-) -> Result<()> {
-    let (mut l, r) = (decode(left)?, decode(right)?);
-    let combined = match op {
-        BinaryOp::Add => l.add(&r),
-        BinaryOp::Sub => l.sub(&r),
-        BinaryOp::Equal | BinaryOp::NotEqual => {
-            l.compact(0);
-            let mut r = r;
-            r.compact(0);
-            let keep = l.equals(&r) == (op == BinaryOp::Equal);
-            match (how.return_bool, keep) {
-                (true, _) => out.push_float(if keep { 1.0 } else { 0.0 }),
-                (false, true) => out.push_histogram(left),
-                (false, false) => out.push_none(),
-            }
-            return Ok(());
-        }
-        _ => {
-            incompatible(op, "histogram", "histogram", sink);
-            out.push_none();
-            return Ok(());
-        }
-    };
-    let Ok(combined) = combined else {
-        sink.warn(format!("incompatible bucket layout encountered for binary operator {}", op.as_str()));
+    let keep_right = how.keep_right && op.is_comparison();
+    let kept = if keep_right { right } else { left };
+    let Some(element) = binary::combine(op, value(left)?, value(right)?, &sink.notes("")) else {
         out.push_none();
         return Ok(());
     };
-    let word = if op == BinaryOp::Add { "addition" } else { "subtraction" };
-    report(combined, word, sink);
-    if op == BinaryOp::Sub {
-        l.counter_reset_hint = CounterResetHint::Gauge;
+    match element.value {
+        _ if how.return_bool => out.push_float(f64::from(u8::from(element.keep))),
+        _ if !element.keep => out.push_none(),
+        _ if op.is_comparison() => out.push(Some(kept)),
+        Value::Float(value) => out.push_float(value),
+        Value::Histogram(histogram) => out.push_histogram(&encode(&histogram)),
     }
-    l.compact(0);
-    push_histogram(&l, out);
     Ok(())
 }
 
-/// Annotations of a combination of histograms; `word` is "addition", "subtraction" or "aggregation".
-pub fn report(combined: crate::model::histogram::arithmetic::Combined, word: &str, sink: &Sink) {
-    if combined.reset_conflict {
-        sink.warn(format!("conflicting counter resets during histogram {word}"));
-    }
-    if combined.bounds_reconciled {
-        sink.info(format!("mismatched custom buckets were reconciled during {word}"));
-    }
+fn value(sample: Sample<'_>) -> Result<Value> {
+    Ok(match sample {
+        Sample::Float(value) => Value::Float(value),
+        Sample::Histogram(bytes) => Value::from(decode(bytes)?),
+    })
 }

@@ -1,15 +1,15 @@
-//! Aggregate UDFs over step vectors. A group holds one [`Cell`] per step; partial states travel between
-//! partitions as step vectors of numbers, and bytes where a cell needs them.
+//! Aggregate UDFs over step vectors. A group has one [`Group`] state for all its steps; partial states travel
+//! between partitions as bytes.
 
-/// What one group has gathered at one step.
-pub mod cells;
 /// Classic and native histograms of one group.
-pub mod buckets;
+mod buckets;
+/// What a group has gathered.
+mod groups;
 
-use std::marker::PhantomData;
+use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, StringViewArray};
+use datafusion::arrow::array::{Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, StringViewArray};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
@@ -18,24 +18,20 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, Signature, Volatility,
 };
 
-use self::buckets::{Fraction, Quantile as BucketQuantile};
-use self::cells::{Avg, Cell, Count, Extreme, Owned, Present, Quantile, Single, Sum, Variance};
-use super::layout::{Floats, Histograms, Points, PointsBuilder, label, points_type, strings};
+use self::buckets::Buckets;
+use self::groups::{Gathered, Presence};
+use super::functions::args::{ScalarReader, StepScalar};
+use super::functions::windows::push_row;
+use super::layout::{Grid, Points, PointsBuilder, VectorRows, label, points_type, strings};
 use super::samples::Sink;
+use crate::engine::promql::ast::{AggregateOp, Span};
+use crate::engine::promql::kernel::types::{VectorIn, VectorOut};
 
 /// Which aggregate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Aggregation {
-    Sum,
-    Avg,
-    Count,
-    Min,
-    Max,
-    Group,
-    Stddev,
-    Stdvar,
-    /// One parameter: the quantile.
-    Quantile,
+    /// sum, avg, count, min, max, group, stddev, stdvar; quantile with one parameter.
+    Operator(AggregateOp),
     /// 1 where nothing is present.
     Absent,
     /// The one value of `scalar()`, NaN where there is not exactly one.
@@ -47,28 +43,20 @@ pub enum Aggregation {
 }
 
 impl Aggregation {
-    fn name(self) -> &'static str {
+    fn name(self) -> String {
         match self {
-            Aggregation::Sum => "prom_sum",
-            Aggregation::Avg => "prom_avg",
-            Aggregation::Count => "prom_count",
-            Aggregation::Min => "prom_min",
-            Aggregation::Max => "prom_max",
-            Aggregation::Group => "prom_group",
-            Aggregation::Stddev => "prom_stddev",
-            Aggregation::Stdvar => "prom_stdvar",
-            Aggregation::Quantile => "prom_quantile",
-            Aggregation::Absent => "prom_absent",
-            Aggregation::Scalar => "prom_scalar",
-            Aggregation::HistogramQuantile => "prom_histogram_quantile",
-            Aggregation::HistogramFraction => "prom_histogram_fraction",
+            Aggregation::Operator(op) => format!("prom_{}", op.as_str()),
+            Aggregation::Absent => "prom_absent".into(),
+            Aggregation::Scalar => "prom_scalar".into(),
+            Aggregation::HistogramQuantile => "prom_histogram_quantile".into(),
+            Aggregation::HistogramFraction => "prom_histogram_fraction".into(),
         }
     }
 
     /// How many scalar parameters follow the value columns.
     fn parameters(self) -> usize {
         match self {
-            Aggregation::Quantile | Aggregation::HistogramQuantile => 1,
+            Aggregation::Operator(AggregateOp::Quantile) | Aggregation::HistogramQuantile => 1,
             Aggregation::HistogramFraction => 2,
             _ => 0,
         }
@@ -80,92 +68,45 @@ impl Aggregation {
 
     /// Whether a result can be a histogram.
     pub fn keeps_histograms(self) -> bool {
-        matches!(self, Aggregation::Sum | Aggregation::Avg)
+        matches!(self, Aggregation::Operator(AggregateOp::Sum | AggregateOp::Avg))
     }
 }
 
-/// The parameters every cell of a query's aggregate shares.
+/// What every group of an aggregate shares.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Settings {
     pub aggregation: Aggregation,
-    pub steps: usize,
+    pub grid: Grid,
     /// The input has a histogram column.
     pub histograms: bool,
+    /// Where the first parameter stands in the query.
+    pub parameter_span: Span,
     pub sink: Sink,
 }
 
-/// The UDAF.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct VectorAggregate {
+struct VectorAggregate {
     settings: Settings,
+    name: String,
     signature: Signature,
 }
 
 /// `arguments`: values, histograms if any, parameters, bucket labels.
 pub fn call(settings: Settings, arguments: Vec<Expr>) -> Expr {
     let signature = Signature::variadic_any(Volatility::Immutable);
-    AggregateUDF::new_from_impl(VectorAggregate { settings, signature }).call(arguments)
+    let name = settings.aggregation.name();
+    AggregateUDF::new_from_impl(VectorAggregate { settings, name, signature }).call(arguments)
 }
 
 impl VectorAggregate {
-    fn groups<C: Cell>(&self) -> Groups<C> {
-        Groups { settings: self.settings.clone(), cells: vec![] }
-    }
-
-    /// Runs `f` with the cell type of the aggregation.
-    fn with_cell<R>(&self, f: impl WithCell<R>) -> R {
-        match self.settings.aggregation {
-            Aggregation::Sum => f.run::<Sum>(self),
-            Aggregation::Avg => f.run::<Avg>(self),
-            Aggregation::Count | Aggregation::Group => f.run::<Count>(self),
-            Aggregation::Min | Aggregation::Max => f.run::<Extreme>(self),
-            Aggregation::Stddev | Aggregation::Stdvar => f.run::<Variance>(self),
-            Aggregation::Quantile => f.run::<Quantile>(self),
-            Aggregation::Absent => f.run::<Present>(self),
-            Aggregation::Scalar => f.run::<Single>(self),
-            Aggregation::HistogramQuantile => f.run::<BucketQuantile>(self),
-            Aggregation::HistogramFraction => f.run::<Fraction>(self),
-        }
-    }
-}
-
-/// A computation that is generic over the cell type.
-trait WithCell<R> {
-    fn run<C: Cell>(self, udaf: &VectorAggregate) -> R;
-}
-
-struct MakeGroups;
-
-impl WithCell<Box<dyn GroupsAccumulator>> for MakeGroups {
-    fn run<C: Cell>(self, udaf: &VectorAggregate) -> Box<dyn GroupsAccumulator> {
-        Box::new(udaf.groups::<C>())
-    }
-}
-
-struct MakeSingle;
-
-impl WithCell<Box<dyn Accumulator>> for MakeSingle {
-    fn run<C: Cell>(self, udaf: &VectorAggregate) -> Box<dyn Accumulator> {
-        Box::new(SingleGroup(udaf.groups::<C>()))
-    }
-}
-
-struct StateTypes(PhantomData<()>);
-
-impl WithCell<Vec<DataType>> for StateTypes {
-    fn run<C: Cell>(self, udaf: &VectorAggregate) -> Vec<DataType> {
-        let steps = udaf.settings.steps;
-        let mut types = vec![super::layout::values_type(steps); C::NUMBERS];
-        if C::BYTES {
-            types.push(super::layout::histograms_type(steps));
-        }
-        types
+    fn groups<G: Group>(&self) -> Groups<G> {
+        Groups { settings: self.settings.clone(), groups: vec![] }
     }
 }
 
 impl AggregateUDFImpl for VectorAggregate {
     fn name(&self) -> &str {
-        self.settings.aggregation.name()
+        &self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -174,17 +115,19 @@ impl AggregateUDFImpl for VectorAggregate {
 
     fn return_type(&self, _args: &[DataType]) -> Result<DataType> {
         let histograms = self.settings.histograms && self.settings.aggregation.keeps_histograms();
-        Ok(points_type(self.settings.steps, histograms))
+        Ok(points_type(self.settings.grid.steps, histograms))
     }
 
     fn accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(self.with_cell(MakeSingle))
+        Ok(match self.settings.aggregation {
+            Aggregation::Operator(_) => Box::new(SingleGroup(self.groups::<Gathered>())),
+            Aggregation::Absent | Aggregation::Scalar => Box::new(SingleGroup(self.groups::<Presence>())),
+            _ => Box::new(SingleGroup(self.groups::<Buckets>())),
+        })
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        let types = self.with_cell(StateTypes(PhantomData));
-        let field = |(i, t)| Arc::new(Field::new(format!("{}[{i}]", args.name), t, true));
-        Ok(types.into_iter().enumerate().map(field).collect())
+        Ok(vec![Arc::new(Field::new(format!("{}[state]", args.name), DataType::Binary, true))])
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
@@ -192,174 +135,134 @@ impl AggregateUDFImpl for VectorAggregate {
     }
 
     fn create_groups_accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(self.with_cell(MakeGroups))
-    }
-}
-
-/// What a cell may need of the row it is given a sample of.
-pub struct RowArguments<'a> {
-    pub parameters: [f64; 2],
-    pub le: &'a str,
-    pub metric: &'a str,
-}
-
-/// The cells of all groups: `group * steps + step`.
-struct Groups<C> {
-    settings: Settings,
-    cells: Vec<C>,
-}
-
-/// A scalar parameter as it arrives: one Float64 per row, or one value per step and row.
-enum Parameter<'a> {
-    Constant(&'a Float64Array),
-    Steps(Floats<'a>),
-}
-
-impl<'a> Parameter<'a> {
-    fn new(array: &'a ArrayRef) -> Result<Self> {
-        Ok(match array.as_any().downcast_ref::<Float64Array>() {
-            Some(constant) => Parameter::Constant(constant),
-            None => Parameter::Steps(Floats::new(array)?),
+        Ok(match self.settings.aggregation {
+            Aggregation::Operator(_) => Box::new(self.groups::<Gathered>()),
+            Aggregation::Absent | Aggregation::Scalar => Box::new(self.groups::<Presence>()),
+            _ => Box::new(self.groups::<Buckets>()),
         })
     }
-
-    fn at(&self, row: usize, step: usize) -> f64 {
-        match self {
-            Parameter::Constant(array) => array.value(row),
-            Parameter::Steps(floats) => floats.get(row, step).unwrap_or(f64::NAN),
-        }
-    }
 }
 
-impl<C: Cell> Groups<C> {
-    fn grow(&mut self, groups: usize) {
-        self.cells.resize_with(groups * self.settings.steps, C::default);
+/// A scalar parameter at all steps, or one value for all of them.
+pub type ParameterValues = Vec<f64>;
+
+/// One row of the input.
+struct Row<'a> {
+    vector: VectorIn<'a>,
+    parameters: &'a [ParameterValues],
+    le: &'a str,
+    metric: &'a str,
+}
+
+/// What a group has gathered. A new one is empty.
+trait Group: Send + Sync + Sized + 'static {
+    fn new(settings: &Settings) -> Self;
+    fn update(&mut self, row: &Row<'_>, settings: &Settings) -> Result<()>;
+    fn encode(&self, out: &mut Vec<u8>);
+    fn decode(bytes: &[u8], settings: &Settings) -> Result<Self>;
+    fn merge(&mut self, other: Self, settings: &Settings) -> Result<()>;
+    fn finish(self, settings: &Settings, out: &mut VectorOut<'_>) -> Result<()>;
+    fn size_bytes(&self) -> usize;
+}
+
+struct Groups<G> {
+    settings: Settings,
+    groups: Vec<G>,
+}
+
+impl<G: Group> Groups<G> {
+    fn grow(&mut self, total: usize) {
+        let settings = &self.settings;
+        self.groups.resize_with(total.max(self.groups.len()), || G::new(settings));
     }
 
     fn update(&mut self, columns: &[ArrayRef], group: impl Fn(usize) -> usize) -> Result<()> {
-        let steps = self.settings.steps;
         let mut rest = columns.iter();
         let mut next = || rest.next().ok_or_else(|| DataFusionError::Internal("an argument is missing".into()));
         let values = next()?;
-        let histograms = if self.settings.histograms { Some(next()?) } else { None };
-        let points = Points::new(values, histograms.map(|h| h.as_ref()))?;
-        let mut parameters = vec![];
-        for _ in 0..self.settings.aggregation.parameters() {
-            parameters.push(Parameter::new(next()?)?);
-        }
-        let bucket_labels: Option<(&StringViewArray, &StringViewArray)> =
+        let histograms = if self.settings.histograms { Some(next()?.as_ref()) } else { None };
+        let scalars: Vec<StepScalar> = (0..self.settings.aggregation.parameters())
+            .map(|_| StepScalar::from_array(next()?))
+            .collect::<Result<_>>()?;
+        let readers: Vec<ScalarReader<'_>> = scalars.iter().map(StepScalar::reader).collect::<Result<_>>()?;
+        let labels: Option<(&StringViewArray, &StringViewArray)> =
             if self.settings.aggregation.takes_bucket_labels() {
                 Some((strings(next()?)?, strings(next()?)?))
             } else {
                 None
             };
+        // Parameters are the same in all rows: they are constants, or come from a one-row plan.
+        let parameters: Vec<ParameterValues> = readers
+            .iter()
+            .map(|reader| match reader {
+                _ if values.is_empty() => vec![],
+                ScalarReader::Constant(value) => vec![*value],
+                ScalarReader::Steps(..) => (0..self.settings.grid.steps).map(|k| reader.at(0, k)).collect(),
+            })
+            .collect();
+        let mut rows = VectorRows::new(Points::new(values, histograms)?);
         for row in 0..values.len() {
-            let cells = &mut self.cells[group(row) * steps..(group(row) + 1) * steps];
-            let (le, metric) = bucket_labels.map_or(("", ""), |(l, m)| (label(l, row), label(m, row)));
-            for (step, cell) in cells.iter_mut().enumerate() {
-                let Some(sample) = points.get(row, step) else { continue };
-                let mut arguments = RowArguments { parameters: [0.0; 2], le, metric };
-                for (slot, parameter) in arguments.parameters.iter_mut().zip(&parameters) {
-                    *slot = parameter.at(row, step);
-                }
-                cell.add(sample, &arguments, &self.settings)?;
-            }
+            let (le, metric) = labels.map_or(("", ""), |(l, m)| (label(l, row), label(m, row)));
+            let row_in = Row { vector: rows.row(row)?, parameters: &parameters, le, metric };
+            self.groups[group(row)].update(&row_in, &self.settings)?;
         }
         Ok(())
     }
 
     fn merge(&mut self, columns: &[ArrayRef], group: impl Fn(usize) -> usize) -> Result<()> {
-        let steps = self.settings.steps;
-        let numbers: Vec<Floats<'_>> =
-            columns[..C::NUMBERS].iter().map(|c| Floats::new(c)).collect::<Result<_>>()?;
-        let bytes = if C::BYTES { Some(Histograms::new(&columns[C::NUMBERS])?) } else { None };
-        let mut state = vec![0.0; C::NUMBERS];
-        for row in 0..columns[0].len() {
-            for step in 0..steps {
-                if !numbers[0].present(row, step) {
-                    continue;
-                }
-                for (slot, column) in state.iter_mut().zip(&numbers) {
-                    *slot = column.get(row, step).unwrap_or(0.0);
-                }
-                let bytes = bytes.as_ref().and_then(|b| b.get(row, step));
-                let other = C::from_state(&state, bytes)?;
-                let cell = &mut self.cells[group(row) * steps + step];
-                if cell.is_empty() {
-                    *cell = other;
-                } else {
-                    cell.merge(other, &self.settings)?;
-                }
-            }
+        let states = columns[0]
+            .as_any()
+            .downcast_ref::<BinaryArray>()
+            .ok_or_else(|| DataFusionError::Internal("states of aggregates are bytes".into()))?;
+        for row in 0..states.len() {
+            let other = G::decode(states.value(row), &self.settings)?;
+            self.groups[group(row)].merge(other, &self.settings)?;
         }
         Ok(())
     }
 
-    /// Takes the cells of the groups to emit.
-    fn take(&mut self, emit: EmitTo) -> Vec<C> {
-        match emit {
-            EmitTo::All => std::mem::take(&mut self.cells),
-            EmitTo::First(groups) => {
-                let rest = self.cells.split_off(groups * self.settings.steps);
-                std::mem::replace(&mut self.cells, rest)
-            }
-        }
+    fn take(&mut self, emit: EmitTo) -> Vec<G> {
+        emit.take_needed(&mut self.groups)
     }
 
     fn finish(&mut self, emit: EmitTo) -> Result<ArrayRef> {
-        let steps = self.settings.steps;
-        let cells = self.take(emit);
-        let histograms = self.settings.histograms && self.settings.aggregation.keeps_histograms();
-        let mut out = PointsBuilder::new(cells.len() / steps, steps, histograms);
-        for cell in cells {
-            match cell.finish(&self.settings)? {
-                Some(Owned::Float(value)) => out.push_float(value),
-                Some(Owned::Histogram(bytes)) => out.push_histogram(&bytes),
-                None => out.push_none(),
-            }
+        let steps = self.settings.grid.steps;
+        let groups = self.take(emit);
+        let keep = self.settings.histograms && self.settings.aggregation.keeps_histograms();
+        let mut out = PointsBuilder::new(groups.len(), steps, keep);
+        let mut values = vec![0.0; steps];
+        let mut present = vec![false; steps];
+        let mut histograms = vec![None; if keep { steps } else { 0 }];
+        for group in groups {
+            let mut target = VectorOut {
+                values: &mut values,
+                present: &mut present,
+                histograms: keep.then_some(&mut histograms[..]),
+            };
+            target.clear();
+            group.finish(&self.settings, &mut target)?;
+            push_row(&mut out, &values, &present, &histograms);
         }
         out.finish_points()
     }
 
-    fn partial(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
-        let steps = self.settings.steps;
-        let cells = self.take(emit);
-        let rows = cells.len() / steps;
-        let mut numbers: Vec<PointsBuilder> =
-            (0..C::NUMBERS).map(|_| PointsBuilder::new(rows, steps, false)).collect();
-        let mut bytes = C::BYTES.then(|| PointsBuilder::new(rows, steps, true));
-        for cell in &cells {
-            if cell.is_empty() {
-                numbers.iter_mut().chain(&mut bytes).for_each(|b| b.push_none());
-                continue;
-            }
-            let state = cell.numbers();
-            for (builder, number) in numbers.iter_mut().zip(state.as_ref()) {
-                builder.push_float(*number);
-            }
-            if let Some(builder) = &mut bytes {
-                match cell.bytes() {
-                    Some(bytes) => builder.push_histogram(&bytes),
-                    None => builder.push_none(),
-                }
-            }
+    fn states(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
+        let mut out = BinaryBuilder::new();
+        let mut bytes = vec![];
+        for group in self.take(emit) {
+            bytes.clear();
+            group.encode(&mut bytes);
+            out.append_value(&bytes);
         }
-        let mut columns = vec![];
-        for builder in numbers {
-            columns.push(builder.finish()?.0);
-        }
-        if let Some(builder) = bytes {
-            columns.extend(builder.finish()?.1);
-        }
-        Ok(columns)
+        Ok(vec![Arc::new(out.finish())])
     }
 
-    fn memory(&self) -> usize {
-        self.cells.capacity() * size_of::<C>() + self.cells.iter().map(Cell::heap_bytes).sum::<usize>()
+    fn size_bytes(&self) -> usize {
+        self.groups.iter().map(Group::size_bytes).sum()
     }
 }
 
-impl<C: Cell> GroupsAccumulator for Groups<C> {
+impl<G: Group> GroupsAccumulator for Groups<G> {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -377,7 +280,7 @@ impl<C: Cell> GroupsAccumulator for Groups<C> {
     }
 
     fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
-        self.partial(emit)
+        self.states(emit)
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
@@ -386,31 +289,27 @@ impl<C: Cell> GroupsAccumulator for Groups<C> {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], _filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut rows = Groups::<C> { settings: self.settings.clone(), cells: vec![] };
+        let mut rows = Groups::<G> { settings: self.settings.clone(), groups: vec![] };
         rows.grow(values[0].len());
         rows.update(values, |row| row)?;
-        rows.partial(EmitTo::All)
-    }
-
-    fn supports_convert_to_state(&self) -> bool {
-        true
+        rows.states(EmitTo::All)
     }
 
     fn size(&self) -> usize {
-        self.memory()
+        self.size_bytes()
     }
 }
 
 /// The one group of an aggregate without grouping labels.
-struct SingleGroup<C>(Groups<C>);
+struct SingleGroup<G>(Groups<G>);
 
-impl<C> std::fmt::Debug for SingleGroup<C> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<G> fmt::Debug for SingleGroup<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SingleGroup({:?})", self.0.settings.aggregation)
     }
 }
 
-impl<C: Cell> Accumulator for SingleGroup<C> {
+impl<G: Group> Accumulator for SingleGroup<G> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.0.grow(1);
         self.0.update(values, |_| 0)
@@ -428,10 +327,10 @@ impl<C: Cell> Accumulator for SingleGroup<C> {
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
         self.0.grow(1);
-        self.0.partial(EmitTo::All)?.iter().map(|a| ScalarValue::try_from_array(a, 0)).collect()
+        self.0.states(EmitTo::All)?.iter().map(|a| ScalarValue::try_from_array(a, 0)).collect()
     }
 
     fn size(&self) -> usize {
-        self.0.memory()
+        self.0.size_bytes()
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, Float64Array};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 
 use crate::engine::promql::plan::layout::Floats;
 
@@ -55,12 +57,7 @@ impl Args {
             Some(ColumnarValue::Scalar(ScalarValue::FixedSizeList(list))) => {
                 Ok(StepScalar::Steps { list: Arc::clone(list) as ArrayRef, broadcast: true })
             }
-            Some(ColumnarValue::Array(array)) if array.as_any().is::<Float64Array>() => {
-                // An optimizer may have turned a literal into a column of equal values.
-                let column = array.as_any().downcast_ref::<Float64Array>().expect("checked by the guard");
-                Ok(StepScalar::Constant(if column.is_empty() { f64::NAN } else { column.value(0) }))
-            }
-            Some(ColumnarValue::Array(array)) => Ok(StepScalar::Steps { list: Arc::clone(array), broadcast: false }),
+            Some(ColumnarValue::Array(array)) => StepScalar::from_array(array),
             Some(ColumnarValue::Scalar(other)) => {
                 Err(DataFusionError::Internal(format!("{} is no scalar of PromQL", other.data_type())))
             }
@@ -90,6 +87,15 @@ pub enum ScalarReader<'a> {
 }
 
 impl StepScalar {
+    /// From a column: aggregates get their parameters as arrays.
+    pub fn from_array(array: &ArrayRef) -> Result<Self> {
+        Ok(match array.as_any().downcast_ref::<Float64Array>() {
+            // An optimizer may have turned a literal into a column of equal values.
+            Some(column) => StepScalar::Constant(if column.is_empty() { f64::NAN } else { column.value(0) }),
+            None => StepScalar::Steps { list: Arc::clone(array), broadcast: false },
+        })
+    }
+
     pub fn reader(&self) -> Result<ScalarReader<'_>> {
         Ok(match self {
             StepScalar::Constant(v) => ScalarReader::Constant(*v),

@@ -37,7 +37,11 @@ pub fn with_scalar(operation: Operation, mut vector: Vec<Expr>, scalar: Expr) ->
     vector.push(scalar);
     let Operation { op, return_bool, scalar_left, steps, sink } = operation;
     let bool = if return_bool { " bool" } else { "" };
-    let name = if scalar_left { format!("prom_scalar {}{bool}", op.as_str()) } else { format!("prom_{}{bool}", op.as_str()) };
+    let name = if scalar_left {
+        format!("prom_scalar {}{bool}", op.as_str())
+    } else {
+        format!("prom_{}{bool}", op.as_str())
+    };
     let signature = any_signature();
     call(WithScalar { op, return_bool, scalar_left, histograms, steps, sink, name, signature }, vector)
 }
@@ -63,7 +67,10 @@ impl ScalarUDFImpl for WithScalar {
         let scalar = scalar.reader()?;
         let points = Points::new(&values, histograms.as_deref())?;
         let mut out = PointsBuilder::new(values.len(), self.steps, self.histograms);
-        if !self.histograms && !self.op.is_comparison() && let ScalarReader::Constant(constant) = scalar {
+        if !self.histograms
+            && !self.op.is_comparison()
+            && let ScalarReader::Constant(constant) = scalar
+        {
             self.arithmetic(&points, values.len(), constant, &mut out);
             return args.result(out.finish_points()?);
         }

@@ -41,7 +41,13 @@ impl Elementwise {
         self == Elementwise::Negate
     }
 
-    fn apply(self, sample: Sample<'_>, scalars: &[ScalarReader<'_>], row: usize, step: usize) -> Result<Option<f64>> {
+    fn apply(
+        self,
+        sample: Sample<'_>,
+        scalars: &[ScalarReader<'_>],
+        row: usize,
+        step: usize,
+    ) -> Result<Option<f64>> {
         Ok(match (self, sample) {
             (Elementwise::Math(function), Sample::Float(v)) => Some(function.apply(v)),
             (Elementwise::Date(function), Sample::Float(v)) => Some(function.apply(v)),

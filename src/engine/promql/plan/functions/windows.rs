@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, BinaryArray, Float64Array, Int64Array, ListArray, StringViewArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, BinaryArray, Float64Array, Int64Array, ListArray, StringViewArray,
+};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature};
@@ -10,9 +12,7 @@ use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUD
 use super::args::{Args, ScalarReader, StepScalar, any_signature, call};
 use crate::engine::promql::kernel::instant::{self, Take};
 use crate::engine::promql::kernel::range::{self, RangeFunction};
-use crate::engine::promql::kernel::types::{
-    Extension, Notes, Param, RangeOptions, SeriesIn, VectorOut, Windows,
-};
+use crate::engine::promql::kernel::types::{Extension, Notes, Param, RangeOptions, SeriesIn, VectorOut, Windows};
 use crate::engine::promql::plan::layout::{Grid, Points, PointsBuilder, Sample, label, points_type, strings};
 use crate::engine::promql::plan::samples::{Sink, decode, encode};
 use crate::model::histogram::{CounterResetHint, FloatHistogram};
@@ -20,8 +20,10 @@ use crate::model::histogram::{CounterResetHint, FloatHistogram};
 /// What is evaluated over the windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Over {
-    /// An instant selector; `Smoothed` interpolates.
-    Instant(Take),
+    /// An instant selector, or the times of its samples; `Smoothed` interpolates.
+    Instant,
+    Timestamp,
+    StartTimestamp,
     Smoothed,
     Range(RangeFunction),
 }
@@ -75,11 +77,7 @@ impl Shape {
             (_, true) => Extension::Smoothed,
             _ => Extension::None,
         };
-        RangeOptions {
-            extension,
-            lookback_ms: self.lookback_ms,
-            use_start_timestamps: self.use_start_timestamps,
-        }
+        RangeOptions { extension, lookback_ms: self.lookback_ms, use_start_timestamps: self.use_start_timestamps }
     }
 }
 
@@ -105,12 +103,18 @@ struct EvaluateWindows {
 
 /// `samples` are the columns of the input; `metric` and `kind` the labels `__name__` and `__type__`; then the
 /// scalar parameters.
-pub fn evaluate(evaluation: Evaluation, samples: Vec<Expr>, metric: Expr, kind: Expr, parameters: Vec<Expr>) -> Expr {
+pub fn evaluate(
+    evaluation: Evaluation,
+    samples: Vec<Expr>,
+    metric: Expr,
+    kind: Expr,
+    parameters: Vec<Expr>,
+) -> Expr {
     let range = print_duration(evaluation.shape.range_ms);
     let name = match evaluation.over {
-        Over::Instant(Take::Value) => "prom_instant".to_string(),
-        Over::Instant(Take::Timestamp) => "prom_timestamp".to_string(),
-        Over::Instant(Take::StartTimestamp) => "prom_start_timestamp".to_string(),
+        Over::Instant => "prom_instant".to_string(),
+        Over::Timestamp => "prom_timestamp".to_string(),
+        Over::StartTimestamp => "prom_start_timestamp".to_string(),
         Over::Smoothed => "prom_smoothed".to_string(),
         Over::Range(function) => format!("prom_{}({range})", function.name()),
     };
@@ -226,7 +230,9 @@ impl Evaluation {
                 histograms: self.histograms.then_some(&mut histograms[..]),
             };
             match self.over {
-                Over::Instant(take) => instant::select(take, &series, &windows, &mut target),
+                Over::Instant => instant::select(Take::Value, &series, &windows, &mut target),
+                Over::Timestamp => instant::select(Take::Timestamp, &series, &windows, &mut target),
+                Over::StartTimestamp => instant::select(Take::StartTimestamp, &series, &windows, &mut target),
                 Over::Smoothed => {
                     instant::select_smoothed(&series, &windows, options.lookback_ms, &notes, &mut target);
                 }

@@ -106,7 +106,13 @@ impl VectorMatch {
     }
 
     /// `and`, `unless`: left rows, masked by the presence of their group on the right.
-    fn filter(&self, left: &RecordBatch, right: &RecordBatch, keys: &KeyIds, schema: &SchemaRef) -> Result<RecordBatch> {
+    fn filter(
+        &self,
+        left: &RecordBatch,
+        right: &RecordBatch,
+        keys: &KeyIds,
+        schema: &SchemaRef,
+    ) -> Result<RecordBatch> {
         let wanted = self.op == BinaryOp::And;
         let present = presence(&Points::of(right)?, &keys.ids[1], keys.count, self.steps);
         let points = Points::of(left)?;
@@ -122,7 +128,13 @@ impl VectorMatch {
     }
 
     /// `or`: all of the left, and what of the right has no partner on the left.
-    fn union(&self, left: &RecordBatch, right: &RecordBatch, keys: &KeyIds, schema: &SchemaRef) -> Result<RecordBatch> {
+    fn union(
+        &self,
+        left: &RecordBatch,
+        right: &RecordBatch,
+        keys: &KeyIds,
+        schema: &SchemaRef,
+    ) -> Result<RecordBatch> {
         let (l, r) = (Points::of(left)?, Points::of(right)?);
         let present = presence(&l, &keys.ids[0], keys.count, self.steps);
         let total = left.num_rows() + right.num_rows();

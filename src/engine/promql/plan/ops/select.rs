@@ -1,22 +1,22 @@
 //! `topk`, `bottomk`, `limitk`, `limit_ratio`: rows stay, steps at which a row is not chosen are masked.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take, take_record_batch};
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::error::Result;
-use xxhash_rust::xxh64::xxh64;
+use datafusion::error::{DataFusionError, Result};
 
 use super::series::{KeyIds, column, label_columns};
-use super::unique::execution;
-use crate::engine::promql::ast::AggregateOp;
-use crate::engine::promql::plan::layout::{Floats, HISTOGRAMS, Points, PointsBuilder, Sample, VALUES, label, missing, strings};
+use crate::engine::promql::ast::{AggregateOp, Span};
+use crate::engine::promql::kernel::select;
+use crate::engine::promql::kernel::types::Param;
+use crate::engine::promql::plan::layout::{
+    Floats, HISTOGRAMS, Points, PointsBuilder, Sample, VALUES, label, missing, strings,
+};
 use crate::engine::promql::plan::samples::Sink;
-use crate::model::float;
-use crate::model::labels::{LabelsBuilder, METRIC_NAME};
+use crate::model::labels::METRIC_NAME;
 
 /// A scalar that is known when the query is planned, or a column of one value per step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +75,7 @@ impl fmt::Display for Grouping {
 pub struct VectorSelect {
     pub op: AggregateOp,
     pub parameter: Parameter,
+    pub parameter_span: Span,
     pub grouping: Grouping,
     pub steps: usize,
     pub sink: Sink,
@@ -89,12 +90,10 @@ impl fmt::Display for VectorSelect {
 impl VectorSelect {
     pub fn evaluate(&self, input: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         let parameter = self.parameter.per_step(input, self.steps)?;
-        if self.op == AggregateOp::LimitRatio {
-            self.check_ratios(&parameter)?;
-        } else {
-            check_counts(&parameter)?;
-        }
-        let input = &sort_by_labels(input)?;
+        let notes = self.sink.notes("");
+        let possible = select::check_param(self.op, &Param::Steps(&parameter), self.parameter_span, &notes)
+            .map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let input = &if possible { sort_by_labels(input)? } else { input.slice(0, 0) };
         let mut names = label_columns(schema);
         names.retain(|n| self.grouping.keeps(n));
         let keys = KeyIds::new(&[input], &names)?;
@@ -105,16 +104,19 @@ impl VectorSelect {
         let points = Points::of(input)?;
         let mut chosen = vec![false; input.num_rows() * self.steps];
         let mut order = Vec::with_capacity(input.num_rows());
-        let offsets = if self.op == AggregateOp::LimitRatio { ratio_offsets(input)? } else { vec![] };
+        let hashes = if self.op == AggregateOp::LimitRatio { label_hashes(input)? } else { vec![] };
         for rows in &groups {
             for (step, value) in parameter.iter().enumerate() {
                 let picked = match self.op {
-                    AggregateOp::LimitRatio => pick_ratio(rows, &points, step, *value, &offsets),
+                    AggregateOp::LimitRatio => {
+                        let inside = |r: &usize| points.present(*r, step) && select::in_ratio(*value, hashes[*r]);
+                        rows.iter().copied().filter(inside).collect()
+                    }
                     AggregateOp::LimitK => {
                         let present = rows.iter().copied().filter(|r| points.present(*r, step));
-                        present.take(count(*value)).collect()
+                        present.take(select::limit(*value)).collect()
                     }
-                    _ => self.rank(rows, &points, step, count(*value)),
+                    _ => self.rank(rows, &points, step, select::limit(*value)),
                 };
                 picked.iter().for_each(|row| chosen[row * self.steps + step] = true);
                 if self.steps == 1 {
@@ -161,96 +163,28 @@ impl VectorSelect {
         if k == 0 {
             return vec![];
         }
-        let mut candidates: Vec<(f64, usize)> = vec![];
+        let mut best = select::TopK::new(self.op, k);
         for row in rows {
             match points.get(*row, step) {
-                Some(Sample::Float(v)) => candidates.push((v, *row)),
-                Some(Sample::Histogram(_)) => {
-                    self.sink.info(format!("ignored histogram in {} aggregation", self.op.as_str()));
-                }
+                Some(Sample::Float(value)) => best.offer(value, *row),
+                Some(Sample::Histogram(_)) => select::note_ignored_histogram(self.op, &self.sink.notes("")),
                 None => {}
             }
         }
-        let top = self.op == AggregateOp::TopK;
-        let better = |a: &(f64, usize), b: &(f64, usize)| {
-            let by_value = match (a.0.is_nan(), b.0.is_nan()) {
-                (true, true) => Ordering::Equal,
-                (true, false) => Ordering::Greater,
-                (false, true) => Ordering::Less,
-                _ if top => b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal),
-                _ => a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal),
-            };
-            by_value.then(a.1.cmp(&b.1))
-        };
-        if k < candidates.len() {
-            candidates.select_nth_unstable_by(k, better);
-            candidates.truncate(k);
-        }
-        candidates.sort_unstable_by(better);
-        candidates.into_iter().map(|(_, row)| row).collect()
-    }
-
-    fn check_ratios(&self, ratios: &[f64]) -> Result<()> {
-        for ratio in ratios {
-            if ratio.is_nan() {
-                return Err(execution("Ratio value is NaN"));
-            }
-            if ratio.abs() > 1.0 {
-                self.sink.warn(format!(
-                    "ratio value should be between -1 and 1, got {}, capping to {}",
-                    float::format_general(*ratio),
-                    float::format_general(ratio.signum()),
-                ));
-            }
-        }
-        Ok(())
+        best.into_best().into_iter().map(|(_, row)| row).collect()
     }
 }
 
-fn check_counts(counts: &[f64]) -> Result<()> {
-    for value in counts {
-        if value.is_nan() {
-            return Err(execution("Parameter value is NaN"));
-        }
-        if *value <= i64::MIN as f64 {
-            return Err(execution(format!("Scalar value {} underflows int64", float::format_general(*value))));
-        }
-        if *value >= i64::MAX as f64 {
-            return Err(execution(format!("Scalar value {} overflows int64", float::format_general(*value))));
-        }
-    }
-    Ok(())
-}
-
-/// `k` as a count; below one there is nothing to choose.
-fn count(k: f64) -> usize {
-    if k >= 1.0 { k as usize } else { 0 }
-}
-
-/// The rows whose label hash falls into the ratio, or for a negative ratio into its complement's complement:
-/// `limit_ratio(r)` and `limit_ratio(r - 1)` share no series and leave none out.
-fn pick_ratio(rows: &[usize], points: &Points<'_>, step: usize, ratio: f64, offsets: &[f64]) -> Vec<usize> {
-    let ratio = ratio.clamp(-1.0, 1.0);
-    let inside = |row: &usize| {
-        if ratio >= 0.0 { offsets[*row] < ratio } else { offsets[*row] >= 1.0 + ratio }
-    };
-    rows.iter().copied().filter(|r| points.present(*r, step) && inside(r)).collect()
-}
-
-/// Where the label set of each row falls in `[0, 1)`, by the hash Prometheus uses.
-fn ratio_offsets(input: &RecordBatch) -> Result<Vec<f64>> {
-    let names = label_columns(input.schema_ref());
-    let names: Vec<String> = names.into_iter().filter(|n| !n.starts_with("__scalar_")).collect();
+/// The label hash of each row, which decides for `limit_ratio`.
+fn label_hashes(input: &RecordBatch) -> Result<Vec<u64>> {
+    let mut names = label_columns(input.schema_ref());
+    names.sort_unstable();
     let arrays: Vec<ArrayRef> = names.iter().map(|n| column(input, n)).collect();
     let columns = arrays.iter().map(|a| strings(a)).collect::<Result<Vec<_>>>()?;
-    let mut builder = LabelsBuilder::new();
     Ok((0..input.num_rows())
         .map(|row| {
-            builder.clear();
-            for (name, column) in names.iter().zip(&columns) {
-                builder.set(name, label(column, row));
-            }
-            xxh64(builder.build().as_bytes(), 0) as f64 / u64::MAX as f64
+            let pairs = names.iter().zip(&columns).map(|(n, c)| (n.as_str(), label(c, row)));
+            select::label_hash(pairs.filter(|(_, value)| !value.is_empty()))
         })
         .collect())
 }
@@ -258,7 +192,6 @@ fn ratio_offsets(input: &RecordBatch) -> Result<Vec<f64>> {
 /// Rows in the order of their labels, so that a choice among equals does not depend on scheduling.
 fn sort_by_labels(input: &RecordBatch) -> Result<RecordBatch> {
     let mut names = label_columns(input.schema_ref());
-    names.retain(|n| !n.starts_with("__scalar_"));
     names.sort_unstable();
     if names.is_empty() || input.num_rows() < 2 {
         return Ok(input.clone());

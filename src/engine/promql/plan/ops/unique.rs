@@ -79,9 +79,7 @@ fn assemble(
             HISTOGRAMS => histograms.take().ok_or_else(|| missing(HISTOGRAMS))?,
             DROP_NAME => {
                 let drop = source.as_any().downcast_ref::<BooleanArray>().ok_or_else(|| missing(DROP_NAME))?;
-                Arc::new(BooleanArray::from_iter(
-                    members.iter().map(|m| Some(m.iter().any(|r| drop.value(*r)))),
-                ))
+                Arc::new(BooleanArray::from_iter(members.iter().map(|m| Some(m.iter().any(|r| drop.value(*r))))))
             }
             _ => take(source, firsts, None)?,
         });

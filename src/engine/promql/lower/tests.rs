@@ -1,0 +1,347 @@
+//! Small queries end to end: text, plan, DataFusion, result, over series in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use object_store::memory::InMemory;
+
+use crate::engine::runtime::QueryRuntime;
+use crate::engine::session::{
+    EngineOptions, EvalTime, Features, Point, QueryRequest, QueryResponse, QueryValue, Snapshots, evaluate,
+};
+use crate::error::Result;
+use crate::model::labels::Labels;
+use crate::model::matcher::Matcher;
+use crate::model::sample::{STALE_NAN, TimeRange};
+use crate::storage::types::{MemorySource, Run, Series, Snapshot};
+
+/// Series in memory; the id of a series is its place.
+#[derive(Debug)]
+struct Fixture {
+    series: Vec<(Labels, Vec<(i64, f64)>)>,
+}
+
+impl MemorySource for Fixture {
+    fn read(&self, series_id: i64, range: TimeRange, run: &mut Run) {
+        for (timestamp, value) in &self.series[series_id as usize].1 {
+            if range.contains(*timestamp) {
+                run.timestamps.push(*timestamp);
+                run.values.push(*value);
+            }
+        }
+    }
+
+    fn bounds(&self) -> Option<TimeRange> {
+        let times = self.series.iter().flat_map(|(_, samples)| samples.iter().map(|(t, _)| *t));
+        Some(TimeRange::new(times.clone().min()?, times.max()?))
+    }
+
+    fn samples(&self) -> usize {
+        self.series.iter().map(|(_, samples)| samples.len()).sum()
+    }
+
+    fn has_histograms(&self) -> bool {
+        false
+    }
+
+    fn has_start_timestamps(&self) -> bool {
+        false
+    }
+}
+
+struct Data(Arc<Fixture>);
+
+#[async_trait]
+impl Snapshots for Data {
+    async fn snapshot(&self, _range: TimeRange, matchers: &[Matcher]) -> Result<Snapshot> {
+        let mut series: Vec<Arc<Series>> = vec![];
+        for (id, (labels, _)) in self.0.series.iter().enumerate() {
+            if matchers.iter().all(|m| m.matches_labels(labels)) {
+                series.push(Arc::new(Series { id: id as i64, labels: labels.clone() }));
+            }
+        }
+        series.sort_by(|a, b| (a.labels.metric(), a.id).cmp(&(b.labels.metric(), b.id)));
+        let memory: Vec<Arc<dyn MemorySource>> = vec![self.0.clone()];
+        Ok(Snapshot { series: series.into(), memory, files: vec![], objects: Arc::new(InMemory::new()) })
+    }
+}
+
+/// `name{a="1",…} v v _ v …`: one sample a minute from 0; `_` is none, `stale` a staleness marker.
+fn load(text: &str) -> Data {
+    let mut series = vec![];
+    for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
+        let (head, values) = line.split_once(' ').expect("a series and its values");
+        let (name, labels) = head.split_once('{').unwrap_or((head, "}"));
+        let mut pairs = vec![("__name__".to_string(), name.to_string())];
+        for pair in labels.trim_end_matches('}').split(',').filter(|p| !p.is_empty()) {
+            let (label, value) = pair.split_once('=').expect("a pair");
+            pairs.push((label.to_string(), value.trim_matches('"').to_string()));
+        }
+        let mut samples = vec![];
+        for (i, value) in values.split_whitespace().enumerate() {
+            match value {
+                "_" => {}
+                "stale" => samples.push((i as i64 * 60_000, STALE_NAN)),
+                value => samples.push((i as i64 * 60_000, value.parse().expect("a number"))),
+            }
+        }
+        series.push((Labels::from_pairs(pairs), samples));
+    }
+    Data(Arc::new(Fixture { series }))
+}
+
+fn options(delayed_name_removal: bool) -> EngineOptions {
+    EngineOptions {
+        lookback_delta_ms: 300_000,
+        default_subquery_step_ms: 60_000,
+        timeout: Duration::from_secs(60),
+        max_samples: 1_000_000,
+        max_concurrency: 4,
+        memory_bytes: 1 << 30,
+        features: Features {
+            experimental_functions: true,
+            duration_expressions: true,
+            extended_range_selectors: true,
+            binop_fill_modifiers: true,
+            delayed_name_removal,
+            use_start_timestamps: false,
+            type_and_unit_labels: false,
+        },
+    }
+}
+
+fn run(data: &str, query: &str, time: EvalTime, delayed: bool) -> Result<QueryResponse> {
+    let options = options(delayed);
+    let runtime = QueryRuntime::new(&options)?;
+    let request = QueryRequest { query: query.into(), time, lookback_delta_ms: None, timeout: None };
+    let data = load(data);
+    let local = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    local.block_on(evaluate(&data, &options, &runtime, &request))
+}
+
+fn print(value: &QueryValue) -> String {
+    let series = match value {
+        QueryValue::Scalar(_, v) => return v.to_string(),
+        QueryValue::String(_, text) => return text.clone(),
+        QueryValue::Vector(series) | QueryValue::Matrix(series) => series,
+    };
+    let mut lines = vec![];
+    for series in series {
+        let points: Vec<String> = series
+            .points
+            .iter()
+            .map(|(t, p)| match p {
+                Point::Float(v) => format!("{v}@{}", t / 60_000),
+                Point::Histogram(_) => "histogram".into(),
+            })
+            .collect();
+        lines.push(format!("{} {}", series.labels, points.join(" ")));
+    }
+    lines.join("\n")
+}
+
+fn expect(data: &str, query: &str, time: EvalTime, delayed: bool, expected: &str) {
+    let expected: Vec<&str> = expected.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    match run(data, query, time, delayed) {
+        Ok(response) => assert_eq!(print(&response.value), expected.join("\n"), "{query} (delayed: {delayed})"),
+        Err(e) => assert_eq!(format!("error: {e}"), expected.join("\n"), "{query} (delayed: {delayed})"),
+    }
+}
+
+fn at(minute: i64) -> EvalTime {
+    EvalTime::Instant { at: minute * 60_000 }
+}
+
+fn minutes(start: i64, end: i64) -> EvalTime {
+    EvalTime::Range { start: start * 60_000, end_inclusive: end * 60_000, step: 60_000 }
+}
+
+/// The same with and without delayed name removal.
+fn check(data: &str, query: &str, time: EvalTime, expected: &str) {
+    expect(data, query, time, false, expected);
+    expect(data, query, time, true, expected);
+}
+
+const COUNTERS: &str = r#"
+    http_total{job="a",instance="0"} 0 60 120 180 240
+    http_total{job="a",instance="1"} 0 120 240 360 480
+    http_total{job="b",instance="0"} 0 180 360 540 720
+"#;
+
+#[test]
+fn selectors_and_rates() {
+    check(COUNTERS, "http_total{job=\"b\"}", at(2), r#"http_total{instance="0", job="b"} 360@2"#);
+    check(COUNTERS, "http_total{job=\"b\"} offset 1m", at(2), r#"http_total{instance="0", job="b"} 180@2"#);
+    check(
+        COUNTERS,
+        "http_total{job=\"b\"} @ 60",
+        minutes(2, 3),
+        r#"http_total{instance="0", job="b"} 180@2 180@3"#,
+    );
+    check(COUNTERS, "rate(http_total{job=\"b\"}[2m])", minutes(3, 4), r#"{instance="0", job="b"} 3@3 3@4"#);
+    check(
+        COUNTERS,
+        "sum by (job) (rate(http_total[2m]))",
+        minutes(3, 4),
+        r#"{job="a"} 3@3 3@4
+        {job="b"} 3@3 3@4"#,
+    );
+    check(COUNTERS, "sum(rate(http_total[2m]))", at(4), "{} 6@4");
+    check(COUNTERS, "count(http_total) by (nothing)", at(4), "{} 3@4");
+    check(COUNTERS, "nothing", at(4), "");
+    check(COUNTERS, "sum(nothing)", at(4), "");
+    check("x 1 2 stale", "x", minutes(0, 3), "x 1@0 2@1");
+}
+
+#[test]
+fn subqueries() {
+    check(COUNTERS, "max_over_time(sum(http_total)[2m:1m])", at(4), "{} 1440@4");
+    check(COUNTERS, "sum_over_time(vector(1)[5m:1m])", at(5), "{} 5@5");
+    check("x 1 2 3 4", "x[2m]", at(3), "x 3@2 4@3");
+    check("x 1 2 3 4", "last_over_time(x[2m:1m] offset 1m)", at(3), "x 3@3");
+}
+
+#[test]
+fn scalars() {
+    check("", "1 + 2 * 3", at(0), "7");
+    check("", "time()", minutes(0, 1), "{} 0@0 60@1");
+    check("", "vector(time() / 60)", minutes(1, 2), "{} 1@1 2@2");
+    check("x 1 2 3", "scalar(x) * 2", minutes(0, 2), "{} 2@0 4@1 6@2");
+    check("x 1 2 3", "x * scalar(x)", minutes(0, 2), "{} 1@0 4@1 9@2");
+    check("x 1 2 3", "x > time() / 60 + 1", minutes(0, 2), "");
+    check("x 1 2 3", "x >= bool 2", minutes(0, 2), "{} 0@0 1@1 1@2");
+    check("x 1 2 3", "2 <= x", minutes(0, 2), "x 2@1 3@2");
+    check("x 1 2 3", "-x", at(1), "{} -2@1");
+    check("", "\"text\"", at(1), "text");
+    check("x 1 2 3", "clamp(x, 2, scalar(x) - 1)", minutes(0, 2), "{} 2@2");
+}
+
+const PAIRS: &str = r#"
+    a{x="1"} 1 2 _ _ _ _ _ _
+    a{x="2"} 3 4 5
+    b{x="1"} 10 20 30
+    b{x="3"} 7 8 9
+    info{x="1",version="v1"} 1 1 1
+"#;
+
+#[test]
+fn matching() {
+    check(PAIRS, "a + b", at(1), r#"{x="1"} 22@1"#);
+    check(
+        PAIRS,
+        "a or b",
+        at(1),
+        r#"a{x="1"} 2@1
+        a{x="2"} 4@1
+        b{x="3"} 8@1"#,
+    );
+    check(PAIRS, "a and b", at(1), r#"a{x="1"} 2@1"#);
+    check(PAIRS, "a unless b", at(1), r#"a{x="2"} 4@1"#);
+    check(PAIRS, "a * on(x) group_left(version) info", at(1), r#"{version="v1", x="1"} 2@1"#);
+    check(
+        PAIRS,
+        "a + on() group_left b",
+        at(1),
+        r#"error: found duplicate series for the match group {} on the right hand-side of the operation: [{__name__="b", x="3"}, {__name__="b", x="1"}];many-to-many matching not allowed: matching labels must be unique on one side"#,
+    );
+    check(PAIRS, "a + ignoring(x) info", at(1), "");
+    check(
+        PAIRS,
+        "a + on() info",
+        at(1),
+        "error: multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+    );
+    check(
+        PAIRS,
+        "a + fill(0) b",
+        at(1),
+        r#"{x="1"} 22@1
+        {x="2"} 4@1
+        {x="3"} 8@1"#,
+    );
+    check(PAIRS, "a > b", at(1), "");
+    check(PAIRS, "a < bool b", at(1), r#"{x="1"} 1@1"#);
+}
+
+#[test]
+fn duplicates_are_errors_only_at_the_same_step() {
+    let disjoint = "p{x=\"1\"} 1 _ _ _ _ _ _\nq{x=\"1\"} _ _ _ _ _ _ 7";
+    check(disjoint, "-{__name__=~\"p|q\"}", minutes(0, 6), r#"{x="1"} -1@0 -1@1 -1@2 -1@3 -1@4 -7@6"#);
+    let meeting = "p{x=\"1\"} 1 1\nq{x=\"1\"} 7 7";
+    let error = "error: vector cannot contain metrics with the same labelset";
+    check(meeting, "-{__name__=~\"p|q\"}", at(1), error);
+    check(meeting, "sum by (__name__) ({__name__=~\"p|q\"})", at(1), "p 1@1\nq 7@1");
+    expect(
+        meeting,
+        "label_replace(-{__name__=~\"p|q\"}, \"n\", \"$1\", \"__name__\", \"(.*)\")",
+        at(1),
+        false,
+        error,
+    );
+    expect(
+        meeting,
+        "label_replace(-{__name__=~\"p|q\"}, \"n\", \"$1\", \"__name__\", \"(.*)\")",
+        at(1),
+        true,
+        "{n=\"p\", x=\"1\"} -1@1\n{n=\"q\", x=\"1\"} -7@1",
+    );
+}
+
+#[test]
+fn aggregations() {
+    check(PAIRS, "topk(1, a)", at(1), r#"a{x="2"} 4@1"#);
+    check(PAIRS, "topk(scalar(info) + 1, a)", at(1), "a{x=\"2\"} 4@1\na{x=\"1\"} 2@1");
+    check(PAIRS, "bottomk(1, a or b) by (none)", at(1), r#"a{x="1"} 2@1"#);
+    check(PAIRS, "count_values(\"v\", info)", at(1), r#"{v="1"} 1@1"#);
+    check(
+        PAIRS,
+        "count_values(\"v\", a)",
+        minutes(0, 1),
+        "{v=\"1\"} 1@0\n{v=\"2\"} 1@1\n{v=\"3\"} 1@0\n{v=\"4\"} 1@1",
+    );
+    check(PAIRS, "quantile(0.5, a)", at(1), "{} 3@1");
+    check(PAIRS, "avg(a)", at(1), "{} 3@1");
+    check(PAIRS, "stddev(a)", at(1), "{} 1@1");
+    check(PAIRS, "max without (x) (a)", at(1), "{} 4@1");
+    check(PAIRS, "limitk(1, a)", at(1), r#"a{x="1"} 2@1"#);
+    check(PAIRS, "absent(nothing{x=\"1\"})", at(1), r#"{x="1"} 1@1"#);
+    check(PAIRS, "absent(a)", at(1), "");
+    check(PAIRS, "sort_desc(a)", at(1), "a{x=\"2\"} 4@1\na{x=\"1\"} 2@1");
+}
+
+#[test]
+fn labels_and_dates() {
+    check(
+        PAIRS,
+        "label_replace(info, \"w\", \"$1!\", \"version\", \"v(.*)\")",
+        at(1),
+        r#"info{version="v1", w="1!", x="1"} 1@1"#,
+    );
+    check(
+        PAIRS,
+        "label_join(info, \"w\", \"-\", \"version\", \"x\")",
+        at(1),
+        r#"info{version="v1", w="v1-1", x="1"} 1@1"#,
+    );
+    check(PAIRS, "timestamp(a{x=\"1\"})", at(2), r#"{x="1"} 60@2"#);
+    check("", "minute()", at(2), "{} 2@2");
+}
+
+#[test]
+fn classic_histograms() {
+    let buckets = "h_bucket{le=\"1\"} 1\nh_bucket{le=\"2\"} 3\nh_bucket{le=\"+Inf\"} 4";
+    check(buckets, "histogram_quantile(0.5, h_bucket)", at(0), "{} 1.5@0");
+    check(buckets, "histogram_fraction(0, 1, h_bucket)", at(0), "{} 0.25@0");
+    check(buckets, "histogram_quantiles(h_bucket, \"q\", 0.5, 0.25)", at(0), "{q=\"0.25\"} 1@0\n{q=\"0.5\"} 1.5@0");
+}
+
+#[test]
+fn limits_and_refusals() {
+    check(
+        PAIRS,
+        "a[1m] ",
+        minutes(0, 1),
+        "error: invalid expression type \"range vector\" for range query, must be Scalar or instant Vector",
+    );
+}

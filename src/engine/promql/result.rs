@@ -1,0 +1,185 @@
+//! Record batches in the vector layout to the result of a query.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, BinaryArray, Float64Array, Int64Array, ListArray, RecordBatch};
+use datafusion::error::DataFusionError;
+
+use super::kernel::select::sort_order;
+use super::lower::lowered::Order;
+use super::plan::functions::windows::{Input, Shape};
+use super::plan::layout::{Floats, Grid, HISTOGRAMS, Points, Sample, TIMESTAMPS, VALUES, label, missing, strings};
+use super::plan::ops::series::label_columns;
+use super::plan::samples::decode;
+use crate::engine::session::{Point, ResultSeries};
+use crate::model::histogram::FloatHistogram;
+use crate::model::labels::Labels;
+use crate::model::sample::is_stale;
+
+type Result<T> = std::result::Result<T, DataFusionError>;
+
+/// The label sets of the rows of a batch.
+fn row_labels(batch: &RecordBatch) -> Result<Vec<Labels>> {
+    let names = label_columns(batch.schema_ref());
+    let arrays: Vec<&ArrayRef> =
+        names.iter().map(|n| batch.column_by_name(n).ok_or_else(|| missing(n))).collect::<Result<_>>()?;
+    let columns = arrays.into_iter().map(|a| strings(a)).collect::<Result<Vec<_>>>()?;
+    Ok((0..batch.num_rows())
+        .map(|row| Labels::from_pairs(names.iter().zip(&columns).map(|(n, c)| (n.as_str(), label(c, row)))))
+        .collect())
+}
+
+fn point(sample: Sample<'_>) -> Result<Point> {
+    Ok(match sample {
+        Sample::Float(value) => Point::Float(value),
+        Sample::Histogram(bytes) => Point::Histogram(Arc::new(decode(bytes)?)),
+    })
+}
+
+/// The series of an evaluated vector; rows without a value at any step are no series.
+pub fn vector(batches: &[RecordBatch], grid: Grid) -> Result<Vec<ResultSeries>> {
+    let mut series = vec![];
+    for batch in batches {
+        let points = Points::of(batch)?;
+        for (row, labels) in row_labels(batch)?.into_iter().enumerate() {
+            let mut found = vec![];
+            for step in 0..grid.steps {
+                if let Some(sample) = points.get(row, step) {
+                    found.push((grid.at(step), point(sample)?));
+                }
+            }
+            if !found.is_empty() {
+                series.push(ResultSeries { labels, points: found });
+            }
+        }
+    }
+    Ok(series)
+}
+
+/// The values of a scalar, from its one row.
+pub fn scalar(batches: &[RecordBatch], grid: Grid) -> Result<Vec<f64>> {
+    let batch = batches
+        .iter()
+        .find(|b| b.num_rows() > 0)
+        .ok_or_else(|| DataFusionError::Internal("a scalar has one row".into()))?;
+    let floats = Floats::new(batch.column_by_name(VALUES).ok_or_else(|| missing(VALUES))?)?;
+    Ok((0..grid.steps).map(|step| floats.get(0, step).unwrap_or(f64::NAN)).collect())
+}
+
+/// The samples of a range vector in the window of an instant query.
+pub fn ranges(batches: &[RecordBatch], input: Input, shape: &Shape) -> Result<Vec<ResultSeries>> {
+    let (begin, end) = (shape.start.saturating_sub(shape.range_ms), shape.start);
+    let mut series = vec![];
+    for batch in batches {
+        let found = match input {
+            Input::Lists { .. } => raw_samples(batch, begin, end)?,
+            Input::Steps { grid, .. } => {
+                let inside = |(t, _): &(i64, Point)| begin < *t && *t <= end;
+                let mut series = vector(std::slice::from_ref(batch), grid)?;
+                series.iter_mut().for_each(|s| s.points.retain(inside));
+                series
+            }
+        };
+        series.extend(found.into_iter().filter(|s| !s.points.is_empty()));
+    }
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Ok(series)
+}
+
+fn raw_samples(batch: &RecordBatch, begin: i64, end: i64) -> Result<Vec<ResultSeries>> {
+    let lists = |name: &str| -> Result<&ListArray> {
+        let array = batch.column_by_name(name).ok_or_else(|| missing(name))?;
+        array.as_any().downcast_ref().ok_or_else(|| missing(name))
+    };
+    let (timestamps, values) = (lists(TIMESTAMPS)?, lists(VALUES)?);
+    let histograms = lists(HISTOGRAMS).ok();
+    let mut series = vec![];
+    for (row, labels) in row_labels(batch)?.into_iter().enumerate() {
+        let (times, floats) = (timestamps.value(row), values.value(row));
+        let encoded = histograms.map(|h| h.value(row));
+        let (Some(times), Some(floats)) =
+            (times.as_any().downcast_ref::<Int64Array>(), floats.as_any().downcast_ref::<Float64Array>())
+        else {
+            return Err(missing(VALUES));
+        };
+        let encoded = encoded.as_ref().and_then(|e| e.as_any().downcast_ref::<BinaryArray>());
+        let mut points = vec![];
+        for (i, time) in times.values().iter().enumerate().filter(|(_, t)| begin < **t && **t <= end) {
+            let histogram: Option<FloatHistogram> =
+                encoded.filter(|e| e.is_valid(i)).map(|e| decode(e.value(i))).transpose()?;
+            match histogram {
+                Some(histogram) if histogram.is_stale() => {}
+                Some(histogram) => points.push((*time, Point::Histogram(Arc::new(histogram)))),
+                None if is_stale(floats.value(i)) => {}
+                None => points.push((*time, Point::Float(floats.value(i)))),
+            }
+        }
+        series.push(ResultSeries { labels, points });
+    }
+    Ok(series)
+}
+
+/// Puts the result of an instant query in order; where the query asks for none it is that of the labels, so
+/// that equal queries have equal answers.
+pub fn sort(series: &mut [ResultSeries], order: Option<&Order>) {
+    match order {
+        None => series.sort_by(|a, b| a.labels.cmp(&b.labels)),
+        Some(Order::Rows) => {}
+        Some(Order::Value { descending }) => {
+            series.sort_by(|a, b| a.labels.cmp(&b.labels));
+            series.sort_by(|a, b| sort_order(value(a), value(b), *descending));
+        }
+        Some(Order::Labels { labels, descending }) => series.sort_by(|a, b| {
+            let ordering = by_labels(a, b, labels);
+            if *descending { ordering.reverse() } else { ordering }
+        }),
+    }
+}
+
+fn value(series: &ResultSeries) -> f64 {
+    match series.points.first() {
+        Some((_, Point::Float(value))) => *value,
+        _ => f64::NAN,
+    }
+}
+
+fn by_labels(a: &ResultSeries, b: &ResultSeries, labels: &[String]) -> Ordering {
+    let of = |s: &ResultSeries, name: &str| s.labels.get(name).unwrap_or("").to_string();
+    for name in labels {
+        let ordering = natural_order(&of(a, name), &of(b, name));
+        if ordering != Ordering::Equal {
+            return ordering;
+        }
+    }
+    a.labels.cmp(&b.labels)
+}
+
+/// Natural sort order: runs of digits compare as numbers.
+fn natural_order(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    while let (Some(x), Some(y)) = (a.first(), b.first()) {
+        if x.is_ascii_digit() && y.is_ascii_digit() {
+            let (left, right) = (digits(&mut a), digits(&mut b));
+            let ordering = left.len().cmp(&right.len()).then_with(|| left.cmp(right));
+            if ordering != Ordering::Equal {
+                return ordering;
+            }
+            continue;
+        }
+        if x != y {
+            return x.cmp(y);
+        }
+        (a, b) = (&a[1..], &b[1..]);
+    }
+    a.len().cmp(&b.len())
+}
+
+/// Takes a run of digits, without leading zeros.
+fn digits<'a>(text: &mut &'a [u8]) -> &'a [u8] {
+    let length = text.iter().take_while(|c| c.is_ascii_digit()).count();
+    let (run, rest) = text.split_at(length);
+    *text = rest;
+    let zeros = run.iter().take_while(|c| **c == b'0').count();
+    &run[zeros.min(length.saturating_sub(1))..]
+}

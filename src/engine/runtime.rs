@@ -1,0 +1,135 @@
+//! Where queries run: their own threads, slots and memory, apart from those that serve connections.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::config::ConfigOptions;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionState;
+use datafusion::optimizer::OptimizerRule;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::prelude::SessionConfig;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::error::from_datafusion;
+use super::promql::plan::node::PromqlQueryPlanner;
+use super::session::EngineOptions;
+use crate::error::{Context, Error, ErrorKind, Result};
+
+/// A batch of step vectors holds about this many values, so that it is a few MiB whatever the number of steps.
+const VALUES_PER_BATCH: usize = 256 << 10;
+
+/// Threads, slots and memory of all queries of a process.
+pub struct QueryRuntime {
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+    slots: Arc<Semaphore>,
+    environment: Arc<RuntimeEnv>,
+    partitions: usize,
+    /// The state PromQL queries start from.
+    promql: SessionState,
+}
+
+/// Aborts the task when the caller loses interest.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl QueryRuntime {
+    pub fn new(options: &EngineOptions) -> Result<Self> {
+        let partitions = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(partitions)
+            .thread_name("query")
+            .enable_all()
+            .build()
+            .context(ErrorKind::Internal, || "starting the threads of queries failed".into())?;
+        let environment = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
+            .build_arc()
+            .map_err(from_datafusion)?;
+        let promql = promql_state(Arc::clone(&environment), partitions);
+        let slots = Arc::new(Semaphore::new(options.max_concurrency.max(1)));
+        Ok(Self { runtime: Some(runtime), slots, environment, partitions, promql })
+    }
+
+    /// The state of one PromQL query over a grid of so many steps.
+    pub fn promql_state(&self, steps: usize) -> SessionState {
+        let mut state = self.promql.clone();
+        let config = state.config().clone();
+        *state.config_mut() = config.with_batch_size((VALUES_PER_BATCH / steps.max(1)).clamp(16, 8192));
+        state
+    }
+
+    /// A state with DataFusion's own rules and functions, which also plans PromQL's operators; for SQL.
+    pub fn sql_state(&self) -> SessionState {
+        SessionStateBuilder::new()
+            .with_default_features()
+            .with_config(config(self.partitions))
+            .with_runtime_env(Arc::clone(&self.environment))
+            .with_query_planner(Arc::new(PromqlQueryPlanner))
+            .build()
+    }
+
+    /// Runs a query on the query threads, after waiting for a slot. Dropping the returned future cancels it.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        timeout: Duration,
+        query: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let slots = Arc::clone(&self.slots);
+        let task = async move {
+            let _slot = slots.acquire_owned().await.context(ErrorKind::Unavailable, || "shutting down".into())?;
+            query.await
+        };
+        let runtime = self.runtime.as_ref().expect("taken only by drop");
+        let mut task = AbortOnDrop(runtime.spawn(task));
+        match tokio::time::timeout(timeout, &mut task.0).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(failed)) if failed.is_cancelled() => {
+                Err(Error::new(ErrorKind::Canceled, "query was canceled in expression evaluation"))
+            }
+            Ok(Err(failed)) => Err(Error::internal("a query panicked").with_source(failed)),
+            Err(_) => Err(Error::new(ErrorKind::Timeout, "query timed out in expression evaluation")),
+        }
+    }
+}
+
+impl Drop for QueryRuntime {
+    fn drop(&mut self) {
+        // A runtime must not be dropped from inside of another one in the ordinary way, which waits.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn config(partitions: usize) -> SessionConfig {
+    let mut options = ConfigOptions::new();
+    options.execution.collect_statistics = false;
+    SessionConfig::from(options).with_target_partitions(partitions)
+}
+
+/// Lowering builds calls with the types they need and leaves nothing to simplify, so of DataFusion's logical
+/// rules only the one that prunes columns is of use; the others take most of the planning time.
+fn promql_state(environment: Arc<RuntimeEnv>, partitions: usize) -> SessionState {
+    let mut config = config(partitions);
+    config.options_mut().optimizer.max_passes = 1;
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(OptimizeProjections::new())];
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(environment)
+        .with_analyzer_rules(vec![])
+        .with_optimizer_rules(rules)
+        .with_query_planner(Arc::new(PromqlQueryPlanner))
+        .build()
+}
