@@ -12,7 +12,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::optimizer::OptimizerRule;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::prelude::SessionConfig;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -78,6 +78,11 @@ impl QueryRuntime {
             .with_runtime_env(Arc::clone(&self.environment))
             .with_query_planner(Arc::new(PromqlQueryPlanner))
             .build()
+    }
+
+    /// The query threads.
+    pub fn handle(&self) -> Handle {
+        self.runtime.as_ref().expect("taken only by drop").handle().clone()
     }
 
     /// Runs a query on the query threads, after waiting for a slot. Dropping the returned future cancels it.

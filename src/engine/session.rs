@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
-use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::parser as sql_parser;
+use datafusion::sql::sqlparser::ast::Statement;
+use futures::future::BoxFuture;
 
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::annotations::Annotations;
@@ -23,6 +25,9 @@ use crate::engine::promql::{lower, result};
 use crate::engine::runtime::QueryRuntime;
 use crate::engine::scan::ScanOptions;
 use crate::engine::scan::budget::SampleBudget;
+use crate::engine::sql;
+use crate::engine::sql::promql::PlannedVector;
+use crate::engine::sql::system::SystemTables;
 use crate::error::{Error, Result};
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
@@ -124,6 +129,18 @@ pub struct PlannedQuery {
     samples: Arc<SampleBudget>,
 }
 
+impl PlannedQuery {
+    /// The plan as a table of series; a constant becomes one series without labels.
+    fn into_vector(self, time: EvalTime) -> Result<PlannedVector> {
+        let plan = match (self.plan, &self.kind) {
+            (Some(plan), _) => plan,
+            (None, PlannedKind::Constant(value)) => lower::constant_vector(*value, self.grid.steps)?.plan,
+            (None, _) => return Err(Error::bad_input("promql(): a string is not a table")),
+        };
+        Ok(PlannedVector { plan, time })
+    }
+}
+
 /// What the rows of a plan are.
 #[derive(Clone, Debug)]
 pub enum PlannedKind {
@@ -155,13 +172,15 @@ impl Snapshots for Store {
 pub struct Engine {
     pub store: Arc<Store>,
     pub options: Arc<EngineOptions>,
+    /// Tables of the application in schema `promlake`.
+    pub system: Arc<SystemTables>,
     runtime: Arc<QueryRuntime>,
 }
 
 impl Engine {
     pub fn new(store: Arc<Store>, options: EngineOptions) -> Result<Self> {
         let runtime = Arc::new(QueryRuntime::new(&options)?);
-        Ok(Self { store, options: Arc::new(options), runtime })
+        Ok(Self { store, options: Arc::new(options), system: Arc::default(), runtime })
     }
 
     /// Parses, plans and runs one PromQL query. Dropping the future cancels it.
@@ -176,14 +195,39 @@ impl Engine {
         plan(&*self.store, &self.options, request).await
     }
 
-    /// The state SQL sessions start from: DataFusion's rules and functions, our runtime and query planner.
-    pub fn sql_state(&self) -> SessionState {
-        self.runtime.sql_state()
+    /// A DataFusion session of one SQL client: shared catalog, runtime and functions, its own settings.
+    pub fn sql_context(&self) -> SessionContext {
+        let (engine, lake) = (self.clone(), self.store.clone());
+        let promql = move |request: QueryRequest| -> BoxFuture<'static, Result<PlannedVector>> {
+            let engine = engine.clone();
+            Box::pin(async move { engine.plan_promql(&request).await?.into_vector(request.time) })
+        };
+        sql::context::build(sql::context::Parts {
+            store: self.store.clone(),
+            state: self.runtime.sql_state(),
+            promql: Arc::new(promql),
+            files: Arc::new(move || lake.lake().files().samples.clone()),
+            system: self.system.clone(),
+        })
     }
 
-    /// A DataFusion session of one SQL client: shared runtime, its own settings.
-    pub fn sql_context(&self) -> SessionContext {
-        SessionContext::new_with_state(self.sql_state())
+    /// Plans one SQL statement on the query threads and refuses a plan that does more than read.
+    pub async fn plan_sql(
+        &self,
+        context: &SessionContext,
+        statement: Statement,
+    ) -> Result<LogicalPlan, DataFusionError> {
+        let state = context.state();
+        let statement = sql_parser::Statement::Statement(Box::new(statement));
+        let planning = self.runtime.handle().spawn(async move { state.statement_to_plan(statement).await });
+        let plan = planning.await.map_err(|e| DataFusionError::External(Box::new(e)))??;
+        sql::verify::verify(&plan).map_err(|refused| DataFusionError::External(Box::new(refused)))?;
+        Ok(plan)
+    }
+
+    /// The threads queries run on.
+    pub fn runtime(&self) -> tokio::runtime::Handle {
+        self.runtime.handle()
     }
 }
 

@@ -7,6 +7,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use pgwire::error::{ErrorInfo, PgWireError};
 
+use crate::engine::sql::verify::{Reason, Refused};
 use crate::error::{Error, ErrorKind};
 
 /// An error with a SQLSTATE.
@@ -76,10 +77,7 @@ fn classify(e: &DataFusionError) -> (&'static str, Option<String>) {
         DataFusionError::Plan(text) => plan_error(text),
         DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
             Some(ours) => (sqlstate(ours.kind), Some(ours.to_string())),
-            None => match inner.downcast_ref::<DataFusionError>() {
-                Some(nested) => classify(nested),
-                None => ("XX000", None),
-            },
+            None => external(inner.as_ref()),
         },
         DataFusionError::Context(_, inner) => classify(inner),
         DataFusionError::Diagnostic(_, inner) => classify(inner),
@@ -91,6 +89,17 @@ fn classify(e: &DataFusionError) -> (&'static str, Option<String>) {
         DataFusionError::Execution(_) => ("22000", None),
         _ => ("XX000", None),
     }
+}
+
+fn external(e: &(dyn std::error::Error + Send + Sync + 'static)) -> (&'static str, Option<String>) {
+    if let Some(refused) = e.downcast_ref::<Refused>() {
+        let code = match refused.reason {
+            Reason::ReadOnly => "25006",
+            Reason::Forbidden => "42501",
+        };
+        return (code, Some(refused.message.clone()));
+    }
+    e.downcast_ref::<DataFusionError>().map_or(("XX000", None), classify)
 }
 
 fn schema_error(e: &SchemaError) -> (&'static str, Option<String>) {

@@ -142,11 +142,16 @@ pub fn query(cx: &Context<'_>, expr: &Expr) -> Result<Value> {
     })
 }
 
+/// A constant as a vector of one series without labels.
+pub fn constant_vector(value: f64, steps: usize) -> Result<Lowered> {
+    Lowered::one_row(shape::fill(lit(value), steps), vec![], steps)
+}
+
 /// A scalar as a vector with one row and no labels.
 pub fn scalar_vector(cx: &Context<'_>, scalar: Scalar) -> Result<Lowered> {
     let steps = cx.grid.steps;
     match scalar {
-        Scalar::Constant(value) => Lowered::one_row(shape::fill(lit(value), steps), vec![], steps),
+        Scalar::Constant(value) => constant_vector(value, steps),
         Scalar::Steps { expr, sources } => Lowered::one_row(shape::fill(expr, steps), sources, steps),
     }
 }
