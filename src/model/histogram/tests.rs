@@ -350,7 +350,7 @@ fn hints_against_the_sample_before() {
         (h(Reset, 4.0), Some(&before), Unknown, Reset),
         (h(Gauge, 2.0), Some(&before), Gauge, Gauge),
         (h(Unknown, 4.0), Some(&h(Gauge, 3.0)), Unknown, NotReset),
-        (coarser, Some(&before), Unknown, Reset),
+        (coarser, Some(&before), Unknown, NotReset),
     ] {
         assert_eq!((now.stored_hint(previous), now.resolved_hint(previous)), (stored, resolved), "{now}");
     }
