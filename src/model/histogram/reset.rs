@@ -5,6 +5,32 @@ use std::borrow::Cow;
 use super::{CounterResetHint, FloatHistogram, Indexed};
 
 impl FloatHistogram {
+    /// The hint storage answers queries with, as Prometheus' does: a gauge stays one, a counter is known not to
+    /// have been reset if it continues `previous`, and all else is unknown. `previous` is the sample right before
+    /// it in its series, if that is a histogram.
+    pub fn stored_hint(&self, previous: Option<&Self>) -> CounterResetHint {
+        if self.counter_reset_hint == CounterResetHint::Gauge {
+            return CounterResetHint::Gauge;
+        }
+        let continues = |previous: &Self| {
+            previous.counter_reset_hint != CounterResetHint::Gauge
+                && self.schema == previous.schema
+                && self.zero_threshold == previous.zero_threshold
+                && self.custom_values == previous.custom_values
+                && !self.detect_reset(previous)
+        };
+        if previous.is_some_and(continues) { CounterResetHint::NotReset } else { CounterResetHint::Unknown }
+    }
+
+    /// The hint with an unknown one resolved against the sample before.
+    pub fn resolved_hint(&self, previous: Option<&Self>) -> CounterResetHint {
+        match (self.counter_reset_hint, previous) {
+            (CounterResetHint::Unknown, Some(previous)) if self.detect_reset(previous) => CounterResetHint::Reset,
+            (CounterResetHint::Unknown, Some(_)) => CounterResetHint::NotReset,
+            (hint, _) => hint,
+        }
+    }
+
     /// Whether the counter was reset between `previous` and this histogram: as the hint says, or because a count
     /// fell, a populated bucket is gone, or resolution or zero bucket changed in a way only a restart explains.
     /// A gauge hint is treated as unknown; the caller warns of it.

@@ -333,3 +333,25 @@ fn damaged_histograms_do_not_panic() {
         sum.reduce_resolution(-4);
     }
 }
+
+#[test]
+fn hints_against_the_sample_before() {
+    use CounterResetHint::*;
+    let h = |hint, count| FloatHistogram {
+        counter_reset_hint: hint,
+        ..histogram(0, count, 0.0, (0.0, 0.0), 0, &[count])
+    };
+    let before = h(Unknown, 3.0);
+    let coarser = FloatHistogram { schema: -1, ..h(Unknown, 4.0) };
+    for (now, previous, stored, resolved) in [
+        (h(Unknown, 4.0), Some(&before), NotReset, NotReset),
+        (h(Unknown, 2.0), Some(&before), Unknown, Reset),
+        (h(Unknown, 4.0), None, Unknown, Unknown),
+        (h(Reset, 4.0), Some(&before), Unknown, Reset),
+        (h(Gauge, 2.0), Some(&before), Gauge, Gauge),
+        (h(Unknown, 4.0), Some(&h(Gauge, 3.0)), Unknown, NotReset),
+        (coarser, Some(&before), Unknown, NotReset),
+    ] {
+        assert_eq!((now.stored_hint(previous), now.resolved_hint(previous)), (stored, resolved), "{now}");
+    }
+}

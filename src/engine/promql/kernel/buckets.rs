@@ -162,8 +162,8 @@ pub fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Monoto
         return (f64::NAN, forced);
     }
     let rank = q * observations;
-    // Not `partition_point`'s usual predicate: a NaN count is not "at least", as in Prometheus' search.
-    let found = buckets[..last].partition_point(|b| !(b.count >= rank));
+    // A NaN count is not "at least" the rank, as in Prometheus' search.
+    let found = buckets[..last].partition_point(|b| b.count < rank || b.count.is_nan() || rank.is_nan());
     let value = if found == last {
         buckets[last - 1].upper_bound
     } else if found == 0 && buckets[0].upper_bound <= 0.0 {

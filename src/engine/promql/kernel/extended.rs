@@ -155,7 +155,8 @@ fn histogram_change(kind: Kind, window: &Window<'_>, smoothed: bool, notes: &Not
         points.values[last].clone()
     };
     let is_gauge = |h: &FloatHistogram| h.counter_reset_hint == CounterResetHint::Gauge;
-    if !kind.counter && !(is_gauge(&left) && is_gauge(&right)) {
+    let gauges = is_gauge(&left) && is_gauge(&right);
+    if !kind.counter && !gauges {
         notes.warn(text::native_histogram_not_gauge(notes.metric));
     }
     let mut change = right.as_ref().clone();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::types::{Notes, Param, VectorIn, VectorOut};
 use crate::engine::promql::annotations::text;
+use crate::model::histogram::FloatHistogram;
 use crate::model::histogram::estimate::QuantileNote;
-use crate::model::histogram::{CounterResetHint, FloatHistogram};
 
 /// A number of one histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,21 +88,12 @@ pub fn fraction_of(lower: f64, upper: f64, histogram: &FloatHistogram, notes: &N
 /// aggregations in between warn of conflicting ones (Prometheus' `HistogramStatsIterator`).
 pub fn statistics(histograms: &[Option<Arc<FloatHistogram>>]) -> Vec<Option<Arc<FloatHistogram>>> {
     let mut previous: Option<&Arc<FloatHistogram>> = None;
-    let strip = |histogram: &Arc<FloatHistogram>, previous: Option<&Arc<FloatHistogram>>| {
-        let hint = match (histogram.counter_reset_hint, previous) {
-            (CounterResetHint::Unknown, Some(previous)) if histogram.detect_reset(previous) => {
-                CounterResetHint::Reset
-            }
-            (CounterResetHint::Unknown, Some(_)) => CounterResetHint::NotReset,
-            (hint, _) => hint,
-        };
-        FloatHistogram {
-            counter_reset_hint: hint,
-            schema: histogram.schema,
-            count: histogram.count,
-            sum: histogram.sum,
-            ..FloatHistogram::default()
-        }
+    let strip = |histogram: &FloatHistogram, previous: Option<&FloatHistogram>| FloatHistogram {
+        counter_reset_hint: histogram.resolved_hint(previous),
+        schema: histogram.schema,
+        count: histogram.count,
+        sum: histogram.sum,
+        ..FloatHistogram::default()
     };
     let mut out = Vec::with_capacity(histograms.len());
     for histogram in histograms {
@@ -114,7 +105,7 @@ pub fn statistics(histograms: &[Option<Arc<FloatHistogram>>]) -> Vec<Option<Arc<
             out.push(Some(histogram.clone()));
             continue;
         }
-        out.push(Some(Arc::new(strip(histogram, previous))));
+        out.push(Some(Arc::new(strip(histogram, previous.map(Arc::as_ref)))));
         previous = Some(histogram);
     }
     out
