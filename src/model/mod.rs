@@ -2,12 +2,12 @@
 
 /// Label sets in one buffer, and their hash, the series id.
 pub mod labels;
+/// Prometheus' durations, `1h30m`.
+pub mod duration;
 /// Label matchers, anchored as Prometheus anchors them.
 pub mod matcher;
 /// Samples, staleness and time ranges.
 pub mod sample;
-/// Prometheus' durations, `1h30m`.
-pub mod duration;
 /// Native histograms in float form.
 pub mod histogram;
 /// Metric metadata: type, unit, help.
