@@ -83,9 +83,8 @@ fn parse(c: &mut Criterion) {
     for (name, format, body) in
         [("text", Format::Text, exposition("")), ("openmetrics", Format::OpenMetrics, exposition("# EOF\n"))]
     {
-        let samples = |body: &str| {
-            Parser::new(format, body.as_bytes()).filter(|e| matches!(e, Ok(Event::Sample(_)))).count()
-        };
+        let samples =
+            |body: &str| Parser::new(format, body.as_bytes()).filter(|e| matches!(e, Ok(Event::Sample(_)))).count();
         assert_eq!(samples(&body), SERIES);
         group.bench_function(name, |b| b.iter(|| samples(black_box(&body))));
     }

@@ -243,3 +243,51 @@ fn keep<T>(rows: &mut Vec<T>, places: Option<Vec<usize>>, mut pass: impl FnMut(u
     });
     kept
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::types::SampleRow;
+
+    fn row(slot: u32, timestamp: i64) -> SampleRow {
+        SampleRow { series: SeriesRef { slot, generation: 0 }, timestamp, value: 0.0, start_timestamp: 0 }
+    }
+
+    fn pending(timestamps: &[i64], all_or_nothing: bool) -> Pending {
+        let samples = timestamps.iter().enumerate().map(|(i, t)| row(i as u32, *t)).collect();
+        Pending::new(WriteBatch { samples, all_or_nothing, ..WriteBatch::default() })
+    }
+
+    fn report(written: usize, rejected: &[(usize, Rejection)]) -> WriteReport {
+        WriteReport { samples_written: written, rejected_samples: rejected.to_vec(), ..WriteReport::default() }
+    }
+
+    /// However often a part of a batch is sent, indexes are those of the caller.
+    #[test]
+    fn rejections_keep_their_places() {
+        use Rejection::{Duplicate, OutOfBounds, TooOld, UnknownSeries};
+        let mut pending = pending(&[i64::MIN, 1, 2, 3, 4], false);
+        assert!(!pending.refuse_out_of_bounds());
+        let stale = pending.settle(report(1, &[(0, Duplicate), (1, UnknownSeries), (3, UnknownSeries)]));
+        assert_eq!(stale.iter().map(|s| s.slot).collect::<Vec<_>>(), [2, 4]);
+        let renewed = SeriesRef { slot: 2, generation: 1 };
+        pending.replace(&HashMap::from([(stale[0], renewed)]));
+        assert_eq!(pending.copy().samples[0].series, renewed);
+        assert!(!pending.is_empty());
+        assert!(pending.settle(report(1, &[(1, TooOld)])).is_empty());
+        assert!(pending.is_empty());
+        assert_eq!(pending.report.samples_written, 2);
+        assert_eq!(pending.report.rejected_samples, [(0, OutOfBounds), (1, Duplicate), (4, TooOld)]);
+    }
+
+    /// The store stops at the first bad row of such a batch, so nothing is known of the others.
+    #[test]
+    fn a_batch_refused_for_a_stale_handle_is_sent_again_as_a_whole() {
+        let mut pending = pending(&[1, 2, 3], true);
+        assert!(!pending.refuse_out_of_bounds());
+        assert_eq!(pending.settle(report(0, &[(1, Rejection::UnknownSeries)])).len(), 3);
+        assert_eq!(pending.copy().samples.len(), 3);
+        assert!(pending.settle(report(3, &[])).is_empty());
+        assert_eq!((pending.is_empty(), pending.report.samples_written), (true, 3));
+    }
+}

@@ -62,7 +62,7 @@ pub fn format(duration_ms: i64) -> String {
     for (name, unit_ms) in UNITS {
         let unit_ms = unit_ms.unsigned_abs();
         let exact_only = matches!(name, "y" | "w");
-        if rest < unit_ms || (exact_only && rest % unit_ms != 0) {
+        if rest < unit_ms || (exact_only && !rest.is_multiple_of(unit_ms)) {
             continue;
         }
         out.push_str(&format!("{}{name}", rest / unit_ms));

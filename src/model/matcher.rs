@@ -5,7 +5,7 @@ use std::fmt;
 use regex::Regex;
 
 use crate::error::{Error, Result};
-use crate::model::labels::{Labels, METRIC_NAME};
+use crate::model::labels::{METRIC_NAME, Labels};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchOp {

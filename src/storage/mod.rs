@@ -1,5 +1,11 @@
 //! Everything that keeps samples. Siblings do not know each other; `store` joins them.
 
+/// The two doors: `append` and `snapshot`; the write path and the read path, on one screen each.
+pub mod store;
+/// What crosses the doors: write batches, series, runs of samples, snapshots.
+pub mod types;
+/// The write-ahead log: Arrow IPC objects, put if absent.
+pub mod wal;
 /// The open window in memory: registry of series, memtables, sorted blocks.
 pub mod head;
 /// Columnar series index: matchers to series.
@@ -8,9 +14,3 @@ pub mod index;
 pub mod lake;
 /// Object stores by URL: a folder (with fsync) or an S3 bucket, and the start-up probe.
 pub mod object;
-/// The two doors: `append` and `snapshot`; the write path and the read path, on one screen each.
-pub mod store;
-/// What crosses the doors: write batches, series, runs of samples, snapshots.
-pub mod types;
-/// The write-ahead log: Arrow IPC objects, put if absent.
-pub mod wal;

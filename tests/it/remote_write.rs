@@ -13,6 +13,9 @@ use promlake::storage::types::Run;
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
+/// Names and values of labels.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 fn field(number: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![number << 3 | 2];
     let mut len = payload.len();
@@ -26,7 +29,7 @@ fn field(number: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A request with one sample for each series.
-fn request(series: &[(&[(&str, &str)], i64, f64)]) -> Bytes {
+fn request(series: &[(Pairs<'_>, i64, f64)]) -> Bytes {
     let mut message = Vec::new();
     for (labels, timestamp, value) in series {
         let mut body = Vec::new();
@@ -98,22 +101,25 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_samples_are_stored() {
     let world = World::new().await;
-    let a: &[(&str, &str)] = &[("__name__", "a"), ("x", "1")];
-    let nameless: &[(&str, &str)] = &[("x", "1")];
+    let a: Pairs<'_> = &[("__name__", "a"), ("x", "1")];
+    let nameless: Pairs<'_> = &[("x", "1")];
     let outcome = world.write(request(&[(a, NOW_MS, 1.0), (nameless, NOW_MS, 2.0)])).await.unwrap();
     assert_eq!((outcome.samples, outcome.series_with_invalid_labels), (1, 1));
     world.write(request(&[(a, NOW_MS + 1, 2.0)])).await.unwrap();
     world.write(request(&[(a, NOW_MS + 1, 2.0)])).await.unwrap();
     assert_eq!(world.read().await, [r#"a{x="1"} 1 @0"#, r#"a{x="1"} 2 @1"#]);
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
-    assert_eq!((load(&world.stats.remote_write_series_known), load(&world.stats.remote_write_series_decoded)), (2, 2));
+    assert_eq!(
+        (load(&world.stats.remote_write_series_known), load(&world.stats.remote_write_series_decoded)),
+        (2, 2)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_sample_refuses_the_request() {
     let world = World::new().await;
-    let a: &[(&str, &str)] = &[("__name__", "a")];
-    let b: &[(&str, &str)] = &[("__name__", "b")];
+    let a: Pairs<'_> = &[("__name__", "a")];
+    let b: Pairs<'_> = &[("__name__", "b")];
     world.write(request(&[(a, NOW_MS, 1.0)])).await.unwrap();
     let check = |timestamp: i64, value: f64, reason: &str| {
         let body = request(&[(b, NOW_MS, 1.0), (a, timestamp, value)]);

@@ -4,16 +4,16 @@
 
 /// What a parser yields, and the choice between the two.
 pub mod event;
-/// `Accept` and `Content-Type`.
-pub mod negotiate;
-/// Floats: fast parsing, and OpenMetrics' canonical form.
-pub mod number;
+/// The text format 0.0.4, forgiving about blanks.
+pub mod text;
 /// OpenMetrics 1.0, strict, with units, exemplars and `# EOF`.
 pub mod openmetrics;
 /// Metric name and labels: finding their end, and decoding them.
 pub mod series;
-/// The text format 0.0.4, forgiving about blanks.
-pub mod text;
+/// Floats: fast parsing, and OpenMetrics' canonical form.
+pub mod number;
+/// `Accept` and `Content-Type`.
+pub mod negotiate;
 
 #[cfg(test)]
 mod tests;

@@ -3,14 +3,14 @@
 //!
 //! Remote Write 2.0 is refused with 415, upon which senders fall back to 1.0.
 
-/// Wire bytes of labels → handles.
-pub mod cache;
-/// `WriteRequest` → rows.
-pub mod decode;
-/// Native histograms on the wire.
-pub mod histogram;
 /// Requests in, outcomes out.
 pub mod receiver;
+/// `WriteRequest` → rows.
+pub mod decode;
+/// Wire bytes of labels → handles.
+pub mod cache;
+/// Native histograms on the wire.
+pub mod histogram;
 /// The protobuf wire format.
 pub mod wire;
 

@@ -157,7 +157,6 @@ fn metadata_is_told_when_it_changes_and_forgotten_later() {
         scrape("");
     }
     assert_eq!(cache.families().len(), 1);
-    let mut cache = cache;
     cache.begin();
     cache.finish();
     assert!(cache.families().is_empty());
