@@ -306,6 +306,12 @@ impl Store {
             let _ = task.await;
         }
         self.inner.pending_room.close();
+        // Nobody is left to answer those who wait.
+        drop(self.inner.gate.lock().abandon());
+        self.inner.progress.send_modify(|progress| {
+            progress.failures += 1;
+            progress.last_error = "the store was stopped".to_string();
+        });
     }
 
     /// Numbers for telemetry.

@@ -148,6 +148,12 @@ impl Gate {
         }
     }
 
+    /// Closes the gate; returns those who wait in the queue.
+    pub fn abandon(&mut self) -> Vec<Ack> {
+        self.close();
+        std::mem::take(&mut self.queue).acks
+    }
+
     /// Why writes are refused after a failed one.
     pub fn poisoned(&self) -> Option<Error> {
         match &self.state {
