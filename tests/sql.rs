@@ -119,6 +119,7 @@ struct Database {
     context: SessionContext,
 }
 
+#[async_trait::async_trait]
 impl AsyncDB for Database {
     type Error = DataFusionError;
     type ColumnType = DefaultColumnType;
