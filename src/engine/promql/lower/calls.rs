@@ -38,6 +38,7 @@ pub fn call(cx: &Context<'_>, call: &Call) -> Result<Value> {
         "sort_by_label" | "sort_by_label_desc" => Value::Vector(sorted_by_label(cx, call)?),
         "label_replace" => Value::Vector(labels::replace(cx, call)?),
         "label_join" => Value::Vector(labels::join(cx, call)?),
+        "info" => Value::Vector(labels::info(cx, call)?),
         "absent" => {
             let input = vector(cx, &call.args[0])?;
             Value::Vector(aggregates::absent(cx, call, input, as_selector(&call.args[0]))?)

@@ -1,15 +1,18 @@
-//! Functions that work on labels: `label_replace`, `label_join`.
+//! Functions that work on labels: `label_replace`, `label_join`, `info`.
 
 use datafusion::logical_expr::lit;
 
 use super::lowered::{Context, Lowered, NameFate, column, label_literal};
-use super::{string, vector};
+use super::operators::as_selector;
+use super::{resolve, selectors, string, vector};
 use crate::engine::promql::ast::Call;
 use crate::engine::promql::plan::functions::labels as functions;
 use crate::engine::promql::plan::layout::DROP_NAME;
+use crate::engine::promql::plan::node::{VectorNode, VectorOp};
+use crate::engine::promql::plan::ops::info::{InfoJoin, NamePattern};
 use crate::error::{Error, Result};
 use crate::model::labels::METRIC_NAME;
-use crate::model::matcher::anchored;
+use crate::model::matcher::{Matcher, anchored};
 
 /// `label_replace(v, destination, replacement, source, regex)`.
 pub fn replace(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
@@ -61,6 +64,29 @@ pub fn join(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
         _ => input,
     };
     set_label(input, destination, new)
+}
+
+/// `info(v, {selector})`: data labels of info metrics, found by `job` and `instance`, are added to the series.
+pub fn info(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
+    let base = vector(cx, &call.args[0])?;
+    let selector = call.args.get(1).and_then(as_selector);
+    let info = selectors::info_series(cx, call.span, selector)?;
+    let wanted: Vec<Matcher> =
+        selector.map_or(&[][..], |s| &s.matchers[..]).iter().filter(|m| m.name != METRIC_NAME).cloned().collect();
+    let names: Vec<Matcher> =
+        resolve::info_matchers(selector).into_iter().filter(|m| m.name == METRIC_NAME).collect();
+    let op = InfoJoin {
+        steps: cx.grid.steps,
+        names: names.iter().map(NamePattern::new).collect(),
+        wanted: wanted.iter().map(|m| m.name.clone()).collect(),
+        optional: wanted.iter().all(|m| m.matches("")),
+    };
+    let mut labels = base.labels.clone();
+    let data = info.labels.iter().filter(|l| op.is_data(l) && !base.has_label(l));
+    labels.extend(data.cloned());
+    let schema = Lowered::schema(&labels, base.name == NameFate::ByRow, base.histograms, cx.grid.steps)?;
+    let plan = VectorNode::plan(VectorOp::Info(op), vec![base.plan.clone(), info.plan], schema);
+    Ok(Lowered { plan, labels, order: None, ..base })
 }
 
 fn set_label(input: Lowered, destination: &str, new: datafusion::logical_expr::Expr) -> Result<Lowered> {

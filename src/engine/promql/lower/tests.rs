@@ -337,6 +337,14 @@ fn classic_histograms() {
 }
 
 #[test]
+fn info_labels() {
+    let data = "m{job=\"j\",instance=\"i\"} 1 2\ntarget_info{job=\"j\",instance=\"i\",v=\"1\",w=\"2\"} 1 1";
+    check(data, "info(m)", at(1), r#"m{instance="i", job="j", v="1", w="2"} 2@1"#);
+    check(data, "info(m, {v=~\".+\"})", at(1), r#"m{instance="i", job="j", v="1"} 2@1"#);
+    check(data, "info(m, {nothing=~\".+\"})", at(1), "");
+}
+
+#[test]
 fn limits_and_refusals() {
     check(
         PAIRS,

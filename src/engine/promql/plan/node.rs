@@ -31,6 +31,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use futures::{StreamExt, TryStreamExt};
 
 use super::ops::count_values::CountValues;
+use super::ops::info::InfoJoin;
 use super::ops::matching::VectorMatch;
 use super::ops::select::VectorSelect;
 use super::ops::unique::UniqueSeries;
@@ -42,6 +43,7 @@ pub enum VectorOp {
     Select(VectorSelect),
     Unique(UniqueSeries),
     CountValues(CountValues),
+    Info(InfoJoin),
 }
 
 impl VectorOp {
@@ -51,6 +53,7 @@ impl VectorOp {
             VectorOp::Select(_) => "VectorSelect",
             VectorOp::Unique(_) => "UniqueSeries",
             VectorOp::CountValues(_) => "CountValues",
+            VectorOp::Info(_) => "InfoJoin",
         }
     }
 
@@ -60,6 +63,7 @@ impl VectorOp {
             VectorOp::Select(op) => op.to_string(),
             VectorOp::Unique(_) => String::new(),
             VectorOp::CountValues(op) => op.to_string(),
+            VectorOp::Info(op) => op.to_string(),
         }
     }
 
@@ -70,6 +74,7 @@ impl VectorOp {
             VectorOp::Select(op) => op.evaluate(&inputs[0], schema),
             VectorOp::Unique(op) => op.evaluate(&inputs[0], schema),
             VectorOp::CountValues(op) => op.evaluate(&inputs[0], schema),
+            VectorOp::Info(op) => op.evaluate(&inputs[0], &inputs[1], schema),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 /// `count_values`.
 pub mod count_values;
+/// `info`.
+pub mod info;
 /// Binary and set operators between two vectors.
 pub mod matching;
 /// `topk`, `bottomk`, `limitk`, `limit_ratio`.

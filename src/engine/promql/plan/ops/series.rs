@@ -10,12 +10,15 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::error::Result;
 
-use crate::engine::promql::plan::layout::{DROP_NAME, HISTOGRAMS, SCALAR_PREFIX, VALUES, strings};
+use crate::engine::promql::plan::layout::{
+    DROP_NAME, HISTOGRAMS, SCALAR_PREFIX, START_TIMESTAMPS, TIMESTAMPS, VALUES, strings,
+};
 use crate::model::labels::is_legacy_label_name;
 
 /// Whether a column of a vector is a label.
 pub fn is_label(column: &str) -> bool {
-    !matches!(column, VALUES | HISTOGRAMS | DROP_NAME) && !column.starts_with(SCALAR_PREFIX)
+    !matches!(column, VALUES | HISTOGRAMS | DROP_NAME | TIMESTAMPS | START_TIMESTAMPS)
+        && !column.starts_with(SCALAR_PREFIX)
 }
 
 /// The label names among the columns of a schema.

@@ -1,0 +1,180 @@
+//! `info`: adds data labels of info series to the series with the same `job` and `instance`. After Prometheus'
+//! `promql/info.go`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::error::Result;
+
+use super::series::{KeyIds, column, gather, print_labels};
+use super::unique::{SAME_LABELSET, execution, merge_rows};
+use crate::engine::promql::plan::layout::{
+    DROP_NAME, HISTOGRAMS, Points, PointsBuilder, Sample, VALUES, label, missing, strings,
+};
+use crate::model::labels::METRIC_NAME;
+use crate::model::matcher::Matcher;
+
+/// What tells series and their info series apart from others.
+const IDENTIFYING: [&str; 2] = ["instance", "job"];
+
+/// A matcher of names; compared and hashed by its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamePattern(Matcher);
+
+impl NamePattern {
+    pub fn new(matcher: &Matcher) -> Self {
+        Self(matcher.clone())
+    }
+}
+
+impl Hash for NamePattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_string().hash(state);
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InfoJoin {
+    pub steps: usize,
+    /// The names of info metrics; series that have such a name are left as they are.
+    pub names: Vec<NamePattern>,
+    /// The data labels asked for; all where empty.
+    pub wanted: Vec<String>,
+    /// A series without info series stays, because the matchers accept missing labels.
+    pub optional: bool,
+}
+
+impl fmt::Display for InfoJoin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.names.iter().map(|n| n.0.to_string()).collect();
+        write!(f, "{{{}}} labels [{}]", names.join(", "), self.wanted.join(", "))
+    }
+}
+
+impl InfoJoin {
+    /// Whether a label of an info series is one that may be added.
+    pub fn is_data(&self, label: &str) -> bool {
+        label != METRIC_NAME
+            && !IDENTIFYING.contains(&label)
+            && (self.wanted.is_empty() || self.wanted.iter().any(|w| w == label))
+    }
+
+    pub fn evaluate(&self, base: &RecordBatch, info: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+        let keys = KeyIds::new(&[base, info], &IDENTIFYING.map(String::from))?;
+        let mut by_group: Vec<Vec<usize>> = vec![vec![]; keys.count];
+        for (row, group) in keys.ids[1].iter().enumerate() {
+            by_group[*group].push(row);
+        }
+        let (points, present) = (Points::of(base)?, Points::of(info)?);
+        let names = column(base, METRIC_NAME);
+        let names = strings(&names)?;
+        let mut out = PointsBuilder::new(base.num_rows(), self.steps, schema.index_of(HISTOGRAMS).is_ok());
+        // Result rows: the base row, and the info rows whose labels it gets.
+        let mut rows: Vec<(usize, Vec<usize>)> = vec![];
+        for (row, group) in keys.ids[0].iter().enumerate() {
+            let is_info = self.names.iter().all(|n| n.0.matches(label(names, row)));
+            let mut variants: HashMap<Vec<usize>, Vec<Option<Sample<'_>>>> = HashMap::new();
+            for step in 0..self.steps {
+                let Some(sample) = points.get(row, step) else { continue };
+                let mut partners = vec![];
+                if !is_info {
+                    partners.extend(by_group[*group].iter().copied().filter(|i| present.present(*i, step)));
+                    if partners.is_empty() && !self.optional {
+                        continue;
+                    }
+                }
+                self.check(info, &partners)?;
+                variants.entry(partners).or_insert_with(|| vec![None; self.steps])[step] = Some(sample);
+            }
+            for (partners, samples) in variants {
+                samples.into_iter().for_each(|sample| out.push(sample));
+                rows.push((row, partners));
+            }
+        }
+        let batch = self.label(base, info, &rows, out, schema)?;
+        merge_rows(&batch, schema, self.steps, |_, _| execution(SAME_LABELSET))
+    }
+
+    /// Two info series of one name for a series, or two values for a label, have no meaning.
+    fn check(&self, info: &RecordBatch, partners: &[usize]) -> Result<()> {
+        if partners.len() < 2 {
+            return Ok(());
+        }
+        let names = column(info, METRIC_NAME);
+        let names = strings(&names)?;
+        for (i, a) in partners.iter().enumerate() {
+            for b in &partners[i + 1..] {
+                if label(names, *a) == label(names, *b) {
+                    let (a, b) = (print_labels(info, *a, |_| true)?, print_labels(info, *b, |_| true)?);
+                    return Err(execution(format!("found duplicate series for info metric: {a}, {b}")));
+                }
+            }
+        }
+        for field in info.schema_ref().fields().iter().filter(|f| *f.data_type() == DataType::Utf8View) {
+            if !self.is_data(field.name()) {
+                continue;
+            }
+            let array = column(info, field.name());
+            let values = strings(&array)?;
+            let mut set = partners.iter().map(|p| label(values, *p)).filter(|v| !v.is_empty());
+            if let Some(first) = set.next()
+                && set.any(|other| other != first)
+            {
+                return Err(execution(format!("conflicting label: {}", field.name())));
+            }
+        }
+        Ok(())
+    }
+
+    fn label(
+        &self,
+        base: &RecordBatch,
+        info: &RecordBatch,
+        rows: &[(usize, Vec<usize>)],
+        out: PointsBuilder,
+        schema: &SchemaRef,
+    ) -> Result<RecordBatch> {
+        let (values, histograms) = out.finish()?;
+        let base_rows: Vec<(usize, usize)> = rows.iter().map(|(row, _)| (0, *row)).collect();
+        let mut columns: Vec<ArrayRef> = vec![];
+        for field in schema.fields() {
+            let name = field.name().as_str();
+            columns.push(match name {
+                VALUES => Arc::clone(&values),
+                HISTOGRAMS => histograms.clone().ok_or_else(|| missing(HISTOGRAMS))?,
+                DROP_NAME => {
+                    let drop = base.column_by_name(DROP_NAME).ok_or_else(|| missing(DROP_NAME))?;
+                    gather(&[Arc::clone(drop)], &DataType::Boolean, &base_rows)?
+                }
+                _ => self.label_column(name, base, info, rows)?,
+            });
+        }
+        Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+    }
+
+    /// A label of the series itself wins over one of its info series.
+    fn label_column(
+        &self,
+        name: &str,
+        base: &RecordBatch,
+        info: &RecordBatch,
+        rows: &[(usize, Vec<usize>)],
+    ) -> Result<ArrayRef> {
+        const NULL: (usize, usize) = (2, 0);
+        let (own, added) = (column(base, name), column(info, name));
+        let (own_values, added_values) = (strings(&own)?, strings(&added)?);
+        let pick = |(row, partners): &(usize, Vec<usize>)| {
+            if !label(own_values, *row).is_empty() || !self.is_data(name) {
+                return (0, *row);
+            }
+            let partner = partners.iter().find(|p| !label(added_values, **p).is_empty());
+            partner.map_or(NULL, |p| (1, *p))
+        };
+        let picked: Vec<(usize, usize)> = rows.iter().map(pick).collect();
+        gather(&[Arc::clone(&own), Arc::clone(&added)], &DataType::Utf8View, &picked)
+    }
+}
