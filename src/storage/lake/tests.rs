@@ -543,3 +543,38 @@ print(db.execute("SELECT value, series_labels['instance'], labels['trace'] FROM 
     );
     assert_eq!(stdout, expected);
 }
+
+/// An S3 bucket, `PROMLAKE_S3_URL` with the usual `AWS_*` variables; without it the test says so and passes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_holds_a_lake() {
+    let Ok(url) = std::env::var("PROMLAKE_S3_URL") else {
+        eprintln!("skipped: PROMLAKE_S3_URL is not set");
+        return;
+    };
+    // Another test of this process may have installed it.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let objects = object::open(&format!("{url}/{}", uuid::Uuid::new_v4())).unwrap();
+    assert_eq!(objects.kind, Kind::Bucket);
+    let a = Lake::open(&objects, "a", clock(DAY_START)).await.unwrap();
+    let b = Lake::open(&objects, "b", clock(DAY_START)).await.unwrap();
+    for seq in 1..=12 {
+        let one = block(vec![(series("up", "1"), floats(&[(seq as i64, seq as f64)]))]);
+        let (first, second) = tokio::join!(flush(&a, seq, &one), flush(&b, seq, &one));
+        assert_eq!((first.unwrap(), second.unwrap()), (1, 1));
+    }
+    a.refresh().await.unwrap();
+    for job in a.plan_merges(&Limits::default()) {
+        a.run_merge(&job).await.unwrap();
+    }
+    assert!(b.refresh().await.unwrap());
+    assert_eq!(b.files().samples.len(), a.files().samples.len());
+    let found = contents(&b, &objects).await;
+    assert_eq!(found[0].1.timestamps.len(), 12);
+    // Long enough for an upload in parts.
+    let mut random = fastrand::Rng::with_seed(1);
+    let samples: Vec<(i64, f64)> = (0..1_500_000).map(|at| (at * 50, random.f64())).collect();
+    let large = block(vec![(series("up", "1"), floats(&samples))]);
+    assert_eq!(flush(&a, 13, &large).await.unwrap(), 1);
+    assert!(a.files().samples.last().unwrap().size_bytes > 8 << 20);
+    assert_eq!(contents(&a, &objects).await[0].1.timestamps.len(), 1_500_000);
+}
