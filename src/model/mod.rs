@@ -1,15 +1,13 @@
 //! The data everything speaks of: labels, matchers, samples, histograms, time. No I/O, no async.
 
-/// Prometheus' durations, `1h30m`.
-pub mod duration;
-/// Native histograms in float form.
-pub mod histogram;
 /// Label sets in one buffer, and their hash, the series id.
 pub mod labels;
 /// Label matchers, anchored as Prometheus anchors them.
 pub mod matcher;
 /// Samples, staleness and time ranges.
 pub mod sample;
+/// Prometheus' durations, `1h30m`.
+pub mod duration;
 /// Floats as Go prints and parses them.
 pub mod float;
 /// Sums that keep what rounding loses.
@@ -18,5 +16,3 @@ pub mod kahan;
 pub mod histogram;
 /// Metric metadata: type, unit, help.
 pub mod metadata;
-/// Samples, staleness and time ranges.
-pub mod sample;

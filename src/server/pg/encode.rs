@@ -1,0 +1,417 @@
+//! Record batches to data rows. Each column is downcast once per batch, not once per value.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use chrono_tz::Tz;
+use datafusion::arrow::array::*;
+use datafusion::arrow::datatypes::*;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use pgwire::api::Type;
+use pgwire::api::results::{FieldFormat, FieldInfo};
+use pgwire::error::PgWireResult;
+use pgwire::messages::data::DataRow;
+
+use super::{datetime, errors};
+
+/// Encodes every row of a batch in the formats its fields ask for.
+pub fn rows(batch: &RecordBatch, fields: &[FieldInfo], zone: Tz) -> PgWireResult<Vec<DataRow>> {
+    let columns = batch
+        .columns()
+        .iter()
+        .zip(fields)
+        .map(|(array, field)| Column::new(array, field.datatype().clone(), field.format(), zone))
+        .collect::<PgWireResult<Vec<_>>>()?;
+    let mut text = String::new();
+    let mut out = Vec::with_capacity(batch.num_rows());
+    for row in 0..batch.num_rows() {
+        let mut data = BytesMut::with_capacity(columns.len() * 16);
+        for column in &columns {
+            column.put(row, &mut data, &mut text)?;
+        }
+        out.push(DataRow::new(data, columns.len() as i16));
+    }
+    Ok(out)
+}
+
+/// One column, downcast.
+struct Column {
+    array: ArrayRef,
+    values: Values,
+    binary: bool,
+    zone: Tz,
+}
+
+enum Values {
+    Bool(BooleanArray),
+    Int(Vec<i64>, IntWidth),
+    Float64(Float64Array),
+    Float32(Float32Array),
+    Utf8(StringArray),
+    Utf8View(StringViewArray),
+    LargeUtf8(LargeStringArray),
+    Binary(BinaryArray),
+    /// Microseconds since the Unix epoch.
+    Timestamp(Vec<i64>),
+    TimestampTz(Vec<i64>),
+    Date(Date32Array),
+    /// Microseconds since midnight.
+    Time(Vec<i64>),
+    /// Months, days, microseconds.
+    Interval(Vec<(i32, i32, i64)>),
+    List(Vec<Option<Arc<Column>>>, Type),
+    /// JSON or whatever Arrow prints.
+    Text(Vec<String>, bool),
+}
+
+#[derive(Clone, Copy)]
+enum IntWidth {
+    Two,
+    Four,
+    Eight,
+    Oid,
+}
+
+fn cast<T: Array + Clone + 'static>(array: &ArrayRef) -> T {
+    array.as_any().downcast_ref::<T>().expect("the data type names the array type").clone()
+}
+
+fn convert(array: &ArrayRef, to: &DataType) -> PgWireResult<ArrayRef> {
+    datafusion::arrow::compute::cast(array, to).map_err(|e| errors::datafusion(e.into()))
+}
+
+fn longs(array: &ArrayRef) -> PgWireResult<Vec<i64>> {
+    let array = convert(array, &DataType::Int64)?;
+    Ok(cast::<Int64Array>(&array).values().to_vec())
+}
+
+impl Column {
+    fn new(array: &ArrayRef, pg: Type, format: FieldFormat, zone: Tz) -> PgWireResult<Self> {
+        let binary = format == FieldFormat::Binary;
+        let values = match array.data_type() {
+            DataType::Dictionary(_, value) => return Self::new(&convert(array, value)?, pg, format, zone),
+            DataType::Boolean => Values::Bool(cast(array)),
+            DataType::Int8 | DataType::Int16 | DataType::UInt8 => Values::Int(longs(array)?, IntWidth::Two),
+            DataType::Int32 | DataType::UInt16 => Values::Int(longs(array)?, IntWidth::Four),
+            DataType::UInt32 => Values::Int(longs(array)?, IntWidth::Oid),
+            DataType::Int64 => Values::Int(longs(array)?, IntWidth::Eight),
+            DataType::Float64 => Values::Float64(cast(array)),
+            DataType::Float32 => Values::Float32(cast(array)),
+            DataType::Float16 => Values::Float32(cast(&convert(array, &DataType::Float32)?)),
+            DataType::Utf8 => Values::Utf8(cast(array)),
+            DataType::Utf8View => Values::Utf8View(cast(array)),
+            DataType::LargeUtf8 => Values::LargeUtf8(cast(array)),
+            DataType::Binary => Values::Binary(cast(array)),
+            DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+                Values::Binary(cast(&convert(array, &DataType::Binary)?))
+            }
+            DataType::Timestamp(_, zone) => {
+                let micros = convert(array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
+                let micros = cast::<TimestampMicrosecondArray>(&micros).values().to_vec();
+                if zone.is_some() { Values::TimestampTz(micros) } else { Values::Timestamp(micros) }
+            }
+            DataType::Date32 => Values::Date(cast(array)),
+            DataType::Date64 => Values::Date(cast(&convert(array, &DataType::Date32)?)),
+            DataType::Time32(_) | DataType::Time64(_) => {
+                let micros = convert(array, &DataType::Time64(TimeUnit::Microsecond))?;
+                Values::Time(cast::<Time64MicrosecondArray>(&micros).values().to_vec())
+            }
+            DataType::Interval(_) => {
+                let parts = convert(array, &DataType::Interval(IntervalUnit::MonthDayNano))?;
+                let parts = cast::<IntervalMonthDayNanoArray>(&parts);
+                Values::Interval(parts.values().iter().map(|p| (p.months, p.days, p.nanoseconds / 1_000)).collect())
+            }
+            DataType::Duration(_) => {
+                let micros = convert(array, &DataType::Duration(TimeUnit::Microsecond))?;
+                let micros = cast::<DurationMicrosecondArray>(&micros);
+                Values::Interval(micros.values().iter().map(|m| (0, 0, *m)).collect())
+            }
+            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => {
+                Self::list(array, format, zone)?
+            }
+            DataType::Map(..) | DataType::Struct(_) => Values::Text(json(array)?, true),
+            _ => Values::Text(display(array)?, false),
+        };
+        // The binary form of numeric is not built from text; such columns are declared as text format.
+        let binary = binary && !(pg == Type::NUMERIC);
+        Ok(Self { array: array.clone(), values, binary, zone })
+    }
+
+    fn list(array: &ArrayRef, format: FieldFormat, zone: Tz) -> PgWireResult<Values> {
+        let field = match array.data_type() {
+            DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => f.clone(),
+            _ => unreachable!("called for lists"),
+        };
+        let list = cast::<ListArray>(&convert(array, &DataType::List(field.clone()))?);
+        let element = super::types::pg_type(field.data_type());
+        let rows = (0..list.len()).map(|row| {
+            if list.is_null(row) {
+                return Ok(None);
+            }
+            Column::new(&list.value(row), element.clone(), format, zone).map(|c| Some(Arc::new(c)))
+        });
+        Ok(Values::List(rows.collect::<PgWireResult<_>>()?, element))
+    }
+
+    /// Appends the length-prefixed field; -1 for NULL. `text` is scratch space.
+    fn put(&self, row: usize, out: &mut BytesMut, text: &mut String) -> PgWireResult<()> {
+        if self.array.is_null(row) {
+            out.put_i32(-1);
+            return Ok(());
+        }
+        let at = out.len();
+        out.put_i32(0);
+        if self.binary {
+            self.put_binary(row, out)?
+        } else {
+            self.put_text(row, out, text)
+        }
+        let length = (out.len() - at - 4) as i32;
+        out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+        Ok(())
+    }
+
+    fn put_binary(&self, row: usize, out: &mut BytesMut) -> PgWireResult<()> {
+        match &self.values {
+            Values::Bool(a) => out.put_u8(a.value(row).into()),
+            Values::Int(a, IntWidth::Two) => out.put_i16(a[row] as i16),
+            Values::Int(a, IntWidth::Four) => out.put_i32(a[row] as i32),
+            Values::Int(a, IntWidth::Oid) => out.put_u32(a[row] as u32),
+            Values::Int(a, IntWidth::Eight) => out.put_i64(a[row]),
+            Values::Float64(a) => out.put_f64(a.value(row)),
+            Values::Float32(a) => out.put_f32(a.value(row)),
+            Values::Utf8(a) => out.put_slice(a.value(row).as_bytes()),
+            Values::Utf8View(a) => out.put_slice(a.value(row).as_bytes()),
+            Values::LargeUtf8(a) => out.put_slice(a.value(row).as_bytes()),
+            Values::Binary(a) => out.put_slice(a.value(row)),
+            Values::Timestamp(a) | Values::TimestampTz(a) => out.put_i64(a[row] - datetime::PG_EPOCH_MICROS),
+            Values::Date(a) => out.put_i32(a.value(row) - datetime::PG_EPOCH_DAYS),
+            Values::Time(a) => out.put_i64(a[row]),
+            Values::Interval(a) => {
+                let (months, days, micros) = a[row];
+                out.put_i64(micros);
+                out.put_i32(days);
+                out.put_i32(months);
+            }
+            Values::List(a, element) => {
+                let Some(items) = &a[row] else { return Ok(()) };
+                out.put_i32(1);
+                out.put_i32((items.array.null_count() > 0).into());
+                out.put_u32(element.oid());
+                out.put_i32(items.array.len() as i32);
+                out.put_i32(1);
+                let mut text = String::new();
+                for i in 0..items.array.len() {
+                    items.put(i, out, &mut text)?;
+                }
+            }
+            Values::Text(a, json) => {
+                if *json {
+                    // The version byte of jsonb.
+                    out.put_u8(1);
+                }
+                out.put_slice(a[row].as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    fn put_text(&self, row: usize, out: &mut BytesMut, text: &mut String) {
+        match &self.values {
+            Values::Utf8(a) => return out.put_slice(a.value(row).as_bytes()),
+            Values::Utf8View(a) => return out.put_slice(a.value(row).as_bytes()),
+            Values::LargeUtf8(a) => return out.put_slice(a.value(row).as_bytes()),
+            _ => {}
+        }
+        text.clear();
+        self.write_text(row, text);
+        out.put_slice(text.as_bytes());
+    }
+
+    fn write_text(&self, row: usize, out: &mut String) {
+        match &self.values {
+            Values::Bool(a) => out.push(if a.value(row) { 't' } else { 'f' }),
+            Values::Int(a, _) => {
+                let _ = write!(out, "{}", a[row]);
+            }
+            Values::Float64(a) => float_text(out, a.value(row)),
+            Values::Float32(a) => float32_text(out, a.value(row)),
+            Values::Utf8(a) => out.push_str(a.value(row)),
+            Values::Utf8View(a) => out.push_str(a.value(row)),
+            Values::LargeUtf8(a) => out.push_str(a.value(row)),
+            Values::Binary(a) => {
+                out.push_str("\\x");
+                for byte in a.value(row) {
+                    let _ = write!(out, "{byte:02x}");
+                }
+            }
+            Values::Timestamp(a) => datetime::timestamp(out, a[row]),
+            Values::TimestampTz(a) => datetime::timestamptz(out, a[row], self.zone),
+            Values::Date(a) => datetime::date(out, a.value(row)),
+            Values::Time(a) => datetime::time(out, a[row]),
+            Values::Interval(a) => datetime::interval(out, a[row].0, a[row].1, a[row].2),
+            Values::List(a, _) => list_text(out, a[row].as_deref()),
+            Values::Text(a, _) => out.push_str(&a[row]),
+        }
+    }
+}
+
+/// `{1,2,NULL,"a b"}`
+fn list_text(out: &mut String, items: Option<&Column>) {
+    out.push('{');
+    let mut item = String::new();
+    for i in 0..items.map_or(0, |c| c.array.len()) {
+        let column = items.expect("the length is above zero");
+        if i > 0 {
+            out.push(',');
+        }
+        if column.array.is_null(i) {
+            out.push_str("NULL");
+            continue;
+        }
+        item.clear();
+        column.write_text(i, &mut item);
+        let quote = item.is_empty()
+            || item.eq_ignore_ascii_case("null")
+            || item.contains([',', '{', '}', '"', '\\', ' ', '\t', '\n']);
+        if quote {
+            out.push('"');
+            out.push_str(&item.replace('\\', "\\\\").replace('"', "\\\""));
+            out.push('"');
+        } else {
+            out.push_str(&item);
+        }
+    }
+    out.push('}');
+}
+
+/// Shortest text that reads back the same, in Postgres' notation (`99`, `1e+20`, `NaN`, `Infinity`).
+pub fn float_text(out: &mut String, value: f64) {
+    if let Some(word) = not_finite(value) {
+        return out.push_str(word);
+    }
+    shortest(out, &format!("{value:e}"), value == 0.0 && value.is_sign_negative(), 15);
+}
+
+fn float32_text(out: &mut String, value: f32) {
+    if let Some(word) = not_finite(f64::from(value)) {
+        return out.push_str(word);
+    }
+    shortest(out, &format!("{value:e}"), value == 0.0 && value.is_sign_negative(), 6);
+}
+
+fn not_finite(value: f64) -> Option<&'static str> {
+    if value.is_nan() {
+        Some("NaN")
+    } else if value.is_infinite() {
+        Some(if value > 0.0 { "Infinity" } else { "-Infinity" })
+    } else {
+        None
+    }
+}
+
+/// From Rust's `d.ddde<exp>`: plain digits for exponents in -4..limit, else Postgres' `d.ddde+XX`.
+fn shortest(out: &mut String, scientific: &str, negative_zero: bool, limit: i32) {
+    let (mantissa, exponent) = scientific.split_once('e').expect("the format has an exponent");
+    let exponent: i32 = exponent.parse().expect("the format writes an integer exponent");
+    let (sign, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => (if negative_zero { "-" } else { "" }, mantissa),
+    };
+    out.push_str(sign);
+    let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
+    if exponent < -4 || exponent >= limit {
+        out.push_str(mantissa);
+        let _ = write!(out, "e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs());
+    } else if exponent < 0 {
+        out.push_str("0.");
+        out.extend(std::iter::repeat_n('0', (-exponent - 1) as usize));
+        out.push_str(&digits);
+    } else if digits.len() as i32 <= exponent + 1 {
+        out.push_str(&digits);
+        out.extend(std::iter::repeat_n('0', exponent as usize + 1 - digits.len()));
+    } else {
+        let (whole, rest) = digits.split_at(exponent as usize + 1);
+        out.push_str(whole);
+        out.push('.');
+        out.push_str(rest);
+    }
+}
+
+/// Maps (labels) and structs as JSON objects, one text per row.
+fn json(array: &ArrayRef) -> PgWireResult<Vec<String>> {
+    (0..array.len()).map(|row| json_value(array, row).map(|v| v.to_string())).collect()
+}
+
+fn json_value(array: &ArrayRef, row: usize) -> PgWireResult<serde_json::Value> {
+    use serde_json::Value;
+    if array.is_null(row) {
+        return Ok(Value::Null);
+    }
+    Ok(match array.data_type() {
+        DataType::Map(..) => {
+            let map = cast::<MapArray>(array);
+            let entries = map.value(row);
+            let (keys, values) = (convert(entries.column(0), &DataType::Utf8)?, entries.column(1).clone());
+            let keys = cast::<StringArray>(&keys);
+            let mut object = serde_json::Map::new();
+            for i in 0..keys.len() {
+                object.insert(keys.value(i).to_string(), json_value(&values, i)?);
+            }
+            Value::Object(object)
+        }
+        DataType::Struct(fields) => {
+            let columns = cast::<StructArray>(array);
+            let mut object = serde_json::Map::new();
+            for (i, field) in fields.iter().enumerate() {
+                object.insert(field.name().clone(), json_value(columns.column(i), row)?);
+            }
+            Value::Object(object)
+        }
+        DataType::List(_) => {
+            let items = cast::<ListArray>(array).value(row);
+            Value::Array((0..items.len()).map(|i| json_value(&items, i)).collect::<PgWireResult<_>>()?)
+        }
+        DataType::Boolean => Value::Bool(cast::<BooleanArray>(array).value(row)),
+        t if t.is_integer() => Value::from(longs(&array.slice(row, 1))?[0]),
+        t if t.is_floating() => {
+            let value = cast::<Float64Array>(&convert(array, &DataType::Float64)?).value(row);
+            serde_json::Number::from_f64(value).map_or_else(|| Value::String(value.to_string()), Value::Number)
+        }
+        _ => Value::String(display(&array.slice(row, 1))?.remove(0)),
+    })
+}
+
+fn display(array: &ArrayRef) -> PgWireResult<Vec<String>> {
+    let formatter = ArrayFormatter::try_new(array.as_ref(), &FormatOptions::default())
+        .map_err(|e| errors::datafusion(e.into()))?;
+    Ok((0..array.len()).map(|row| formatter.value(row).to_string()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_print_as_postgres_prints_them() {
+        for (value, want) in [
+            (99.0, "99"),
+            (0.1, "0.1"),
+            (-0.0, "-0"),
+            (1e20, "1e+20"),
+            (123456789012345.0, "123456789012345"),
+            (1e15, "1e+15"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1.5e300, "1.5e+300"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Infinity"),
+            (12345.678, "12345.678"),
+        ] {
+            let mut out = String::new();
+            float_text(&mut out, value);
+            assert_eq!(out, want);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Errors to SQLSTATE and Postgres' wording, in one place. Tools match on both: Superset looks for
+//! `column "x" does not exist`, drivers for the five-letter code.
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+use pgwire::error::{ErrorInfo, PgWireError};
+
+use crate::error::{Error, ErrorKind};
+
+/// An error with a SQLSTATE.
+pub fn error(code: &str, message: impl Into<String>) -> PgWireError {
+    PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".into(), code.into(), message.into())))
+}
+
+/// A thing of SQL that is not built, named.
+pub fn unsupported(what: impl std::fmt::Display) -> PgWireError {
+    error("0A000", format!("{what} is not supported"))
+}
+
+/// The one mapping from our kinds.
+fn sqlstate(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::BadInput => "22023",
+        ErrorKind::Unsupported => "0A000",
+        ErrorKind::Execution => "22000",
+        ErrorKind::Limit => "53400",
+        ErrorKind::Timeout | ErrorKind::Canceled => "57014",
+        ErrorKind::NotFound => "42704",
+        ErrorKind::Unavailable | ErrorKind::Poisoned => "57P03",
+        ErrorKind::Conflict => "40001",
+        ErrorKind::Internal => "XX000",
+    }
+}
+
+/// `syntax error at or near "x"` with the position, from sqlparser's message.
+pub fn syntax(sql: &str, e: &ParserError) -> PgWireError {
+    let text = match e {
+        ParserError::ParserError(text) | ParserError::TokenizerError(text) => text.as_str(),
+        ParserError::RecursionLimitExceeded => return error("54001", "statement is nested too deeply"),
+    };
+    let found = text.split("found: ").nth(1).and_then(|rest| rest.split(" at Line").next());
+    let message = match found {
+        Some("EOF") => "syntax error at end of input".to_string(),
+        Some(token) => format!("syntax error at or near \"{token}\""),
+        None => format!("syntax error: {text}"),
+    };
+    let mut info = ErrorInfo::new("ERROR".into(), "42601".into(), message);
+    info.detail = Some(text.to_string());
+    info.position = position(sql, text).map(|p| p.to_string());
+    PgWireError::UserError(Box::new(info))
+}
+
+/// One-based character position from `… at Line: 1, Column: 8`.
+fn position(sql: &str, text: &str) -> Option<usize> {
+    let at = text.split("Line: ").nth(1)?;
+    let (line, rest) = at.split_once(", Column: ")?;
+    let (line, column) = (line.parse::<usize>().ok()?, rest.trim().parse::<usize>().ok()?);
+    let before: usize = sql.lines().take(line.checked_sub(1)?).map(|l| l.chars().count() + 1).sum();
+    Some(before + column)
+}
+
+pub fn datafusion(e: DataFusionError) -> PgWireError {
+    let (code, message) = classify(&e);
+    error(code, message.unwrap_or_else(|| e.strip_backtrace()))
+}
+
+fn classify(e: &DataFusionError) -> (&'static str, Option<String>) {
+    match e {
+        DataFusionError::SQL(parser, _) => ("42601", Some(format!("syntax error: {parser}"))),
+        DataFusionError::SchemaError(schema, _) => schema_error(schema),
+        DataFusionError::NotImplemented(text) => ("0A000", Some(format!("not supported: {text}"))),
+        DataFusionError::ResourcesExhausted(_) => ("53200", None),
+        DataFusionError::ArrowError(arrow, _) => arrow_error(arrow),
+        DataFusionError::Plan(text) => plan_error(text),
+        DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
+            Some(ours) => (sqlstate(ours.kind), Some(ours.to_string())),
+            None => match inner.downcast_ref::<DataFusionError>() {
+                Some(nested) => classify(nested),
+                None => ("XX000", None),
+            },
+        },
+        DataFusionError::Context(_, inner) => classify(inner),
+        DataFusionError::Diagnostic(_, inner) => classify(inner),
+        DataFusionError::Shared(inner) => classify(inner),
+        DataFusionError::Collection(all) => all.first().map_or(("XX000", None), classify),
+        DataFusionError::Execution(text) if text.contains("Divide by zero") => {
+            ("22012", Some("division by zero".into()))
+        }
+        DataFusionError::Execution(_) => ("22000", None),
+        _ => ("XX000", None),
+    }
+}
+
+fn schema_error(e: &SchemaError) -> (&'static str, Option<String>) {
+    match e {
+        SchemaError::FieldNotFound { field, .. } => {
+            ("42703", Some(format!("column \"{}\" does not exist", field.flat_name())))
+        }
+        SchemaError::AmbiguousReference { field } => {
+            ("42702", Some(format!("column reference \"{}\" is ambiguous", field.name())))
+        }
+        _ => ("42701", None),
+    }
+}
+
+fn arrow_error(e: &ArrowError) -> (&'static str, Option<String>) {
+    match e {
+        ArrowError::DivideByZero => ("22012", Some("division by zero".into())),
+        ArrowError::CastError(_) | ArrowError::ParseError(_) => ("22P02", None),
+        ArrowError::ArithmeticOverflow(_) => ("22003", None),
+        ArrowError::ExternalError(inner) => match inner.downcast_ref::<DataFusionError>() {
+            Some(nested) => classify(nested),
+            None => ("XX000", None),
+        },
+        _ => ("XX000", None),
+    }
+}
+
+fn plan_error(text: &str) -> (&'static str, Option<String>) {
+    let quoted = text.split('\'').nth(1).unwrap_or("");
+    if text.contains("' not found") && text.contains("able") {
+        let table = quoted.strip_prefix("promlake.").unwrap_or(quoted);
+        let table = table.strip_prefix("public.").unwrap_or(table);
+        return ("42P01", Some(format!("relation \"{table}\" does not exist")));
+    }
+    if text.contains("Invalid function") {
+        return ("42883", Some(format!("function {quoted} does not exist")));
+    }
+    ("42000", None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    #[test]
+    fn syntax_errors_name_the_token_and_its_place() {
+        let sql = "select 1\nfrom from x";
+        let e = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap_err();
+        let PgWireError::UserError(info) = syntax(sql, &e) else { panic!("a user error") };
+        assert_eq!(info.code, "42601");
+        assert!(info.message.starts_with("syntax error at or near"), "{}", info.message);
+        assert!(info.position.is_some());
+    }
+
+    #[test]
+    fn plan_errors_have_postgres_wording() {
+        assert_eq!(
+            plan_error("table 'promlake.public.nope' not found").1.unwrap(),
+            "relation \"nope\" does not exist"
+        );
+        assert_eq!(plan_error("Invalid function 'nope'.\nDid you mean").0, "42883");
+    }
+}

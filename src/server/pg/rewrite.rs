@@ -1,0 +1,192 @@
+//! Rewrites of the syntax tree that catalog queries of clients need. Each rule acts on one construct that the
+//! engine cannot plan and Postgres can; statements without these constructs pass unchanged.
+//!
+//! | construct | becomes | asked by |
+//! | --- | --- | --- |
+//! | `pg_class` | `pg_catalog.pg_class` | every driver |
+//! | `pg_catalog.f(…)` | `f(…)` | psql, every driver |
+//! | `a OPERATOR(pg_catalog.~) b` | `a ~ b` | psql |
+//! | `x COLLATE c` | `x` | psql |
+//! | `x::regtype`, `x::regclass`, `x::oid`, `x::name`, `x::"char"` | a function or a plain type | psql, pgjdbc |
+//! | correlated scalar subquery without an aggregate, in a select list | the same with `min(…)` | psql `\d` |
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    ObjectName, ObjectNamePart, SelectItem, SetExpr, Statement, VisitMut, VisitorMut,
+};
+
+/// Applies all rules in place.
+pub fn apply(statement: &mut Statement) {
+    let _: ControlFlow<()> = statement.visit(&mut Rules);
+}
+
+struct Rules;
+
+impl VisitorMut for Rules {
+    type Break = ();
+
+    fn post_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
+        if let [part] = relation.0.as_slice()
+            && let Some(ident) = part.as_ident()
+            && super::catalog::is_relation(&ident.value)
+        {
+            relation.0.insert(0, ObjectNamePart::Identifier(Ident::new("pg_catalog")));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(f) => strip_qualifier(&mut f.name),
+            Expr::BinaryOp { op, .. } => plain_operator(op),
+            Expr::Collate { expr: inner, .. } => *expr = take(inner),
+            Expr::Cast { expr: inner, data_type, .. } => {
+                if let Some(replacement) = special_cast(inner, data_type) {
+                    *expr = replacement;
+                }
+            }
+            Expr::Subquery(query) => aggregate_projection(query),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Identifier(Ident::new("")))
+}
+
+fn strip_qualifier(name: &mut ObjectName) {
+    let qualified =
+        name.0.len() == 2 && name.0[0].as_ident().is_some_and(|i| i.value.eq_ignore_ascii_case("pg_catalog"));
+    if qualified {
+        name.0.remove(0);
+    }
+}
+
+fn plain_operator(op: &mut BinaryOperator) {
+    let BinaryOperator::PGCustomBinaryOperator(parts) = op else { return };
+    let plain = match parts.last().map(String::as_str) {
+        Some("~") => BinaryOperator::PGRegexMatch,
+        Some("~*") => BinaryOperator::PGRegexIMatch,
+        Some("!~") => BinaryOperator::PGRegexNotMatch,
+        Some("!~*") => BinaryOperator::PGRegexNotIMatch,
+        Some("~~") => BinaryOperator::PGLikeMatch,
+        Some("!~~") => BinaryOperator::PGNotLikeMatch,
+        Some("=") => BinaryOperator::Eq,
+        Some("<>") => BinaryOperator::NotEq,
+        Some("+") => BinaryOperator::Plus,
+        Some("||") => BinaryOperator::StringConcat,
+        _ => return,
+    };
+    *op = plain;
+}
+
+/// Casts to Postgres' object identifier types and to its catalog text types.
+fn special_cast(inner: &mut Expr, to: &mut DataType) -> Option<Expr> {
+    let DataType::Custom(name, _) = to else { return None };
+    let name = name.0.last()?.as_ident()?.value.to_ascii_lowercase();
+    match name.as_str() {
+        "regclass" => Some(call("to_regclass", take(inner))),
+        "regtype" => Some(call("to_regtype", take(inner))),
+        "regnamespace" => Some(call("to_regnamespace", take(inner))),
+        "regproc" | "regprocedure" | "regrole" | "name" | "char" | "text" | "varchar" => {
+            *to = DataType::Text;
+            None
+        }
+        "oid" | "int4" | "xid" => {
+            *to = DataType::BigInt(None);
+            None
+        }
+        "bool" => {
+            *to = DataType::Boolean;
+            None
+        }
+        "int8" => {
+            *to = DataType::BigInt(None);
+            None
+        }
+        _ => None,
+    }
+}
+
+fn call(name: &str, argument: Expr) -> Expr {
+    Expr::Function(function(name, argument))
+}
+
+fn function(name: &str, argument: Expr) -> Function {
+    Function {
+        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(ast::FunctionArgumentList {
+            duplicate_treatment: None,
+            args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))],
+            clauses: vec![],
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    }
+}
+
+/// A scalar subquery over the catalog returns at most one row by key; the engine wants an aggregate to prove
+/// it. Only subqueries that read `pg_catalog` relations, have one plain output and no grouping are touched.
+fn aggregate_projection(query: &mut ast::Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let catalog = select.from.iter().any(|t| {
+        matches!(&t.relation, ast::TableFactor::Table { name, .. }
+            if name.0.iter().any(|p| p.as_ident().is_some_and(|i| i.value.to_ascii_lowercase().starts_with("pg_"))))
+    });
+    let ungrouped = matches!(&select.group_by, ast::GroupByExpr::Expressions(e, _) if e.is_empty());
+    if !catalog || !ungrouped || select.projection.len() != 1 {
+        return;
+    }
+    let item = match &mut select.projection[0] {
+        SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. } => e,
+        _ => return,
+    };
+    const AGGREGATES: &[&str] =
+        &["min", "max", "count", "sum", "avg", "array_agg", "string_agg", "bool_and", "bool_or"];
+    let aggregated = matches!(item, Expr::Function(f)
+        if AGGREGATES.contains(&f.name.to_string().to_ascii_lowercase().as_str()));
+    if !aggregated {
+        *item = call("min", take(item));
+        query.order_by = None;
+        query.limit_clause = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    fn check(sql: &str, want: &str) {
+        let mut statement = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0);
+        apply(&mut statement);
+        assert_eq!(statement.to_string(), want);
+    }
+
+    #[test]
+    fn catalog_constructs() {
+        check("SELECT pg_catalog.f(x)", "SELECT f(x)");
+        check("SELECT a OPERATOR(pg_catalog.~) '^(t)$' COLLATE pg_catalog.default", "SELECT a ~ '^(t)$'");
+        check("SELECT 'x'::regclass", "SELECT to_regclass('x')");
+        check(
+            "SELECT (SELECT d.x FROM pg_catalog.pg_attrdef d WHERE d.a = t.a) FROM t",
+            "SELECT (SELECT min(d.x) FROM pg_catalog.pg_attrdef d WHERE d.a = t.a) FROM t",
+        );
+    }
+
+    #[test]
+    fn user_sql_is_left_alone() {
+        for sql in ["SELECT abort, \"select\" FROM t WHERE a LIKE 'COLLATE x'", "SELECT (SELECT max(v) FROM m)"] {
+            check(sql, sql);
+        }
+    }
+}

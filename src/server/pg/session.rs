@@ -1,0 +1,260 @@
+//! What a connection keeps: settings, its DataFusion context, and the statement that runs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use datafusion::prelude::SessionContext;
+use parking_lot::Mutex;
+use pgwire::error::PgWireResult;
+use tokio_util::sync::CancellationToken;
+
+use super::errors;
+
+/// What `version()` and the start-up parameters say; clients parse the number.
+pub const SERVER_VERSION: &str = "16.6";
+
+/// Settings of a new session: name, value, description. Names are matched without case.
+pub const SETTINGS: &[(&str, &str, &str)] = &[
+    ("application_name", "", "Sets the application name to be reported in statistics and logs."),
+    ("bytea_output", "hex", "Sets the output format for bytea."),
+    ("client_encoding", "UTF8", "Sets the client's character set encoding."),
+    ("client_min_messages", "notice", "Sets the message levels that are sent to the client."),
+    ("DateStyle", "ISO, MDY", "Sets the display format for date and time values."),
+    ("default_transaction_isolation", "read committed", "Sets the transaction isolation level."),
+    (
+        "default_transaction_read_only",
+        "on",
+        "Every statement reads; samples are written by scrape and remote write.",
+    ),
+    ("extra_float_digits", "1", "Sets the number of digits displayed for floating-point values."),
+    ("idle_in_transaction_session_timeout", "0", "Accepted; transactions hold nothing here."),
+    ("integer_datetimes", "on", "Datetimes are integer based."),
+    ("IntervalStyle", "postgres", "Sets the display format for interval values."),
+    ("lock_timeout", "0", "Accepted; there are no locks here."),
+    ("max_identifier_length", "63", "Shows the maximum identifier length."),
+    ("max_index_keys", "32", "Shows the maximum number of index keys."),
+    ("search_path", "\"$user\", public", "Sets the schema search order for names that are not schema-qualified."),
+    ("server_encoding", "UTF8", "Shows the server (database) character set encoding."),
+    ("server_version", SERVER_VERSION, "Shows the server version."),
+    ("server_version_num", "160006", "Shows the server version as an integer."),
+    ("standard_conforming_strings", "on", "Backslashes in '...' strings are literal."),
+    ("statement_timeout", "0", "Sets the maximum allowed duration of any statement; milliseconds, or with a unit."),
+    ("TimeZone", "UTC", "Sets the time zone for displaying time stamps."),
+    ("transaction_isolation", "read committed", "Shows the current transaction's isolation level."),
+    ("transaction_read_only", "on", "Shows whether the current transaction is read-only."),
+];
+
+/// Settings that only report something.
+const READ_ONLY: &[&str] = &[
+    "integer_datetimes",
+    "max_identifier_length",
+    "max_index_keys",
+    "server_encoding",
+    "server_version",
+    "server_version_num",
+];
+
+/// State of one connection.
+pub struct Session {
+    pub user: String,
+    pub process_id: i32,
+    pub context: SessionContext,
+    settings: Mutex<BTreeMap<String, String>>,
+    running: Mutex<CancellationToken>,
+}
+
+impl Session {
+    pub fn new(user: String, process_id: i32, context: SessionContext) -> Self {
+        Self {
+            user,
+            process_id,
+            context,
+            settings: Mutex::new(defaults()),
+            running: Mutex::new(CancellationToken::new()),
+        }
+    }
+
+    /// The token of a statement about to run; the one before it is forgotten, not cancelled.
+    pub fn begin(&self) -> CancellationToken {
+        let token = CancellationToken::new();
+        *self.running.lock() = token.clone();
+        token
+    }
+
+    /// Cancels the statement that runs, if any.
+    pub fn cancel(&self) {
+        self.running.lock().cancel();
+    }
+
+    pub fn show(&self, name: &str) -> PgWireResult<String> {
+        let name = spelled(name)
+            .ok_or_else(|| errors::error("42704", format!("unrecognized configuration parameter \"{name}\"")))?;
+        Ok(self.settings.lock().get(name).cloned().unwrap_or_default())
+    }
+
+    pub fn show_all(&self) -> Vec<(String, String, &'static str)> {
+        let settings = self.settings.lock();
+        let row = |(name, _, about): &(&'static str, &str, &'static str)| {
+            (name.to_string(), settings.get(*name).cloned().unwrap_or_default(), *about)
+        };
+        SETTINGS.iter().map(row).collect()
+    }
+
+    /// Sets a parameter after checking its value; `None` resets it. A parameter nobody knows is an error
+    /// unless its name is dotted, which Postgres reserves for extensions and clients.
+    pub fn set(&self, name: &str, value: Option<&str>) -> PgWireResult<()> {
+        let Some(name) = spelled(name) else {
+            if name.contains('.') && !name.to_ascii_lowercase().starts_with("datafusion.") {
+                let value = value.unwrap_or_default().to_string();
+                self.settings.lock().insert(name.to_ascii_lowercase(), value);
+                return Ok(());
+            }
+            return Err(errors::error("42704", format!("unrecognized configuration parameter \"{name}\"")));
+        };
+        if READ_ONLY.contains(&name) {
+            return Err(errors::error("55P02", format!("parameter \"{name}\" cannot be changed")));
+        }
+        let default = SETTINGS.iter().find(|s| s.0 == name).map_or("", |s| s.1);
+        let value = checked(name, value.unwrap_or(default))?;
+        self.settings.lock().insert(name.to_string(), value);
+        Ok(())
+    }
+
+    pub fn reset_all(&self) {
+        let mut settings = self.settings.lock();
+        let application_name = settings.get("application_name").cloned();
+        *settings = defaults();
+        settings.extend(application_name.map(|v| ("application_name".to_string(), v)));
+    }
+
+    pub fn time_zone(&self) -> Tz {
+        self.settings.lock().get("TimeZone").and_then(|z| zone(z)).unwrap_or(Tz::UTC)
+    }
+
+    /// `None` for no timeout.
+    pub fn statement_timeout(&self) -> Option<Duration> {
+        let settings = self.settings.lock();
+        settings.get("statement_timeout").and_then(|t| milliseconds(t)).filter(|d| !d.is_zero())
+    }
+}
+
+fn defaults() -> BTreeMap<String, String> {
+    SETTINGS.iter().map(|(name, value, _)| (name.to_string(), value.to_string())).collect()
+}
+
+/// The registered spelling of a setting.
+fn spelled(name: &str) -> Option<&'static str> {
+    SETTINGS.iter().map(|s| s.0).find(|s| s.eq_ignore_ascii_case(name))
+}
+
+fn checked(name: &str, value: &str) -> PgWireResult<String> {
+    let bad = || errors::error("22023", format!("invalid value for parameter \"{name}\": \"{value}\""));
+    match name {
+        "TimeZone" => zone(value).map(|z| z.name().to_string()).ok_or_else(bad),
+        "statement_timeout" => milliseconds(value).map(|d| d.as_millis().to_string()).ok_or_else(bad),
+        "client_encoding" => {
+            let plain = value.replace(['-', '_'], "").to_ascii_lowercase();
+            if plain == "utf8" || plain == "unicode" { Ok("UTF8".into()) } else { Err(bad()) }
+        }
+        "transaction_read_only" | "default_transaction_read_only" => match value.to_ascii_lowercase().as_str() {
+            "on" | "true" | "1" | "yes" => Ok("on".into()),
+            "off" | "false" | "0" | "no" => Err(errors::error(
+                "25006",
+                "samples are written by scrape and remote write; SQL sessions only read",
+            )),
+            _ => Err(bad()),
+        },
+        _ => Ok(value.to_string()),
+    }
+}
+
+fn zone(name: &str) -> Option<Tz> {
+    match name.to_ascii_lowercase().as_str() {
+        "utc" | "gmt" | "z" | "default" | "local" | "etc/utc" => Some(Tz::UTC),
+        lower => chrono_tz::TZ_VARIANTS.iter().find(|z| z.name().eq_ignore_ascii_case(lower)).copied(),
+    }
+}
+
+/// Postgres' time settings: a bare number is milliseconds; units `us ms s min h d`.
+fn milliseconds(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number.parse().ok()?;
+    let factor = match unit.trim() {
+        "us" => 0.001,
+        "" | "ms" => 1.0,
+        "s" => 1_000.0,
+        "min" => 60_000.0,
+        "h" => 3_600_000.0,
+        "d" => 86_400_000.0,
+        _ => return None,
+    };
+    let ms = number * factor;
+    (ms.is_finite() && ms <= f64::from(i32::MAX)).then(|| Duration::from_millis(ms as u64))
+}
+
+/// All open sessions by process id, with the secret a cancel request must show.
+#[derive(Default)]
+pub struct Sessions {
+    open: Mutex<HashMap<i32, (Vec<u8>, Arc<Session>)>>,
+}
+
+impl Sessions {
+    pub fn add(&self, process_id: i32, secret: Vec<u8>, session: Arc<Session>) {
+        self.open.lock().insert(process_id, (secret, session));
+    }
+
+    pub fn remove(&self, process_id: i32) {
+        self.open.lock().remove(&process_id);
+    }
+
+    /// Cancels the session's statement; for a client that went away.
+    pub fn stop(&self, process_id: i32) {
+        if let Some((_, session)) = self.open.lock().get(&process_id) {
+            session.cancel();
+        }
+    }
+
+    /// Cancels the session's statement if the secret is right; says nothing otherwise, as Postgres does.
+    pub fn cancel(&self, process_id: i32, secret: &[u8]) {
+        if let Some((expected, session)) = self.open.lock().get(&process_id)
+            && expected == secret
+        {
+            session.cancel();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked() {
+        let session = Session::new("x".into(), 1, SessionContext::new());
+        session.set("timezone", Some("europe/berlin")).unwrap();
+        assert_eq!(session.show("TIMEZONE").unwrap(), "Europe/Berlin");
+        session.set("statement_timeout", Some("2min")).unwrap();
+        assert_eq!(session.statement_timeout(), Some(Duration::from_secs(120)));
+        session.set("my.option", Some("1")).unwrap();
+        for (name, value) in
+            [("timezone", "Mars"), ("statement_timeout", "soon"), ("nope", "1"), ("server_version", "9")]
+        {
+            assert!(session.set(name, Some(value)).is_err(), "{name}");
+        }
+        session.reset_all();
+        assert_eq!(session.time_zone(), Tz::UTC);
+    }
+
+    #[test]
+    fn time_units() {
+        for (text, ms) in
+            [("0", Some(0)), ("1500", Some(1500)), ("1 s", Some(1000)), ("5min", Some(300_000)), ("x", None)]
+        {
+            assert_eq!(milliseconds(text).map(|d| d.as_millis() as u64), ms, "{text}");
+        }
+    }
+}

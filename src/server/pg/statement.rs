@@ -1,0 +1,164 @@
+//! SQL text to a statement that can be described and run.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use pgwire::api::Type;
+use pgwire::api::portal::Format;
+use pgwire::api::results::FieldInfo;
+use pgwire::error::PgWireResult;
+
+use super::session::Session;
+use super::{command, errors, names, rewrite, types};
+use crate::engine::session::Engine;
+
+/// The largest statement text accepted.
+pub const MAX_STATEMENT_BYTES: usize = 4 << 20;
+
+/// A statement, planned when it was parsed.
+#[derive(Clone)]
+pub struct Prepared {
+    pub statement: Arc<Statement>,
+    pub work: Work,
+}
+
+/// What running a statement means.
+#[derive(Clone)]
+pub enum Work {
+    Command,
+    Query {
+        plan: Arc<LogicalPlan>,
+        names: Option<Arc<Vec<String>>>,
+    },
+    /// One text column, `QUERY PLAN`, made of the engine's two.
+    Explain {
+        plan: Arc<LogicalPlan>,
+    },
+}
+
+/// All statements of a text, in PostgreSQL's dialect.
+pub fn parse(sql: &str) -> PgWireResult<Vec<Statement>> {
+    if sql.len() > MAX_STATEMENT_BYTES {
+        let limit = MAX_STATEMENT_BYTES >> 20;
+        return Err(errors::error("54000", format!("statement is longer than {limit} MiB")));
+    }
+    Parser::parse_sql(&PostgreSqlDialect {}, sql).map_err(|e| errors::syntax(sql, &e))
+}
+
+/// Plans a statement, refusing whatever is not a read.
+pub async fn prepare(engine: &Engine, session: &Session, mut statement: Statement) -> PgWireResult<Prepared> {
+    if command::is_command(&statement) {
+        return Ok(Prepared { statement: Arc::new(statement), work: Work::Command });
+    }
+    refuse_writes(&statement)?;
+    let names = names::output_names(&statement).map(Arc::new);
+    rewrite::apply(&mut statement);
+    let plan = engine.plan_sql(&session.context, statement.clone()).await.map_err(errors::datafusion)?;
+    let plan = Arc::new(plan);
+    let work = match &statement {
+        Statement::Explain { .. } => Work::Explain { plan },
+        _ => Work::Query { plan, names },
+    };
+    Ok(Prepared { statement: Arc::new(statement), work })
+}
+
+/// Only reads are planned at all, so that no statement reaches the server's files even while it is planned
+/// (`CREATE EXTERNAL TABLE` opens its location, `COPY` names a path). The plan is verified again later.
+fn refuse_writes(statement: &Statement) -> PgWireResult<()> {
+    match statement {
+        Statement::Query(_) | Statement::ShowTables { .. } | Statement::ShowColumns { .. } => Ok(()),
+        Statement::Explain { statement, .. } => refuse_writes(statement),
+        Statement::Copy { .. } => {
+            Err(errors::error("42501", "COPY is not supported; no statement reads or writes the server's files"))
+        }
+        Statement::Insert(_) | Statement::Update { .. } | Statement::Delete(_) | Statement::Merge { .. } => {
+            let what = first_word(statement);
+            Err(errors::error("25006", format!("cannot execute {what} in a read-only transaction")))
+        }
+        other => {
+            let what = first_word(other);
+            Err(errors::error("0A000", format!("{what} is not supported: SQL sessions only read")))
+        }
+    }
+}
+
+fn first_word(statement: &Statement) -> String {
+    let text = statement.to_string();
+    let words: Vec<&str> = text.split_whitespace().take(2).collect();
+    match words.as_slice() {
+        ["CREATE" | "DROP" | "ALTER", _] => words.join(" "),
+        [first, ..] => (*first).to_string(),
+        [] => String::new(),
+    }
+}
+
+impl Prepared {
+    /// Types the plan wants for `$1…`, in order; `None` where it does not say.
+    pub fn parameter_types(&self) -> PgWireResult<Vec<Option<DataType>>> {
+        let plan = match &self.work {
+            Work::Command => return Ok(vec![]),
+            Work::Query { plan, .. } | Work::Explain { plan } => plan,
+        };
+        let mut numbered = Vec::new();
+        for (name, data_type) in plan.get_parameter_types().map_err(errors::datafusion)? {
+            let number = name.trim_start_matches('$').parse::<usize>().ok().filter(|n| (1..=65_535).contains(n));
+            let number = number.ok_or_else(|| errors::error("42P02", format!("there is no parameter {name}")))?;
+            numbered.push((number, data_type));
+        }
+        let count = numbered.iter().map(|(n, _)| *n).max().unwrap_or(0);
+        let mut types = vec![None; count];
+        for (number, data_type) in numbered {
+            types[number - 1] = data_type;
+        }
+        Ok(types)
+    }
+
+    /// The row description; empty for commands without rows.
+    pub fn fields(&self, session: &Session, format: &Format) -> PgWireResult<Vec<FieldInfo>> {
+        match &self.work {
+            Work::Command if matches!(&*self.statement, Statement::ShowVariable { .. }) => {
+                let rows: RecordBatch = command::show(session, &self.statement)?;
+                fields(&rows.schema(), None, format)
+            }
+            Work::Command => Ok(vec![]),
+            Work::Explain { .. } => fields(&explain_schema(), None, format),
+            Work::Query { plan, names } => {
+                let schema = plan.schema().as_arrow();
+                fields(schema, names.as_deref().map(Vec::as_slice), format)
+            }
+        }
+    }
+}
+
+pub fn explain_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("QUERY PLAN", DataType::Utf8, false)]))
+}
+
+/// Fields of a schema, under Postgres' names where they are known.
+pub fn fields(schema: &Schema, names: Option<&[String]>, format: &Format) -> PgWireResult<Vec<FieldInfo>> {
+    if let Format::Individual(codes) = format
+        && codes.len() != schema.fields().len()
+    {
+        let (got, want) = (codes.len(), schema.fields().len());
+        return Err(errors::error(
+            "08P01",
+            format!("bind message has {got} result formats but query has {want} columns"),
+        ));
+    }
+    let names = names.filter(|n| n.len() == schema.fields().len());
+    let field = |(i, f): (usize, &Arc<Field>)| {
+        let name = names.map_or_else(|| f.name().clone(), |n| n[i].clone());
+        let pg = types::pg_type(f.data_type());
+        // Numerics are sent as text: a client that asked for binary is told so in the description.
+        let format =
+            if pg == Type::NUMERIC { pgwire::api::results::FieldFormat::Text } else { format.format_for(i) };
+        let size = types::type_size(&pg);
+        FieldInfo::new(name, None, None, pg, format).with_type_size(size)
+    };
+    Ok(schema.fields().iter().enumerate().map(field).collect())
+}

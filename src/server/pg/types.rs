@@ -1,0 +1,112 @@
+//! Which Postgres type stands for an Arrow type on the wire.
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use pgwire::api::Type;
+
+/// The wire type of a column. Types without a Postgres counterpart travel as text; maps and structs as JSON.
+/// `UInt32` is `oid`: our catalog relations use it for object ids, and no user column has it.
+pub fn pg_type(data_type: &DataType) -> Type {
+    match data_type {
+        DataType::Boolean => Type::BOOL,
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 => Type::INT2,
+        DataType::Int32 | DataType::UInt16 => Type::INT4,
+        DataType::UInt32 => Type::OID,
+        DataType::Int64 => Type::INT8,
+        DataType::UInt64 | DataType::Decimal128(..) | DataType::Decimal256(..) => Type::NUMERIC,
+        DataType::Float16 | DataType::Float32 => Type::FLOAT4,
+        DataType::Float64 => Type::FLOAT8,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            Type::BYTEA
+        }
+        DataType::Date32 | DataType::Date64 => Type::DATE,
+        DataType::Time32(_) | DataType::Time64(_) => Type::TIME,
+        DataType::Timestamp(_, None) => Type::TIMESTAMP,
+        DataType::Timestamp(_, Some(_)) => Type::TIMESTAMPTZ,
+        DataType::Interval(_) | DataType::Duration(_) => Type::INTERVAL,
+        DataType::Map(..) | DataType::Struct(_) => Type::JSONB,
+        DataType::Dictionary(_, value) => pg_type(value),
+        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
+            array_type(&pg_type(field.data_type()))
+        }
+        _ => Type::TEXT,
+    }
+}
+
+fn array_type(element: &Type) -> Type {
+    match *element {
+        Type::BOOL => Type::BOOL_ARRAY,
+        Type::INT2 => Type::INT2_ARRAY,
+        Type::INT4 => Type::INT4_ARRAY,
+        Type::INT8 => Type::INT8_ARRAY,
+        Type::OID => Type::OID_ARRAY,
+        Type::FLOAT4 => Type::FLOAT4_ARRAY,
+        Type::FLOAT8 => Type::FLOAT8_ARRAY,
+        Type::TIMESTAMP => Type::TIMESTAMP_ARRAY,
+        Type::TIMESTAMPTZ => Type::TIMESTAMPTZ_ARRAY,
+        _ => Type::TEXT_ARRAY,
+    }
+}
+
+/// The Arrow type a parameter of a Postgres type is decoded to, where the plan does not say.
+pub fn arrow_type(pg: &Type) -> DataType {
+    match *pg {
+        Type::BOOL => DataType::Boolean,
+        Type::INT2 => DataType::Int16,
+        Type::INT4 => DataType::Int32,
+        Type::INT8 => DataType::Int64,
+        Type::OID => DataType::UInt32,
+        Type::FLOAT4 => DataType::Float32,
+        Type::FLOAT8 | Type::NUMERIC => DataType::Float64,
+        Type::BYTEA => DataType::Binary,
+        Type::DATE => DataType::Date32,
+        Type::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
+        Type::TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        _ => DataType::Utf8,
+    }
+}
+
+/// `pg_type.typlen`: bytes of a fixed-width type, -1 for others.
+pub fn type_size(pg: &Type) -> i16 {
+    match *pg {
+        Type::BOOL => 1,
+        Type::INT2 => 2,
+        Type::INT4 | Type::OID | Type::FLOAT4 | Type::DATE => 4,
+        Type::INT8 | Type::FLOAT8 | Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::TIME => 8,
+        Type::INTERVAL => 16,
+        _ => -1,
+    }
+}
+
+/// The name `format_type` prints.
+pub fn type_name(oid: u32) -> &'static str {
+    match Type::from_oid(oid) {
+        Some(Type::BOOL) => "boolean",
+        Some(Type::INT2) => "smallint",
+        Some(Type::INT4) => "integer",
+        Some(Type::INT8) => "bigint",
+        Some(Type::OID) => "oid",
+        Some(Type::NUMERIC) => "numeric",
+        Some(Type::FLOAT4) => "real",
+        Some(Type::FLOAT8) => "double precision",
+        Some(Type::BYTEA) => "bytea",
+        Some(Type::DATE) => "date",
+        Some(Type::TIME) => "time without time zone",
+        Some(Type::TIMESTAMP) => "timestamp without time zone",
+        Some(Type::TIMESTAMPTZ) => "timestamp with time zone",
+        Some(Type::INTERVAL) => "interval",
+        Some(Type::JSONB) => "jsonb",
+        Some(Type::NAME) => "name",
+        Some(Type::TEXT) => "text",
+        Some(Type::BOOL_ARRAY) => "boolean[]",
+        Some(Type::INT2_ARRAY) => "smallint[]",
+        Some(Type::INT4_ARRAY) => "integer[]",
+        Some(Type::INT8_ARRAY) => "bigint[]",
+        Some(Type::OID_ARRAY) => "oid[]",
+        Some(Type::FLOAT4_ARRAY) => "real[]",
+        Some(Type::FLOAT8_ARRAY) => "double precision[]",
+        Some(Type::TEXT_ARRAY) => "text[]",
+        Some(Type::TIMESTAMP_ARRAY) => "timestamp without time zone[]",
+        Some(Type::TIMESTAMPTZ_ARRAY) => "timestamp with time zone[]",
+        _ => "???",
+    }
+}
