@@ -1,1 +1,11 @@
-//! (being written)
+//! Our own logs and metrics. Other parts keep plain numbers; the composition root registers a closure per
+//! part that turns them into families here, so nothing below `app` knows how metrics are exposed.
+
+/// Rendering: OpenMetrics, or the text format 0.0.4.
+pub mod exposition;
+/// Log lines on stderr, as logfmt or JSON.
+pub mod logs;
+/// The registry behind `/metrics`, and the families other parts contribute.
+pub mod metrics;
+/// The `process_*` metrics, from `/proc`.
+pub mod process;
