@@ -1,1 +1,24 @@
-//! (being written)
+//! Prometheus' HTTP API (`web/api/v1` of Prometheus 3.14) over the engine and the store: requests are decoded,
+//! handed on, and encoded. A request passes `connections` → `router` (metrics, CORS, compression) → one of
+//! `routes` → `json`. No PromQL is understood here, and nothing is stored.
+
+/// Accepting, limiting, timing out and draining connections.
+pub mod connections;
+/// Cross-origin headers.
+pub mod cors;
+/// The `{"status": …}` envelope with warnings and infos.
+pub mod envelope;
+/// `ErrorKind` to `errorType` and HTTP status.
+pub mod errors;
+/// Numbers, timestamps, strings and query results as Prometheus writes them.
+pub mod json;
+/// Query and form parameters, times and durations.
+pub mod params;
+/// All routes with their layers.
+pub mod router;
+/// The handlers, one family of routes per file.
+pub mod routes;
+/// `match[]` selectors.
+pub mod selectors;
+/// What the handlers share, and the parts that exist only once the store is open.
+pub mod server;

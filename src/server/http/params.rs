@@ -1,0 +1,200 @@
+//! Parameters of a request: its query string and, for a form, its body. The rules are those of Go's
+//! `Request.FormValue` and of `parseTime`/`parseDuration` in Prometheus' `web/api/v1/api.go`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::{Method, header};
+use chrono::DateTime;
+
+use crate::error::{Error, Result};
+use crate::model::duration;
+use crate::model::sample::TimeRange;
+use crate::server::http::errors::{ApiError, invalid_parameter};
+use crate::server::http::server::Server;
+
+/// The largest form body, as Go's `ParseForm` has it.
+const MAX_FORM_BYTES: usize = 10 << 20;
+
+/// Names and values in order; those of the body come first.
+#[derive(Clone, Debug, Default)]
+pub struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub fn parse(body: &[u8], query: &str) -> Self {
+        let pairs = |bytes| url::form_urlencoded::parse(bytes).into_owned();
+        Self(pairs(body).chain(pairs(query.as_bytes())).collect())
+    }
+
+    /// The first value of a name, `""` where it is absent.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+    }
+
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect()
+    }
+
+    /// A timestamp in milliseconds that must be given.
+    pub fn time(&self, name: &str) -> Result<i64, ApiError> {
+        parse_time(self.get(name)).map_err(|e| invalid_parameter(name, e))
+    }
+
+    pub fn time_or(&self, name: &str, default: i64) -> Result<i64, ApiError> {
+        match self.get(name) {
+            "" => Ok(default),
+            text => parse_time(text).map_err(|e| invalid_parameter(name, e)),
+        }
+    }
+
+    /// `start` and `end`, each open where it is not given.
+    pub fn time_range(&self) -> Result<TimeRange, ApiError> {
+        let start = self.time_or("start", TimeRange::ALL.start_inclusive)?;
+        let end = self.time_or("end", TimeRange::ALL.end_inclusive)?;
+        Ok(TimeRange::new(start, end))
+    }
+
+    /// A duration in milliseconds that must be given.
+    pub fn duration(&self, name: &str) -> Result<i64, ApiError> {
+        parse_duration(self.get(name)).map_err(|e| invalid_parameter(name, e))
+    }
+
+    pub fn optional_duration(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        if self.get(name).is_empty() { Ok(None) } else { self.duration(name).map(Some) }
+    }
+
+    /// A count where 0 or nothing means "no limit".
+    pub fn limit(&self, name: &str) -> Result<Option<usize>, ApiError> {
+        let text = self.get(name);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let number: i64 = text.parse().map_err(|_| {
+            invalid_parameter(name, Error::bad_input(format!("cannot parse {text:?} to a whole number")))
+        })?;
+        match usize::try_from(number) {
+            Ok(0) => Ok(None),
+            Ok(limit) => Ok(Some(limit)),
+            Err(_) => Err(invalid_parameter(name, Error::bad_input("limit must be non-negative"))),
+        }
+    }
+}
+
+impl FromRequest<Arc<Server>> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self, ApiError> {
+        let (head, body) = request.into_parts();
+        let query = head.uri.query().unwrap_or("");
+        let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let media_type = content_type.split(';').next().unwrap_or("").trim();
+        let form = matches!(head.method, Method::POST | Method::PUT | Method::PATCH)
+            && media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+        let body = if form { server.read_body(body, MAX_FORM_BYTES).await? } else { drop_body(body) };
+        Ok(Self::parse(&body, query))
+    }
+}
+
+fn drop_body(_body: Body) -> bytes::Bytes {
+    bytes::Bytes::new()
+}
+
+/// Milliseconds of float Unix seconds or an RFC 3339 time. The two strings Go prints for its earliest and
+/// latest times stand for "everything".
+pub fn parse_time(text: &str) -> Result<i64> {
+    match text {
+        "-292273086-05-16T16:47:06Z" => return Ok(TimeRange::ALL.start_inclusive),
+        "292277025-08-18T07:12:54.999999999Z" => return Ok(TimeRange::ALL.end_inclusive),
+        _ => {}
+    }
+    if let Some(seconds) = parse_float(text) {
+        // Rounded to milliseconds as Prometheus does; the cast saturates, so the sentinels beyond our range
+        // (`-9223372036854775.808`) are the ends of it.
+        return Ok((seconds * 1000.0).round() as i64);
+    }
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.timestamp_millis())
+        .map_err(|_| Error::bad_input(format!("cannot parse {text:?} to a valid timestamp")))
+}
+
+/// Milliseconds of float seconds or a Prometheus duration.
+pub fn parse_duration(text: &str) -> Result<i64> {
+    if let Some(seconds) = parse_float(text) {
+        // Prometheus counts in nanoseconds of 64 bits.
+        if (seconds * 1e9).abs() > i64::MAX as f64 {
+            return Err(Error::bad_input(format!("cannot parse {text:?} to a valid duration. It overflows int64")));
+        }
+        return Ok((seconds * 1000.0) as i64);
+    }
+    duration::parse(text).map_err(|_| Error::bad_input(format!("cannot parse {text:?} to a valid duration")))
+}
+
+/// A finite float. Go would also read `NaN` and `Inf` here, and then make an arbitrary time of them.
+fn parse_float(text: &str) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|f| f.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        let check = |text: &str, expected: Option<i64>| assert_eq!(parse_time(text).ok(), expected, "{text}");
+        check("0", Some(0));
+        check("1434000000", Some(1_434_000_000_000));
+        check("1434000000.0105", Some(1_434_000_000_011));
+        check("123.123", Some(123_123));
+        check("-1.5", Some(-1_500));
+        check("1e3", Some(1_000_000));
+        check("2015-06-03T13:21:58.555Z", Some(1_433_337_718_555));
+        check("2015-06-03T14:21:58.555+01:00", Some(1_433_337_718_555));
+        check("-9223372036854775.808", Some(i64::MIN));
+        check("9223372036854775.807", Some(i64::MAX));
+        check("-292273086-05-16T16:47:06Z", Some(i64::MIN));
+        check("292277025-08-18T07:12:54.999999999Z", Some(i64::MAX));
+        check("", None);
+        check("abc", None);
+        check("NaN", None);
+        check("30s", None);
+        assert_eq!(parse_time("foo").unwrap_err().message, r#"cannot parse "foo" to a valid timestamp"#);
+    }
+
+    #[test]
+    fn durations() {
+        let check = |text: &str, expected: Option<i64>| assert_eq!(parse_duration(text).ok(), expected, "{text}");
+        check("123", Some(123_000));
+        check("123.333", Some(123_333));
+        check("15s", Some(15_000));
+        check("5m", Some(300_000));
+        check("0", Some(0));
+        check("-1", Some(-1_000));
+        check("", None);
+        check("abc", None);
+        check("148966367200372", None);
+        assert_eq!(parse_duration("x").unwrap_err().message, r#"cannot parse "x" to a valid duration"#);
+    }
+
+    #[test]
+    fn body_before_query() {
+        let params = Params::parse(b"query=a%2Bb&match[]=x", "query=c&match[]=y&start=1");
+        assert_eq!(params.get("query"), "a+b");
+        assert_eq!(params.all("match[]"), ["x", "y"]);
+        assert_eq!(params.get("start"), "1");
+        assert_eq!(params.get("end"), "");
+    }
+
+    #[test]
+    fn limits() {
+        let check = |query: &str, expected: Result<Option<usize>, &str>| {
+            let got = Params::parse(b"", query).limit("limit").map_err(|e| e.0.message);
+            assert_eq!(got.as_ref().map_err(|e| e.as_str()).copied(), expected);
+        };
+        check("", Ok(None));
+        check("limit=0", Ok(None));
+        check("limit=7", Ok(Some(7)));
+        check("limit=-1", Err(r#"invalid parameter "limit": limit must be non-negative"#));
+        check("limit=x", Err(r#"invalid parameter "limit": cannot parse "x" to a whole number"#));
+    }
+}

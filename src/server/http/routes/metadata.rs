@@ -1,0 +1,86 @@
+//! `/api/v1/metadata`: type, help and unit by metric family, as the last exposition said.
+
+use std::collections::BTreeMap;
+
+use axum::routing::get;
+use serde_json::{Value, json};
+
+use crate::error::Error;
+use crate::model::metadata::Metadata;
+use crate::server::http::envelope;
+use crate::server::http::errors::{ApiError, ApiResult};
+use crate::server::http::params::Params;
+use crate::server::http::router::{Route, read};
+use crate::server::http::server::Ready;
+
+pub fn routes() -> Vec<Route> {
+    vec![read("/api/v1/metadata", get(metadata))]
+}
+
+async fn metadata(Ready(parts): Ready, params: Params) -> ApiResult {
+    let limit = count(&params, "limit")?;
+    // Unlike the other, this limit is none when it is 0.
+    let per_metric = count(&params, "limit_per_metric")?.filter(|limit| *limit > 0);
+    Ok(envelope::success(&by_name(parts.store.metadata(), params.get("metric"), limit, per_metric)))
+}
+
+fn by_name(
+    all: Vec<(String, Metadata)>,
+    metric: &str,
+    limit: Option<usize>,
+    per_metric: Option<usize>,
+) -> BTreeMap<String, Vec<Value>> {
+    let mut out: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for (name, metadata) in all {
+        if !metric.is_empty() && name != metric {
+            continue;
+        }
+        if limit.is_some_and(|limit| out.len() >= limit && !out.contains_key(&name)) {
+            continue;
+        }
+        let entries = out.entry(name).or_default();
+        if per_metric.is_none_or(|limit| entries.len() < limit) {
+            entries.push(json!({
+                "type": metadata.kind.as_str(),
+                "help": metadata.help,
+                "unit": metadata.unit,
+            }));
+        }
+    }
+    out
+}
+
+/// A whole number; negative or absent means no limit.
+fn count(params: &Params, name: &str) -> Result<Option<usize>, ApiError> {
+    match params.get(name) {
+        "" => Ok(None),
+        text => match text.parse::<i64>() {
+            Ok(number) => Ok(usize::try_from(number).ok()),
+            Err(_) => Err(ApiError(Error::bad_input(format!("{name} must be a number")))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::metadata::MetricType;
+
+    #[test]
+    fn filters_and_limits() {
+        let entry = |name: &str, help: &str| {
+            (name.to_string(), Metadata { kind: MetricType::Gauge, help: help.into(), unit: String::new() })
+        };
+        let all = || vec![entry("a", "1"), entry("a", "2"), entry("b", "3")];
+        let check = |metric, limit, per_metric, expected: &str| {
+            let got = serde_json::to_string(&by_name(all(), metric, limit, per_metric)).unwrap();
+            assert_eq!(got, expected);
+        };
+        check("b", None, None, r#"{"b":[{"help":"3","type":"gauge","unit":""}]}"#);
+        check("c", None, None, "{}");
+        check("", Some(0), None, "{}");
+        assert_eq!(by_name(all(), "", Some(1), None).len(), 1);
+        assert_eq!(by_name(all(), "", None, Some(1))["a"].len(), 1);
+        assert_eq!(by_name(all(), "", None, None)["a"].len(), 2);
+    }
+}

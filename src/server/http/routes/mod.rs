@@ -1,0 +1,49 @@
+//! The handlers. A family of routes is a file with a `routes()`; adding one is a file and a line here.
+
+/// `status/tsdb`.
+pub mod cardinality;
+/// `query_exemplars`.
+pub mod exemplars;
+/// `labels`, `label/<name>/values`, `series`.
+pub mod labels;
+/// `/-/*`, `/metrics`, `/version`.
+pub mod management;
+/// `metadata`.
+pub mod metadata;
+/// Endpoints of Prometheus that are not built yet.
+pub mod missing;
+/// The page for people.
+pub mod pages;
+/// `query`, `query_range`.
+pub mod query;
+/// `rules`, `alerts`, `alertmanagers`.
+pub mod rules;
+/// `status/*` but for `status/tsdb`.
+pub mod status;
+/// `format_query`, `parse_query`.
+pub mod syntax;
+/// `targets`, `scrape_pools`.
+pub mod targets;
+/// `write`.
+pub mod write;
+
+use crate::server::http::router::Route;
+
+pub fn all() -> Vec<Route> {
+    let families = [
+        query::routes,
+        syntax::routes,
+        exemplars::routes,
+        labels::routes,
+        metadata::routes,
+        targets::routes,
+        rules::routes,
+        write::routes,
+        status::routes,
+        cardinality::routes,
+        management::routes,
+        pages::routes,
+        missing::routes,
+    ];
+    families.into_iter().flat_map(|routes: fn() -> Vec<Route>| routes()).collect()
+}

@@ -1,0 +1,67 @@
+//! The page for people: `/` leads to `/query`, which says what runs here and how to ask it. A user interface of
+//! our own comes later; Grafana's Prometheus data source works today.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{Html, Redirect};
+use axum::routing::get;
+
+use crate::server::http::router::{Route, plain};
+use crate::server::http::server::Server;
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        plain("/", get(home)),
+        plain("/query", get(page)),
+        // Where links of Prometheus' own alerts and of older Grafanas lead.
+        plain("/graph", get(home)),
+    ]
+}
+
+async fn home(State(server): State<Arc<Server>>) -> Redirect {
+    Redirect::temporary(&format!("{}/query", server.settings.route_prefix))
+}
+
+async fn page(State(server): State<Arc<Server>>) -> Html<String> {
+    Html(render(&server.settings.route_prefix, server.settings.build.version, server.parts().is_some()))
+}
+
+fn render(prefix: &str, version: &str, ready: bool) -> String {
+    let state = if ready { "ready" } else { "starting" };
+    let links: String = [
+        ("/api/v1/query?query=up", "up, now"),
+        ("/api/v1/label/__name__/values", "metric names"),
+        ("/api/v1/targets", "targets"),
+        ("/api/v1/status/tsdb", "cardinality"),
+        ("/api/v1/status/config", "configuration"),
+        ("/api/v1/status/flags", "flags"),
+        ("/api/v1/status/buildinfo", "build"),
+        ("/metrics", "own metrics"),
+    ]
+    .iter()
+    .map(|(path, text)| format!("<li><a href=\"{prefix}{path}\">{text}</a></li>\n"))
+    .collect();
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>promlake</title>\n\
+         <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:3rem auto;padding:0 1rem}}\
+         input{{width:70%;font:inherit}}button{{font:inherit}}</style></head><body>\n\
+         <h1>promlake {version}</h1>\n<p>{state}. This is Prometheus' HTTP API: add it to Grafana as a \
+         Prometheus data source.</p>\n\
+         <form action=\"{prefix}/api/v1/query\"><input name=\"query\" placeholder=\"PromQL\" autofocus> \
+         <button>Run</button></form>\n<ul>\n{links}</ul>\n</body></html>\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::render;
+
+    #[test]
+    fn links_carry_the_prefix() {
+        let page = render("/lake", "1.2.3", true);
+        assert!(page.contains("href=\"/lake/metrics\""));
+        assert!(page.contains("action=\"/lake/api/v1/query\""));
+        assert!(page.contains("promlake 1.2.3"));
+    }
+}

@@ -1,0 +1,201 @@
+//! `/api/v1/query` and `/api/v1/query_range`: parameters to a [`QueryRequest`], its response to JSON.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+
+use crate::engine::session::{EvalTime, QueryRequest, QueryResponse, QueryStats, QueryValue};
+use crate::error::{Error, ErrorKind};
+use crate::server::http::envelope;
+use crate::server::http::errors::{ApiError, ApiResult, invalid_parameter};
+use crate::server::http::json;
+use crate::server::http::params::{Params, parse_duration};
+use crate::server::http::router::{Route, read};
+use crate::server::http::server::{Parts, Ready, Server};
+
+/// Steps of a range query, less one: enough for a week by the minute or a year by the hour.
+const MAX_STEPS: i64 = 11_000;
+
+pub fn routes() -> Vec<Route> {
+    vec![read("/api/v1/query", get(instant).post(instant)), read("/api/v1/query_range", get(range).post(range))]
+}
+
+async fn instant(State(server): State<Arc<Server>>, Ready(parts): Ready, params: Params) -> ApiResult {
+    let limit = params.limit("limit")?;
+    let at = params.time_or("time", server.now_ms())?;
+    run(server, parts, &params, EvalTime::Instant { at }, limit).await
+}
+
+async fn range(State(server): State<Arc<Server>>, Ready(parts): Ready, params: Params) -> ApiResult {
+    let limit = params.limit("limit")?;
+    let time = range_of(&params)?;
+    run(server, parts, &params, time, limit).await
+}
+
+fn range_of(params: &Params) -> Result<EvalTime, ApiError> {
+    let start = params.time("start")?;
+    let end_inclusive = params.time("end")?;
+    if end_inclusive < start {
+        let error = Error::bad_input("end timestamp must not be before start time");
+        return Err(invalid_parameter("end", error));
+    }
+    let step = params.duration("step")?;
+    if step <= 0 {
+        let error = Error::bad_input(
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        );
+        return Err(invalid_parameter("step", error));
+    }
+    if end_inclusive.saturating_sub(start) / step > MAX_STEPS {
+        return Err(ApiError(Error::bad_input(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution \
+             (?step=XX)",
+        )));
+    }
+    Ok(EvalTime::Range { start, end_inclusive, step })
+}
+
+async fn run(
+    server: Arc<Server>,
+    parts: Parts,
+    params: &Params,
+    time: EvalTime,
+    limit: Option<usize>,
+) -> ApiResult {
+    let timeout = params.optional_duration("timeout")?.map(|ms| Duration::from_millis(ms.max(0) as u64));
+    let request = QueryRequest {
+        query: params.get("query").to_string(),
+        time,
+        lookback_delta_ms: lookback_delta(params)?,
+        timeout: timeout.map(|t| t.min(parts.engine.options.timeout)),
+    };
+    let stats = params.get("stats").to_string();
+    let body = server
+        .on_queries(async move {
+            let response = parts.engine.promql(request).await?;
+            Ok(render(response, limit, &stats))
+        })
+        .await
+        .map_err(|error| match error.kind {
+            ErrorKind::BadInput | ErrorKind::Unsupported => invalid_parameter("query", error),
+            _ => ApiError(error),
+        })?;
+    Ok(envelope::json_response(StatusCode::OK, body))
+}
+
+fn lookback_delta(params: &Params) -> Result<Option<i64>, ApiError> {
+    match params.get("lookback_delta") {
+        "" => Ok(None),
+        text => parse_duration(text).map(Some).map_err(|error| {
+            ApiError(Error::bad_input(format!("error parsing lookback delta duration: {}", error.message)))
+        }),
+    }
+}
+
+fn render(mut response: QueryResponse, limit: Option<usize>, stats: &str) -> String {
+    if truncate(&mut response.value, limit) {
+        response.warnings.push("results truncated due to limit".into());
+    }
+    if !matches!(stats, "" | "true" | "all") {
+        response
+            .warnings
+            .push(format!("unknown value {stats:?} of the parameter \"stats\" was taken for \"true\""));
+    }
+    let mut body = String::with_capacity(256);
+    body.push_str(envelope::OPEN);
+    body.push('{');
+    json::write_result(&mut body, &response.value);
+    if !stats.is_empty() {
+        write_stats(&mut body, &response.stats);
+    }
+    body.push('}');
+    envelope::close(&mut body, response.warnings, response.infos);
+    body
+}
+
+/// Keeps the first `limit` series and says whether there were more.
+fn truncate(value: &mut QueryValue, limit: Option<usize>) -> bool {
+    let (QueryValue::Vector(series) | QueryValue::Matrix(series), Some(limit)) = (value, limit) else {
+        return false;
+    };
+    let cut = series.len() > limit;
+    series.truncate(limit);
+    cut
+}
+
+/// The part of Prometheus' statistics we can count. `totalQueryableSamples` and `peakSamples` describe an
+/// evaluator that walks steps, which ours does not, so they are left out rather than made up.
+fn write_stats(body: &mut String, stats: &QueryStats) {
+    let (prepare, execute) = (stats.prepare_seconds, stats.execute_seconds);
+    let object = serde_json::json!({
+        "timings": {
+            "evalTotalTime": prepare + execute,
+            "queryPreparationTime": prepare,
+            "innerEvalTime": execute,
+            "execTotalTime": prepare + execute,
+        },
+        "samples": { "samplesRead": stats.samples_read },
+    });
+    body.push_str(",\"stats\":");
+    body.push_str(&object.to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::session::{Point, ResultSeries};
+    use crate::model::labels::Labels;
+
+    #[test]
+    fn ranges() {
+        let check = |query: &str, expected: Result<EvalTime, &str>| {
+            let got = range_of(&Params::parse(b"", query)).map_err(|e| e.0.message);
+            assert_eq!(got.as_ref().map_err(|e| e.as_str()).copied(), expected, "{query}");
+        };
+        check("start=0&end=2&step=1", Ok(EvalTime::Range { start: 0, end_inclusive: 2_000, step: 1_000 }));
+        check("start=0&end=0&step=5m", Ok(EvalTime::Range { start: 0, end_inclusive: 0, step: 300_000 }));
+        check("start=0&end=11000&step=1", Ok(EvalTime::Range { start: 0, end_inclusive: 11_000_000, step: 1_000 }));
+        check("end=2&step=1", Err(r#"invalid parameter "start": cannot parse "" to a valid timestamp"#));
+        check("start=0&step=1", Err(r#"invalid parameter "end": cannot parse "" to a valid timestamp"#));
+        check("start=0&end=2", Err(r#"invalid parameter "step": cannot parse "" to a valid duration"#));
+        check(
+            "start=2&end=1&step=1",
+            Err(r#"invalid parameter "end": end timestamp must not be before start time"#),
+        );
+        let positive = "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. \
+                        Try a positive integer";
+        check("start=1&end=2&step=0", Err(positive));
+        check("start=1&end=2&step=-1", Err(positive));
+        let points = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query \
+                      resolution (?step=XX)";
+        check("start=0&end=11001&step=1", Err(points));
+        check("start=-9223372036854775.808&end=9223372036854775.807&step=1", Err(points));
+    }
+
+    #[test]
+    fn limits_truncate_with_a_warning() {
+        let series = |i: i64| ResultSeries {
+            labels: Labels::from_pairs([("i", i.to_string())]),
+            points: vec![(0, Point::Float(i as f64))],
+        };
+        let response = |n: i64| QueryResponse {
+            value: QueryValue::Vector((0..n).map(series).collect()),
+            warnings: vec![],
+            infos: vec![],
+            stats: QueryStats::default(),
+        };
+        assert_eq!(
+            render(response(2), Some(1), ""),
+            concat!(
+                r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"i":"0"},"value":[0,"0"]}]},"#,
+                r#""warnings":["results truncated due to limit"]}"#
+            )
+        );
+        assert!(!render(response(2), Some(2), "").contains("warnings"));
+        assert!(!render(response(2), None, "").contains("stats"));
+        assert!(render(response(0), None, "all").contains(r#""stats":{"#));
+    }
+}

@@ -1,0 +1,111 @@
+//! `/api/v1/targets`, `/api/v1/scrape_pools` and the configuration of a pool.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::get;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::error::Error;
+use crate::ingest::scrape::target::TargetStatus;
+use crate::model::duration;
+use crate::model::labels::Labels;
+use crate::server::http::envelope;
+use crate::server::http::errors::{ApiError, ApiResult};
+use crate::server::http::params::Params;
+use crate::server::http::router::{Route, read};
+use crate::server::http::routes::status::rfc3339;
+use crate::server::http::server::{Ready, Server};
+
+/// What Go prints for a time that was never set.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        read("/api/v1/targets", get(targets)),
+        read("/api/v1/scrape_pools", get(scrape_pools)),
+        read("/api/v1/scrape_pools/config", get(pool_config)),
+    ]
+}
+
+async fn targets(State(server): State<Arc<Server>>, Ready(parts): Ready, params: Params) -> ApiResult {
+    let mut targets = parts.scrape.targets();
+    let pool = params.get("scrapePool");
+    targets.retain(|target| pool.is_empty() || target.scrape_pool == pool);
+    let external_url = &server.settings.external_url;
+    let active: Vec<Value> = match params.get("state").to_lowercase().as_str() {
+        "dropped" => Vec::new(),
+        _ => targets.iter().map(|target| target_json(target, external_url)).collect(),
+    };
+    // Only relabelling and discovery drop targets, and there is neither yet.
+    let dropped: BTreeMap<&str, u64> = targets.iter().map(|t| (t.scrape_pool.as_str(), 0)).collect();
+    Ok(envelope::success(&json!({
+        "activeTargets": active,
+        "droppedTargets": [],
+        "droppedTargetCounts": dropped,
+    })))
+}
+
+fn target_json(target: &TargetStatus, external_url: &str) -> Value {
+    json!({
+        "discoveredLabels": labels_json(&target.discovered_labels),
+        "labels": labels_json(&target.labels),
+        "scrapePool": target.scrape_pool,
+        "scrapeUrl": target.scrape_url,
+        "globalUrl": global_url(&target.scrape_url, external_url),
+        "lastError": target.last.last_error,
+        "lastScrape": target.last.last_scrape_ms.map_or_else(|| NEVER.to_string(), rfc3339),
+        "lastScrapeDuration": target.last.last_scrape_duration_seconds,
+        "health": target.last.health.as_str(),
+        "scrapeInterval": duration::format(target.scrape_interval_ms),
+        "scrapeTimeout": duration::format(target.scrape_timeout_ms),
+    })
+}
+
+fn labels_json(labels: &Labels) -> BTreeMap<&str, &str> {
+    labels.iter().collect()
+}
+
+/// The scrape URL as users reach it: a target on this very machine goes by the external URL's host, since
+/// `localhost` would be theirs.
+fn global_url(scrape_url: &str, external_url: &str) -> String {
+    let (Ok(mut url), Ok(external)) = (Url::parse(scrape_url), Url::parse(external_url)) else {
+        return scrape_url.to_string();
+    };
+    let local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    if local && let Some(host) = external.host_str() {
+        // Fails only for URLs that cannot have a host, and this one has one.
+        let _ = url.set_host(Some(host));
+    }
+    url.to_string()
+}
+
+async fn scrape_pools(Ready(parts): Ready) -> ApiResult {
+    Ok(envelope::success(&json!({ "scrapePools": parts.scrape.pools() })))
+}
+
+async fn pool_config(Ready(parts): Ready, params: Params) -> ApiResult {
+    match params.get("scrapePool") {
+        "" => Err(ApiError(Error::bad_input("no scrapePool parameter provided"))),
+        pool => match parts.scrape.pool_config(pool) {
+            Some(yaml) => Ok(envelope::success(&json!({ "yaml": yaml }))),
+            None => Err(ApiError(Error::bad_input(format!("there is no scrape pool {pool:?}")))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::global_url;
+
+    #[test]
+    fn global_urls() {
+        let check = |url, external, expected: &str| assert_eq!(global_url(url, external), expected);
+        check("http://localhost:9100/metrics", "http://mon.example:9090/", "http://mon.example:9100/metrics");
+        check("http://127.0.0.1:9100/metrics", "http://mon.example:9090/", "http://mon.example:9100/metrics");
+        check("http://node-1:9100/metrics", "http://mon.example:9090/", "http://node-1:9100/metrics");
+        check("not a url", "http://mon.example:9090/", "not a url");
+    }
+}

@@ -1,0 +1,201 @@
+//! What every handler shares. The server listens before the store is open, so that `/-/ready`, `/metrics` and
+//! the log of a long replay can be watched; until [`Server::open`] the API answers 503.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts as RequestHead;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use parking_lot::RwLock;
+use regex::Regex;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::file::Config;
+use crate::engine::session::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::remote_write::receiver::RemoteWrite;
+use crate::ingest::scrape::manager::ScrapeManager;
+use crate::server::http::envelope::text_response;
+use crate::storage::store::{Clock, Store};
+use crate::telemetry::metrics::Metrics;
+
+/// Settings of the HTTP server; see the flags of the same names.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Before every path: empty, or `/prefix`.
+    pub route_prefix: String,
+    /// Where users reach the server, for targets that name it as `localhost`.
+    pub external_url: String,
+    pub cors_origin: Regex,
+    pub read_timeout: Duration,
+    pub lifecycle: bool,
+    pub remote_write: bool,
+    /// All flags with their values, for `/api/v1/status/flags`.
+    pub flags: Vec<(String, String)>,
+    pub build: BuildInfo,
+    pub started_ms: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct BuildInfo {
+    pub version: &'static str,
+    pub revision: &'static str,
+    pub rustc: &'static str,
+}
+
+/// The parts that exist once the store is open.
+#[derive(Clone)]
+pub struct Parts {
+    pub engine: Engine,
+    pub store: Arc<Store>,
+    pub scrape: Arc<ScrapeManager>,
+    pub remote_write: Arc<RemoteWrite>,
+}
+
+/// What a handler may ask the process to do.
+#[derive(Debug)]
+pub enum Control {
+    /// Answered when the configuration has been applied, or refused.
+    Reload(oneshot::Sender<Result<()>>),
+    Quit,
+}
+
+/// The configuration in force, as text, and how the last attempt to load one went.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigStatus {
+    pub yaml: String,
+    pub last_reload_succeeded: bool,
+    pub last_loaded_ms: i64,
+}
+
+pub struct Server {
+    pub settings: Settings,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    pub config: RwLock<ConfigStatus>,
+    /// Where queries run, so that they never keep the threads that answer `/-/healthy`.
+    queries: Handle,
+    control: mpsc::Sender<Control>,
+    parts: OnceLock<Parts>,
+    stopping: AtomicBool,
+}
+
+impl Server {
+    pub fn new(
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        queries: Handle,
+        control: mpsc::Sender<Control>,
+    ) -> Self {
+        Self {
+            settings,
+            metrics,
+            clock,
+            config: RwLock::default(),
+            queries,
+            control,
+            parts: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// From here on the API answers.
+    pub fn open(&self, parts: Parts) {
+        let first = self.parts.set(parts).is_ok();
+        assert!(first, "a server is opened once");
+    }
+
+    pub fn parts(&self) -> Option<&Parts> {
+        self.parts.get().filter(|_| !self.stopping.load(Ordering::Relaxed))
+    }
+
+    pub fn config_loaded(&self, config: &Config) {
+        *self.config.write() =
+            ConfigStatus { yaml: config.to_yaml(), last_reload_succeeded: true, last_loaded_ms: self.now_ms() };
+    }
+
+    /// The configuration in force stays.
+    pub fn config_failed(&self) {
+        self.config.write().last_reload_succeeded = false;
+    }
+
+    /// `/-/ready` says no from now on; requests under way go on.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// Runs work that may keep a core busy. Dropping the future, as happens when the client goes away, stops it
+    /// at its next await.
+    pub async fn on_queries<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        match AbortOnDropHandle::new(self.queries.spawn(work)).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => Err(Error::internal("the query panicked; the log has the details")),
+            Err(_) => Err(Error::new(ErrorKind::Canceled, "the query was canceled: the server is stopping")),
+        }
+    }
+
+    pub async fn ask(&self, control: Control) -> Result<()> {
+        let closed = |_| Error::new(ErrorKind::Unavailable, "the server is stopping");
+        self.control.send(control).await.map_err(closed)
+    }
+
+    /// A whole body of at most `limit` bytes, within the read timeout. A larger one is an error of kind `Limit`.
+    pub async fn read_body(&self, body: Body, limit: usize) -> Result<Bytes> {
+        let read = async {
+            let mut whole = BytesMut::new();
+            let mut chunks = body.into_data_stream();
+            while let Some(chunk) = chunks.next().await {
+                let chunk = chunk.map_err(|e| {
+                    Error::new(ErrorKind::BadInput, "error reading the request body").with_source(e)
+                })?;
+                if whole.len() + chunk.len() > limit {
+                    return Err(Error::new(
+                        ErrorKind::Limit,
+                        format!("request body too large: the limit is {limit} bytes"),
+                    ));
+                }
+                whole.extend_from_slice(&chunk);
+            }
+            Ok(whole.freeze())
+        };
+        tokio::time::timeout(self.settings.read_timeout, read).await.unwrap_or_else(|_| {
+            let timeout = self.settings.read_timeout;
+            Err(Error::new(ErrorKind::BadInput, format!("the request body did not arrive within {timeout:?}")))
+        })
+    }
+
+    fn not_ready(&self) -> Response {
+        let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+        let stopping = if self.stopping.load(Ordering::Relaxed) { "true" } else { "false" };
+        response.headers_mut().insert("X-Prometheus-Stopping", HeaderValue::from_static(stopping));
+        response
+    }
+}
+
+/// Extracts the parts, or answers 503 while there are none.
+pub struct Ready(pub Parts);
+
+impl FromRequestParts<Arc<Server>> for Ready {
+    type Rejection = Response;
+
+    async fn from_request_parts(_: &mut RequestHead, server: &Arc<Server>) -> Result<Self, Response> {
+        server.parts().cloned().map(Ready).ok_or_else(|| server.not_ready())
+    }
+}
