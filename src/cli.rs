@@ -1,1 +1,185 @@
-//! (being written)
+//! The command line: flags and subcommands to settings. `promlake` alone serves. Prometheus' flags keep their
+//! names and meaning; those of its flags that are not built yet are refused by name, see [`unsupported`].
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::app;
+use crate::config::file::Config;
+use crate::error::Result;
+
+/// The flags of the server.
+pub mod flags;
+/// `promlake query`: asks a running server and prints a table.
+pub mod query;
+/// Flags of Prometheus without an implementation here.
+pub mod unsupported;
+
+#[derive(Debug, Parser)]
+#[command(name = "promlake", about, long_about = None, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: flags::Serve,
+    /// Print the version
+    #[arg(long)]
+    version: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask a running server, or any server that speaks Prometheus' HTTP API
+    #[command(subcommand)]
+    Query(query::Query),
+    /// Check files
+    #[command(subcommand)]
+    Check(Check),
+}
+
+#[derive(Debug, Subcommand)]
+enum Check {
+    /// Read a configuration file as the server would, and say what is wrong with it
+    Config {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Runs the command line; the exit code is 0, 1 for a failure, 2 for a wrong command line.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Err(error) = unsupported::check(&args) {
+        eprintln!("promlake: error: {error}");
+        return ExitCode::from(2);
+    }
+    let command = Cli::command();
+    let matches = match command.clone().try_get_matches_from(&args) {
+        Ok(matches) => matches,
+        Err(error) => error.exit(),
+    };
+    let flags = flags::as_given(&command, &matches);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if cli.version {
+        println!("{}", version_text());
+        return ExitCode::SUCCESS;
+    }
+    let result = match cli.command {
+        None => cli.serve.into_settings(flags).and_then(app::run),
+        Some(Command::Query(query)) => query::run(query),
+        Some(Command::Check(Check::Config { files })) => check_configs(&files),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("promlake: error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_configs(files: &[PathBuf]) -> Result<()> {
+    for file in files {
+        let config = Config::load(file)?;
+        let jobs = config.scrape_configs.len();
+        println!("{}: valid, {jobs} scrape {}", file.display(), if jobs == 1 { "config" } else { "configs" });
+    }
+    Ok(())
+}
+
+fn version_text() -> String {
+    let build = app::build_info();
+    format!(
+        "promlake, version {} (revision: {})\n  rustc:    {}\n  platform: {}/{}\n  speaks:   Prometheus {}",
+        build.version,
+        build.revision,
+        build.rustc,
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+        crate::server::http::routes::status::PROMETHEUS_VERSION,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<app::Settings, String> {
+        let args: Vec<&str> = std::iter::once("promlake").chain(args.iter().copied()).collect();
+        let os: Vec<OsString> = args.iter().map(OsString::from).collect();
+        unsupported::check(&os).map_err(|e| e.to_string())?;
+        let command = Cli::command();
+        let matches = command.clone().try_get_matches_from(&args).map_err(|e| e.to_string())?;
+        let given = flags::as_given(&command, &matches);
+        let cli = Cli::from_arg_matches(&matches).map_err(|e| e.to_string())?;
+        cli.serve.into_settings(given).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_command_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults() {
+        let settings = parse(&[]).unwrap();
+        assert_eq!(settings.web.listen_addresses, ["127.0.0.1:9090"]);
+        assert_eq!(settings.pg_listen_address, "127.0.0.1:9432");
+        assert_eq!(settings.storage.url, "./data");
+        assert_eq!(settings.engine.timeout.as_secs(), 120);
+        assert_eq!(settings.engine.lookback_delta_ms, 300_000);
+        assert_eq!(settings.web.remote_write, None);
+        assert!(settings.engine.features.duration_expressions);
+        assert!(!settings.engine.features.experimental_functions);
+        let flag = |name: &str| settings.web.flags.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        assert_eq!(flag("query.timeout"), Some("2m"));
+        assert_eq!(flag("config.file"), Some(""));
+    }
+
+    #[test]
+    fn a_command_line_of_prometheus() {
+        let settings = parse(&[
+            "--config.file=/etc/prometheus.yml",
+            "--web.listen-address=0.0.0.0:9090",
+            "--web.listen-address=[::1]:9091",
+            "--storage.tsdb.path=/var/lib/prom",
+            "--web.enable-lifecycle",
+            "--web.external-url=https://metrics.example/lake/",
+            "--enable-feature=promql-experimental-functions,promql-delayed-name-removal",
+            "--query.max-concurrency",
+            "4",
+        ])
+        .unwrap();
+        assert_eq!(settings.web.listen_addresses, ["0.0.0.0:9090", "[::1]:9091"]);
+        assert_eq!(settings.storage.url, "/var/lib/prom");
+        assert_eq!(settings.web.route_prefix, "/lake");
+        assert!(settings.web.lifecycle);
+        assert!(settings.engine.features.experimental_functions);
+        assert!(settings.engine.features.delayed_name_removal);
+        assert_eq!(settings.engine.max_concurrency, 4);
+    }
+
+    #[test]
+    fn refusals_name_the_flag() {
+        let check = |args: &[&str], part: &str| {
+            let error = parse(args).unwrap_err();
+            assert!(error.contains(part), "{error:?} does not contain {part:?}");
+        };
+        check(&["--web.config.file=x"], "--web.config.file");
+        check(&["--storage.tsdb.retention.time", "15d"], "--storage.tsdb.retention.time");
+        check(&["--agent"], "--agent");
+        check(&["--no.such-flag"], "--no.such-flag");
+        check(&["--enable-feature=no-such"], "no-such");
+        check(&["--enable-feature=otlp-deltatocumulative"], "otlp-deltatocumulative");
+        check(&["--query.timeout=x"], "--query.timeout");
+        check(&["--storage.flush-bytes=lots"], "--storage.flush-bytes");
+        check(&["--storage.url=a", "--storage.tsdb.path=b"], "--storage.tsdb.path");
+        check(&["--storage.tsdb.path=s3://bucket"], "--storage.url");
+        check(&["--query.max-concurrency=0"], "--query.max-concurrency");
+        check(&["--web.cors.origin=("], "--web.cors.origin");
+        check(&["surplus"], "surplus");
+    }
+}

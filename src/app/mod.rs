@@ -1,1 +1,110 @@
-//! (being written)
+//! The composition root: opens every part, joins them, and shuts them down in order. The only module that knows
+//! them all, and the only one that reads the clock.
+
+/// Binding listen addresses.
+mod listen;
+/// Which numbers of which part become which metrics.
+mod metrics;
+/// Start, reload, stop: the life of the server.
+mod serve;
+/// What the command line decided.
+pub mod settings;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use url::Url;
+
+pub use settings::{Settings, WebSettings};
+
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::server::http::server::BuildInfo;
+use crate::storage::store::Clock;
+use crate::telemetry::logs;
+
+/// Serves until a signal, or a request, ends it.
+pub fn run(settings: Settings) -> Result<()> {
+    let clock = system_clock();
+    logs::init(&settings.log_level, settings.log_format, clock.clone())?;
+    install_crypto();
+    let runtimes = Runtimes::start()?;
+    let queries = runtimes.queries.handle().clone();
+    let result = runtimes.main.block_on(serve::serve(settings, clock, queries));
+    // What still runs here has been asked to stop and was given its time.
+    runtimes.queries.shutdown_background();
+    runtimes.main.shutdown_background();
+    result
+}
+
+/// Two runtimes, so that a query that computes for a long time never keeps scrapes, remote writes and health
+/// checks waiting for a thread; between threads the kernel is fair.
+struct Runtimes {
+    main: tokio::runtime::Runtime,
+    queries: tokio::runtime::Runtime,
+}
+
+impl Runtimes {
+    fn start() -> Result<Self> {
+        let start = |name: &str| {
+            tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .thread_name(name)
+                .build()
+                .context(ErrorKind::Internal, || format!("cannot start the {name} runtime"))
+        };
+        Ok(Self { main: start("promlake-main")?, queries: start("promlake-query")? })
+    }
+}
+
+/// The one place where the clock is read. Milliseconds since the Unix epoch.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        // Before 1970 there is nothing to serve; a clock that is set there is as good as 0.
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+    })
+}
+
+/// Chooses the TLS implementation of the process; libraries that find none would each bring their own.
+pub fn install_crypto() {
+    // An error says that one is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+pub fn build_info() -> BuildInfo {
+    BuildInfo {
+        version: env!("CARGO_PKG_VERSION"),
+        revision: option_env!("PROMLAKE_REVISION").unwrap_or("unknown"),
+        rustc: option_env!("PROMLAKE_RUSTC").unwrap_or("unknown"),
+    }
+}
+
+/// A setting as it may be shown: user and password of a URL, and its query, are left out.
+pub fn without_secrets(text: &str) -> String {
+    let Some(mut url) = Url::parse(text).ok().filter(Url::has_host) else { return text.to_string() };
+    if url.password().is_none() && url.username().is_empty() && url.query().is_none() {
+        return text.to_string();
+    }
+    // These fail only for URLs without a host.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url.set_query(None);
+    url.to_string()
+}
+
+fn stopped_early() -> Error {
+    Error::new(ErrorKind::Canceled, "stopped before the store was open")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn secrets() {
+        let check = |text: &str, shown: &str| assert_eq!(without_secrets(text), shown);
+        check("./data", "./data");
+        check("s3://bucket/prefix", "s3://bucket/prefix");
+        check("s3://key:secret@bucket/prefix?token=x", "s3://bucket/prefix");
+        check("127.0.0.1:9090", "127.0.0.1:9090");
+        check("2m", "2m");
+    }
+}
