@@ -1,0 +1,274 @@
+//! The shape of the source: imports point down, siblings do not know each other, a foreign crate stays behind its
+//! fence, the clock is read in one place, and every SQL file is used by somebody. See `src/README.md`.
+//!
+//! The rules are data, and the checker is a function of a path and a text, so that it is tested as well.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules and their height. A module may use what is lower; of equal height only itself.
+const LAYERS: &[(&str, u32)] = &[
+    ("error", 0),
+    ("model", 1),
+    ("config", 2),
+    ("telemetry", 3),
+    ("storage/types", 40),
+    ("storage/object", 41),
+    ("storage/wal", 42),
+    ("storage/head", 42),
+    ("storage/index", 42),
+    ("storage/lake", 42),
+    ("storage/store", 43),
+    ("storage", 43),
+    ("engine", 50),
+    ("ingest", 50),
+    ("rules", 60),
+    ("server/http", 70),
+    ("server/pg", 70),
+    ("server", 71),
+    ("app", 80),
+    ("cli", 90),
+    ("lib", 100),
+    ("main", 110),
+];
+
+/// Crates and the folders or files below `src` that may name them.
+const FENCES: &[(&str, &[&str])] = &[
+    ("datafusion", &["engine/", "server/pg/"]),
+    ("deltalake", &["storage/lake"]),
+    ("deltalake_core", &["storage/lake"]),
+    ("object_store", &["storage/", "engine/"]),
+    ("parquet", &["storage/lake", "engine/scan/"]),
+    ("axum", &["server/http/"]),
+    ("hyper", &["server/http/"]),
+    ("hyper_util", &["server/http/"]),
+    ("tower_http", &["server/http/"]),
+    ("pgwire", &["server/pg/"]),
+    ("clap", &["cli"]),
+    ("prost", &["ingest/"]),
+    ("prometheus_client", &["telemetry/"]),
+    ("tikv_jemallocator", &["main.rs"]),
+];
+
+/// Texts that read the wall clock, and the file that may.
+const CLOCK: (&[&str], &str) = (&["SystemTime::now", "Utc::now", "Local::now"], "app/mod.rs");
+
+#[test]
+fn imports_point_down_and_stay_within_fences() {
+    let root = src();
+    let mut found = Vec::new();
+    for file in files(&root, "rs") {
+        let path = file.strip_prefix(&root).expect("below the root").to_str().expect("UTF-8").to_string();
+        found.extend(violations(&path, &fs::read_to_string(&file).expect("readable")));
+    }
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn every_sql_file_is_used() {
+    let repository = repository();
+    let sources: String = ["src", "tests", "benches"]
+        .iter()
+        .flat_map(|dir| files(&repository.join(dir), "rs"))
+        .map(|file| fs::read_to_string(file).expect("readable"))
+        .collect();
+    let sql: Vec<PathBuf> =
+        ["sql", "migrations"].iter().flat_map(|dir| files(&repository.join(dir), "sql")).collect();
+    let unused: Vec<&PathBuf> = sql.iter().filter(|file| !is_named(file, &sources)).collect();
+    assert!(unused.is_empty(), "nobody names {unused:?}");
+}
+
+/// A file counts as used when its name occurs in the source, as in `include_str!`.
+fn is_named(file: &Path, sources: &str) -> bool {
+    file.file_name().and_then(|name| name.to_str()).is_some_and(|name| sources.contains(name))
+}
+
+/// What is wrong with one file; `path` is relative to `src`.
+fn violations(path: &str, source: &str) -> Vec<String> {
+    let code = without_comments(source);
+    let mut found = Vec::new();
+    let (own_layer, own_height) = layer_of(path.trim_end_matches(".rs")).unwrap_or(("unknown", 0));
+    if own_layer == "unknown" {
+        found.push(format!("{path}: belongs to no layer"));
+    }
+    for target in crate_paths(&code) {
+        let Some((layer, height)) = layer_of(&target) else {
+            found.push(format!("{path}: crate::{target} belongs to no layer"));
+            continue;
+        };
+        if layer != own_layer && height >= own_height {
+            found.push(format!("{path}: {own_layer} must not use {layer} (crate::{target})"));
+        }
+    }
+    for (name, allowed) in FENCES {
+        if names_crate(&code, name) && !allowed.iter().any(|prefix| path.starts_with(prefix)) {
+            found.push(format!("{path}: the crate {name} may be used only in {}", allowed.join(", ")));
+        }
+    }
+    let (clocks, reader) = CLOCK;
+    for clock in clocks.iter().filter(|clock| path != reader && code.contains(**clock)) {
+        found.push(format!("{path}: {clock}: the clock is read only in {reader} and passed down"));
+    }
+    found
+}
+
+/// The innermost layer of a module path like `storage/lake/files`.
+fn layer_of(module: &str) -> Option<(&'static str, u32)> {
+    let within =
+        |layer: &str| module.strip_prefix(layer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    LAYERS.iter().filter(|(layer, _)| within(layer)).max_by_key(|(layer, _)| layer.len()).copied()
+}
+
+/// All `crate::…` paths, with groups written out: `crate::a::{b, c::d}` is `a/b` and `a/c/d`.
+fn crate_paths(code: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let before = code[..at].chars().next_back();
+        // `$crate::` of macros counts as well; `mycrate::` does not.
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        expand(&code[at + "crate::".len()..], String::new(), &mut out);
+    }
+    out
+}
+
+/// Reads one path, or a group of them, and returns what is left.
+fn expand<'a>(mut text: &'a str, prefix: String, out: &mut Vec<String>) -> &'a str {
+    let mut path = prefix;
+    loop {
+        text = text.trim_start();
+        if let Some(mut rest) = text.strip_prefix('{') {
+            loop {
+                rest = expand(rest, path.clone(), out).trim_start();
+                match rest.strip_prefix(',') {
+                    Some(next) => rest = next,
+                    None => return rest.strip_prefix('}').unwrap_or(rest),
+                }
+            }
+        }
+        let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '*')).unwrap_or(text.len());
+        // Types and functions do not decide the layer, and a lower-case item is no worse than a module.
+        if end > 0 {
+            path = if path.is_empty() { text[..end].to_string() } else { format!("{path}/{}", &text[..end]) };
+        }
+        text = &text[end..];
+        match text.strip_prefix("::") {
+            Some(rest) if end > 0 => text = rest,
+            _ => break,
+        }
+    }
+    if !path.is_empty() {
+        out.push(path);
+    }
+    // The rest of `a as b`.
+    let skipped = text.trim_start();
+    match skipped.strip_prefix("as ") {
+        Some(rest) => rest.trim_start().trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'),
+        None => text,
+    }
+}
+
+/// Whether the code has `name::` as the first part of a path, or `use name;`.
+fn names_crate(code: &str, name: &str) -> bool {
+    code.match_indices(name).any(|(at, _)| {
+        let before = code[..at].trim_end_matches(' ').chars().next_back();
+        let starts = !code[..at].ends_with("::")
+            && !code[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let rest = &code[at + name.len()..];
+        starts
+            && before != Some('.')
+            && (rest.starts_with("::") || (code[..at].ends_with("use ") && rest.starts_with(';')))
+    })
+}
+
+/// The code without line comments and without the insides of string literals on one line.
+fn without_comments(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    for line in source.lines() {
+        let mut quoted = false;
+        let mut previous = ' ';
+        for (at, c) in line.char_indices() {
+            if c == '"' && previous != '\\' && previous != '\'' {
+                quoted = !quoted;
+            } else if !quoted && line[at..].starts_with("//") {
+                break;
+            } else if !quoted {
+                out.push(c);
+            }
+            // An escaped backslash escapes nothing further.
+            previous = if previous == '\\' && c == '\\' { ' ' } else { c };
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            out.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|e| e == extension) {
+            out.push(path);
+        }
+    }
+    out.sort();
+    out
+}
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn src() -> PathBuf {
+    repository().join("src")
+}
+
+/// The checker finds what it should, and only that.
+#[test]
+fn the_checker_can_fail() {
+    let check = |path: &str, source: &str, expected: Option<&str>| {
+        let found = violations(path, source);
+        match expected {
+            None => assert!(found.is_empty(), "{path} {source:?}: {found:?}"),
+            Some(part) => assert!(found.iter().any(|f| f.contains(part)), "{path} {source:?}: {found:?}"),
+        }
+    };
+    check("engine/session.rs", "use crate::storage::store::Store;", None);
+    check("engine/session.rs", "use crate::ingest::appender::Appender;", Some("engine must not use ingest"));
+    check("ingest/appender.rs", "use crate::engine::session::Engine;", Some("ingest must not use engine"));
+    check("storage/store.rs", "use crate::engine::session::Engine;", Some("storage/store must not use engine"));
+    check("storage/store.rs", "use crate::storage::{head::Head, wal::Log};", None);
+    check("storage/lake/mod.rs", "use crate::storage::head::Head;", Some("must not use storage/head"));
+    check(
+        "storage/lake/mod.rs",
+        "use crate::storage::{types::Run, store::Store};",
+        Some("must not use storage/store"),
+    );
+    check("server/http/json.rs", "use crate::server::pg::serve;", Some("must not use server/pg"));
+    check("server/http/json.rs", "fn f() { crate::app::run() }", Some("must not use app"));
+    check("server/http/json.rs", "// crate::app is above\nconst S: &str = \"crate::app\";", None);
+    check("model/labels.rs", "use crate::{\n    error::Error,\n    config::file,\n};", Some("must not use config"));
+    check("model/labels.rs", "use crate::error::{Error as E, Result};\nuse std::fmt;", None);
+    check("model/labels.rs", "use crate::model::labels as l;", None);
+    check("misc/x.rs", "", Some("belongs to no layer"));
+    check("model/x.rs", "use crate::misc::x;", Some("belongs to no layer"));
+    check("storage/head/mod.rs", "use datafusion::prelude::*;", Some("the crate datafusion"));
+    check("storage/head/mod.rs", "fn f(x: datafusion::Error) {}", Some("the crate datafusion"));
+    check("engine/scan/mod.rs", "use datafusion::prelude::*;", None);
+    check("server/pg/mod.rs", "use crate::server::pg::errors::datafusion;\nlet e = errors::datafusion(e);", None);
+    check("storage/wal/mod.rs", "use deltalake::DeltaTable;", Some("the crate deltalake"));
+    check("app/mod.rs", "use axum::Router;", Some("the crate axum"));
+    check("app/serve.rs", "let now = SystemTime::now();", Some("the clock"));
+    check("app/mod.rs", "let now = SystemTime::now();", None);
+    check("engine/session.rs", "let now = chrono::Utc::now();", Some("the clock"));
+}
+
+#[test]
+fn sql_files_are_found_by_name() {
+    let source = r#"include_str!("../migrations/0001_create_samples.sql")"#;
+    assert!(is_named(Path::new("migrations/0001_create_samples.sql"), source));
+    assert!(!is_named(Path::new("migrations/0002_add_column.sql"), source));
+}

@@ -1,0 +1,13 @@
+//! Tests of the whole: the real binary over its protocols, and the shape of the source. One test binary, since
+//! each further one would link the engine again.
+
+/// Layers, fences, and SQL files that somebody uses.
+mod architecture;
+/// Prometheus' HTTP API.
+mod http;
+/// `kill -9` under load, and what is there afterwards.
+mod restart;
+/// Starting and stopping the binary, and an S3 server.
+mod support;
+/// Remote write requests, built by hand.
+mod write_request;

@@ -1,0 +1,274 @@
+//! The real binary on free ports with a folder of its own, and an S3 server for it where one can be had.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything here may take before the test fails. Generous, since the machine may be busy building.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A configuration that scrapes nothing.
+pub const NO_TARGETS: &str = "scrape_configs: []\n";
+
+/// Where a server keeps its data, outliving the server.
+pub struct Home {
+    pub dir: tempfile::TempDir,
+    storage_url: String,
+    env: Vec<(String, String)>,
+}
+
+impl Home {
+    pub fn on_disk() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let storage_url = dir.path().join("data").display().to_string();
+        Self { dir, storage_url, env: Vec::new() }
+    }
+
+    pub fn on_s3(s3: &S3Server, bucket: &str) -> Self {
+        s3.create_bucket(bucket);
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let env = [
+            ("AWS_ENDPOINT_URL", s3.endpoint.as_str()),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ALLOW_HTTP", "true"),
+        ];
+        let env = env.map(|(name, value)| (name.to_string(), value.to_string())).to_vec();
+        Self { dir, storage_url: format!("s3://{bucket}/lake"), env }
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub fn start(&self, config: &str, flags: &[&str]) -> Promlake {
+        let config_file = self.dir.path().join("prometheus.yml");
+        std::fs::write(&config_file, config).expect("writing the configuration");
+        let config_flag = format!("--config.file={}", config_file.display());
+        self.start_with(&[&[config_flag.as_str()], flags].concat())
+    }
+
+    fn start_with(&self, flags: &[&str]) -> Promlake {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_promlake"))
+            .args(["--web.listen-address=127.0.0.1:0", "--pg.listen-address=127.0.0.1:0"])
+            .arg(format!("--storage.url={}", self.storage_url))
+            .args(flags)
+            .envs(self.env.iter().cloned())
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starting the binary");
+        let log = read_log(&mut child);
+        let mut server = Promlake { child, log, lines: Vec::new(), http: String::new(), pg: String::new() };
+        server.http = server.wait_for_line("HTTP API on ");
+        server.pg = server.wait_for_line("Postgres protocol on ");
+        server.wait_for_line("msg=ready");
+        server
+    }
+}
+
+/// A running server. Dropping it kills it.
+pub struct Promlake {
+    child: Child,
+    log: mpsc::Receiver<String>,
+    lines: Vec<String>,
+    /// `http://127.0.0.1:port`
+    pub http: String,
+    /// `127.0.0.1:port`
+    #[allow(dead_code)] // For the tests of the Postgres protocol.
+    pub pg: String,
+}
+
+impl Promlake {
+    /// The word behind `text` in the first log line that has it.
+    fn wait_for_line(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        let mut seen = 0;
+        loop {
+            for line in &self.lines[seen..] {
+                if let Some((_, rest)) = line.split_once(text) {
+                    return rest.split([' ', '"']).next().unwrap_or("").to_string();
+                }
+            }
+            seen = self.lines.len();
+            match self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.lines.push(line),
+                Err(_) => {
+                    let status = self.child.try_wait();
+                    panic!("no {text:?} in the log, process {status:?}:\n{}", self.lines.join("\n"));
+                }
+            }
+        }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.http)
+    }
+
+    /// As a machine that loses power: no signal handler runs.
+    pub fn kill(mut self) {
+        self.child.kill().expect("killing the server");
+        self.child.wait().expect("waiting for the server");
+    }
+
+    /// SIGTERM, and the exit status within the deadline.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        let deadline = Instant::now() + DEADLINE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("waiting for the server") {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the server did not stop within {DEADLINE:?}:\n{}", self.lines.join("\n"));
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(status.expect("running kill").success());
+    }
+}
+
+impl Drop for Promlake {
+    fn drop(&mut self) {
+        // Already gone where `kill` or `stop` was called.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads the child's log in a thread, so that the pipe never fills up.
+fn read_log(child: &mut Child) -> mpsc::Receiver<String> {
+    let stderr = child.stderr.take().expect("stderr is piped");
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            // Nobody listens any more once the server is dropped.
+            let _ = send.send(line);
+        }
+    });
+    receive
+}
+
+/// Sends a request body to `/api/v1/write`; the status, or `None` when there was no answer.
+pub async fn write(client: &reqwest::Client, server: &str, body: Vec<u8>) -> Option<u16> {
+    let response = client
+        .post(format!("{server}/api/v1/write"))
+        .header("Content-Type", "application/x-protobuf")
+        .header("Content-Encoding", "snappy")
+        .header("X-Prometheus-Remote-Write-Version", "0.1.0")
+        .body(body)
+        .send()
+        .await
+        .ok()?;
+    Some(response.status().as_u16())
+}
+
+/// GET, as status and JSON.
+pub async fn get_json(url: &str) -> (u16, Value) {
+    let response = reqwest::get(url).await.expect("an answer");
+    let status = response.status().as_u16();
+    let body = response.text().await.expect("a body");
+    let json = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{url}: {e}: {body}"));
+    (status, json)
+}
+
+/// A URL with its query parameters encoded.
+pub fn with_params(url: &str, params: &[(&str, &str)]) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
+    format!("{url}?{query}")
+}
+
+/// moto's S3 server from PyPI, in a virtual environment kept between runs.
+pub struct S3Server {
+    child: Child,
+    pub endpoint: String,
+}
+
+impl S3Server {
+    /// `None`, with the reason on stderr, where it cannot be installed.
+    pub fn start() -> Option<Self> {
+        match Self::try_start() {
+            Ok(server) => Some(server),
+            Err(reason) => {
+                eprintln!("SKIPPED on s3: {reason}");
+                None
+            }
+        }
+    }
+
+    fn try_start() -> Result<Self, String> {
+        let program = Self::program()?;
+        // The server cannot be asked which port it took, so one is chosen for it.
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|l| l.local_addr())
+            .map_err(|e| format!("no free port: {e}"))?
+            .port();
+        let child = Command::new(&program)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| format!("{} does not start: {e}", program.display()))?;
+        let server = Self { child, endpoint: format!("http://127.0.0.1:{port}") };
+        let deadline = Instant::now() + DEADLINE;
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if Instant::now() > deadline {
+                return Err("moto_server did not answer".into());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(server)
+    }
+
+    /// `moto_server` from the search path, or from a virtual environment that is made on first use.
+    fn program() -> Result<PathBuf, String> {
+        if let Ok(path) = std::env::var("MOTO_SERVER") {
+            return Ok(path.into());
+        }
+        let on_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .map(|dir| dir.join("moto_server"))
+            .find(|program| program.is_file());
+        if let Some(program) = on_path {
+            return Ok(program);
+        }
+        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("moto");
+        let program = home.join("bin/moto_server");
+        if !program.is_file() {
+            run(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
+            run(Command::new(home.join("bin/pip")).args(["install", "--quiet", "moto[server]"]))?;
+        }
+        Ok(program)
+    }
+
+    fn create_bucket(&self, bucket: &str) {
+        let url = format!("{}/{bucket}", self.endpoint);
+        let request = async { reqwest::Client::new().put(&url).send().await };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        // A thread of its own, since tests run inside a runtime already.
+        let status = std::thread::scope(|s| s.spawn(|| runtime.block_on(request)).join());
+        let response = status.expect("no panic").expect("an answer of the S3 server");
+        assert!(response.status().is_success(), "creating {bucket}: {}", response.status());
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{command:?}: {}", stderr.lines().last().unwrap_or("failed")))
+}
