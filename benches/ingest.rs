@@ -21,7 +21,12 @@ const NOW: i64 = 1_790_000_000_000;
 fn labels(series: usize) -> Labels {
     let instance = format!("host-{:03}:9100", series % 100);
     let path = format!("/api/v1/resource/{}", series / 100);
-    Labels::from_pairs([("__name__", "http_requests_total"), ("instance", &instance), ("job", "api"), ("path", &path)])
+    Labels::from_pairs([
+        ("__name__", "http_requests_total"),
+        ("instance", &instance),
+        ("job", "api"),
+        ("path", &path),
+    ])
 }
 
 fn batch(refs: &[SeriesRef], round: i64) -> WriteBatch {
@@ -46,7 +51,8 @@ fn rows(round: i64) -> LogRows {
 fn ingest(c: &mut Criterion) {
     let mut group = c.benchmark_group("ingest");
     group.throughput(Throughput::Elements(SERIES as u64));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
 
     let store = runtime.block_on(async {
         let options = Options {

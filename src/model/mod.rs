@@ -1,18 +1,18 @@
 //! The data everything speaks of: labels, matchers, samples, histograms, time. No I/O, no async.
 
-/// Label sets in one buffer, and their hash, the series id.
-pub mod labels;
-/// Label matchers, anchored as Prometheus anchors them.
-pub mod matcher;
-/// Samples, staleness and time ranges.
-pub mod sample;
 /// Prometheus' durations, `1h30m`.
 pub mod duration;
 /// Floats as Go prints and parses them.
 pub mod float;
-/// Sums that keep what rounding loses.
-pub mod kahan;
 /// Native histograms in float form.
 pub mod histogram;
+/// Sums that keep what rounding loses.
+pub mod kahan;
+/// Label sets in one buffer, and their hash, the series id.
+pub mod labels;
+/// Label matchers, anchored as Prometheus anchors them.
+pub mod matcher;
 /// Metric metadata: type, unit, help.
 pub mod metadata;
+/// Samples, staleness and time ranges.
+pub mod sample;

@@ -106,7 +106,10 @@ async fn acknowledged_samples_are_stored() {
     world.write(request(&[(a, NOW_MS + 1, 2.0)])).await.unwrap();
     assert_eq!(world.read().await, [r#"a{x="1"} 1 @0"#, r#"a{x="1"} 2 @1"#]);
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
-    assert_eq!((load(&world.stats.remote_write_series_known), load(&world.stats.remote_write_series_decoded)), (2, 2));
+    assert_eq!(
+        (load(&world.stats.remote_write_series_known), load(&world.stats.remote_write_series_decoded)),
+        (2, 2)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

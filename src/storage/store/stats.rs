@@ -76,7 +76,8 @@ impl Inner {
         let c = &self.counters;
         StoreStats {
             head_series,
-            head_samples: view.open.samples() + view.frozen.iter().map(|f| f.source.as_memory().samples()).sum::<usize>(),
+            head_samples: view.open.samples()
+                + view.frozen.iter().map(|f| f.source.as_memory().samples()).sum::<usize>(),
             head_bytes: view.head_bytes(),
             queued_bytes,
             cache_blocks: view.cached.iter().map(|entry| entry.blocks.len()).sum(),

@@ -31,19 +31,20 @@ fn check(entries: &[Arc<Entry>], expected: &[(&[u32], &[&str])]) {
 fn merges() {
     let all = [entry(&[1], &["a"]), entry(&[2], &["b"]), entry(&[3], &["c1", "c2"]), entry(&[4], &["d"])];
     // All inputs cached: their blocks stand for the output.
-    check(&after_merge(&all, &strings(&["a", "b"]), &strings(&["x"])), &[
-        (&[3], &["c1", "c2"]),
-        (&[4], &["d"]),
-        (&[1, 2], &["x"]),
-    ]);
+    check(
+        &after_merge(&all, &strings(&["a", "b"]), &strings(&["x"])),
+        &[(&[3], &["c1", "c2"]), (&[4], &["d"]), (&[1, 2], &["x"])],
+    );
     // A block over midnight keeps the file of its other day.
-    check(&after_merge(&all, &strings(&["b", "c1"]), &strings(&["x", "y"])), &[
-        (&[1], &["a"]),
-        (&[4], &["d"]),
-        (&[2, 3], &["c2", "x", "y"]),
-    ]);
+    check(
+        &after_merge(&all, &strings(&["b", "c1"]), &strings(&["x", "y"])),
+        &[(&[1], &["a"]), (&[4], &["d"]), (&[2, 3], &["c2", "x", "y"])],
+    );
     // One input was not cached: the output must be read.
-    check(&after_merge(&all, &strings(&["a", "b", "z"]), &strings(&["x"])), &[(&[3], &["c1", "c2"]), (&[4], &["d"])]);
+    check(
+        &after_merge(&all, &strings(&["a", "b", "z"]), &strings(&["x"])),
+        &[(&[3], &["c1", "c2"]), (&[4], &["d"])],
+    );
     check(&after_merge(&all[..1], &strings(&["z"]), &strings(&["x"])), &[(&[1], &["a"])]);
 }
 

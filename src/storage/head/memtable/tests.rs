@@ -52,7 +52,10 @@ fn reads() {
 #[test]
 fn histograms_and_start_timestamps_stay_parallel() {
     let memtable = Memtable::new(1);
-    memtable.apply(&rows(&[(0, series(1, "m")), (1, series(2, "n"))], &[(0, 1, 1.0, 0), (0, 2, 2.0, 9), (1, 1, 7.0, 0)]));
+    memtable.apply(&rows(
+        &[(0, series(1, "m")), (1, series(2, "n"))],
+        &[(0, 1, 1.0, 0), (0, 2, 2.0, 9), (1, 1, 7.0, 0)],
+    ));
     let histogram = Arc::new(FloatHistogram { sum: 3.0, ..FloatHistogram::default() });
     let row = LogHistogram { slot: 0, series_id: 1, timestamp: 3, histogram, start_timestamp: 0 };
     memtable.apply(&LogRows { histograms: vec![row], ..LogRows::default() });

@@ -127,7 +127,8 @@ fn exemplars_only_move_forward() {
     let series = intern(&mut registry, "m");
     let mut out = LogRows::default();
     let row = |timestamp| ExemplarRow { series, timestamp, value: 1.0, labels: Labels::empty() };
-    let batch = WriteBatch { exemplars: vec![row(5), row(5), row(4), row(6), row(NOW + 1)], ..WriteBatch::default() };
+    let batch =
+        WriteBatch { exemplars: vec![row(5), row(5), row(4), row(6), row(NOW + 1)], ..WriteBatch::default() };
     assert_eq!(registry.accept(&batch, rules(0), 1, &mut out).exemplars_written, 2);
     assert_eq!((out.exemplars.len(), out.series.len()), (2, 1));
 }

@@ -11,7 +11,10 @@ const SERIES: &[(i64, &[(&str, &str)])] = &[
 ];
 
 fn all() -> Vec<Series> {
-    SERIES.iter().map(|(id, labels)| Series { id: *id, labels: Labels::from_pairs(labels.iter().copied()) }).collect()
+    SERIES
+        .iter()
+        .map(|(id, labels)| Series { id: *id, labels: Labels::from_pairs(labels.iter().copied()) })
+        .collect()
 }
 
 fn matchers(specs: &[(&str, MatchOp, &str)]) -> Vec<Matcher> {
@@ -22,7 +25,8 @@ fn matchers(specs: &[(&str, MatchOp, &str)]) -> Vec<Matcher> {
 #[track_caller]
 fn check(specs: &[(&str, MatchOp, &str)], expected: &[i64]) {
     let matchers = matchers(specs);
-    let mut brute: Vec<_> = all().into_iter().filter(|s| matchers.iter().all(|m| m.matches_labels(&s.labels))).collect();
+    let mut brute: Vec<_> =
+        all().into_iter().filter(|s| matchers.iter().all(|m| m.matches_labels(&s.labels))).collect();
     brute.sort_by(|a, b| (a.labels.metric(), a.id).cmp(&(b.labels.metric(), b.id)));
     assert_eq!(brute.iter().map(|s| s.id).collect::<Vec<_>>(), expected, "the expectation itself");
     let mut head = SeriesIndex::default();
