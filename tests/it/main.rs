@@ -5,8 +5,12 @@
 mod architecture;
 /// Prometheus' HTTP API.
 mod http;
+/// The remote write receiver over the real store.
+mod remote_write;
 /// `kill -9` under load, and what is there afterwards.
 mod restart;
+/// Scraping over the real store.
+mod scrape;
 /// Starting and stopping the binary, and an S3 server.
 mod support;
 /// Remote write requests, built by hand.

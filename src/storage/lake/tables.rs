@@ -333,7 +333,8 @@ impl Lake {
     /// plan again.
     pub async fn run_merge(&self, job: &MergeJob) -> Result<Vec<Arc<SampleFile>>> {
         let add = merge::write(&self.root, job, (self.clock)()).await?;
-        let added: std::collections::HashSet<String> = add.iter().map(|file| format!("samples/{}", file.path)).collect();
+        let added: std::collections::HashSet<String> =
+            add.iter().map(|file| format!("samples/{}", file.path)).collect();
         let table = &self.tables.samples;
         let below = |file: &Arc<SampleFile>| file.path.trim_start_matches("samples/").to_string();
         let change = Change {
