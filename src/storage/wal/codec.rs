@@ -435,7 +435,7 @@ fn read_floats(batch: &RecordBatch, name: &str, row: usize) -> Result<Vec<f64>> 
 fn read_spans(batch: &RecordBatch, name: &str, row: usize) -> Result<Vec<Span>> {
     let list = column::<ListArray>(batch, name)?.value(row);
     let numbers: &Int32Array = values_of(&list, name)?;
-    if numbers.len() % 2 != 0 {
+    if !numbers.len().is_multiple_of(2) {
         return Err(bad(format!("column {name} has half a span")));
     }
     let span = |pair: &[i32]| Span { offset: pair[0], length: pair[1].cast_unsigned() };
