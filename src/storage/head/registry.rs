@@ -169,7 +169,7 @@ impl Registry {
         let mut undo = batch.all_or_nothing.then(Vec::new);
         let mut report = WriteReport::default();
         self.accept_samples(batch, rules, generation, out, &mut report, &mut undo);
-        if !(batch.all_or_nothing && !report.rejected_samples.is_empty()) {
+        if !batch.all_or_nothing || report.rejected_samples.is_empty() {
             self.accept_histograms(batch, rules, generation, out, &mut report, &mut undo);
         }
         let rejected = !report.rejected_samples.is_empty() || !report.rejected_histograms.is_empty();

@@ -2,6 +2,7 @@
 //! files are written, the sorted block becomes a cache entry once they are committed, and the log objects up to
 //! it are deleted. A flush that fails is tried again until it succeeds; queries and the log hold the rows.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,7 @@ use crate::error::{Context, ErrorKind, Result};
 use crate::model::metadata::Metadata;
 use crate::model::sample::{DAY_MS, day_of};
 use crate::storage::head::block::SortedBlock;
-use crate::storage::head::cache::{self, Entry};
+use crate::storage::head::cache;
 use crate::storage::head::memtable::Memtable;
 use crate::storage::lake::rows::Exemplar;
 use crate::storage::store::Inner;
@@ -130,7 +131,7 @@ impl Flusher {
             next.frozen.remove(0);
             if !files.is_empty() {
                 let files = files.iter().map(|file| file.path.clone()).collect();
-                next.cached.push(Arc::new(Entry { blocks: vec![block.clone()], files }));
+                next.cached.push(Arc::new(cache::Entry { blocks: vec![block.clone()], files }));
             }
             next.cached = cache::evict(next.cached, budget_bytes);
             // A merge or a delete may have been quicker than this swap.
@@ -222,12 +223,12 @@ impl Listed {
     }
 
     async fn load(&mut self, inner: &Inner, day: i32) -> Result<()> {
-        if !self.days.contains_key(&day) {
+        if let Entry::Vacant(entry) = self.days.entry(day) {
             let listed = match inner.lake.files().series_version(day) {
                 Some(_) => inner.lake.read_series(day).await?,
                 None => Vec::new(),
             };
-            self.days.insert(day, listed.iter().map(|series| series.id).collect());
+            entry.insert(listed.iter().map(|series| series.id).collect());
         }
         self.order.retain(|other| *other != day);
         self.order.push_back(day);

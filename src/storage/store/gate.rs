@@ -15,6 +15,9 @@ use crate::storage::types::{LogRows, WriteBatch, WriteReport};
 /// Answers an append: durable and visible, or why not.
 pub type Ack = oneshot::Sender<Result<(), Arc<str>>>;
 
+/// The other end of an [`Ack`].
+pub type Answer = oneshot::Receiver<Result<(), Arc<str>>>;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Gate {
@@ -77,7 +80,7 @@ impl Gate {
         batch: &WriteBatch,
         rules: Rules,
         permit: OwnedSemaphorePermit,
-    ) -> Result<(WriteReport, Option<oneshot::Receiver<Result<(), Arc<str>>>>)> {
+    ) -> Result<(WriteReport, Option<Answer>)> {
         self.check_open()?;
         let before = self.queue.rows.rows();
         let report = self.registry.accept(batch, rules, self.generation, &mut self.queue.rows);

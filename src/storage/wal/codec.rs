@@ -12,7 +12,9 @@ use arrow::array::{
 };
 use arrow::buffer::{Buffer, ScalarBuffer};
 use arrow::datatypes::{ArrowNativeType, Field, Schema};
+use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
+use arrow::ipc::root_as_message;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
@@ -153,10 +155,7 @@ fn take_section<'a>(bytes: &'a [u8], rows: &mut LogRows) -> Result<&'a [u8]> {
     let section = Section::of(kind).ok_or_else(|| bad(format!("section kind {kind} is unknown")))?;
     let body = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
     let Some((stream, rest)) = body else { return Err(bad("a section is cut off")) };
-    let context = || format!("its {section:?} section is no Arrow stream");
-    let reader = StreamReader::try_new(Cursor::new(stream), None).context(ErrorKind::Internal, context)?;
-    for batch in reader {
-        let batch = batch.context(ErrorKind::Internal, context)?;
+    for batch in read_batches(stream, section)? {
         match section {
             Section::Series => take_series(&batch, rows)?,
             Section::Samples => take_samples(&batch, &mut rows.samples)?,
@@ -166,6 +165,35 @@ fn take_section<'a>(bytes: &'a [u8], rows: &mut LogRows) -> Result<&'a [u8]> {
         }
     }
     Ok(rest)
+}
+
+/// Arrow's reader checks most of what it reads, but panics on some lengths that cannot be. Only bytes whose checksum
+/// was made to match get this far, and they too must end in an error.
+fn read_batches(stream: &[u8], section: Section) -> Result<Vec<RecordBatch>> {
+    let read = || StreamReader::try_new(Cursor::new(stream), None)?.collect::<Result<Vec<_>, ArrowError>>();
+    let context = || format!("its {section:?} section is no Arrow stream");
+    check_frames(stream).ok_or_else(|| bad(context()))?;
+    match std::panic::catch_unwind(read) {
+        Ok(batches) => batches.context(ErrorKind::Internal, context),
+        Err(_) => Err(bad(context())),
+    }
+}
+
+/// Every message of the stream lies within it; Arrow's reader would allocate whatever length it finds.
+fn check_frames(mut stream: &[u8]) -> Option<()> {
+    loop {
+        let (marker, rest) = stream.split_at_checked(8)?;
+        let number = |at: usize| u32::from_le_bytes(marker[at..at + 4].try_into().expect("four bytes"));
+        if number(0) != u32::MAX {
+            return None;
+        }
+        if number(4) == 0 {
+            return rest.is_empty().then_some(());
+        }
+        let (message, rest) = rest.split_at_checked(usize::try_from(number(4)).ok()?)?;
+        let body_bytes = root_as_message(message).ok()?.bodyLength();
+        stream = rest.split_at_checked(usize::try_from(body_bytes).ok()?)?.1;
+    }
 }
 
 fn bad(reason: impl Into<String>) -> Error {
@@ -407,7 +435,7 @@ fn read_floats(batch: &RecordBatch, name: &str, row: usize) -> Result<Vec<f64>> 
 fn read_spans(batch: &RecordBatch, name: &str, row: usize) -> Result<Vec<Span>> {
     let list = column::<ListArray>(batch, name)?.value(row);
     let numbers: &Int32Array = values_of(&list, name)?;
-    if numbers.len() % 2 != 0 {
+    if !numbers.len().is_multiple_of(2) {
         return Err(bad(format!("column {name} has half a span")));
     }
     let span = |pair: &[i32]| Span { offset: pair[0], length: pair[1].cast_unsigned() };
