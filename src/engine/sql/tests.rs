@@ -45,7 +45,9 @@ fn clauses_become_matchers_and_ranges() {
     let fields: Vec<Field> = columns.iter().map(|(name, column)| column.field(name, Shape::Rows)).collect();
     let schema = DFSchema::try_from(arrow::datatypes::Schema::new(fields)).unwrap();
     let check = |sql: &str, expected: &str| {
-        let expr = simplified(context().parse_sql_expr(sql, &schema).unwrap(), &schema);
+        let expr = context().parse_sql_expr(sql, &schema).unwrap();
+        // Labels as they are written; times with their casts folded, as the optimizer leaves them.
+        let expr = if sql.starts_with("timestamp") { simplified(expr, &schema) } else { expr };
         let text = match translate(&expr, &columns) {
             None => "-".to_string(),
             Some(pushdown) => {
@@ -90,7 +92,6 @@ fn clauses_become_matchers_and_ranges() {
     );
 }
 
-/// As the optimizer does before it pushes filters down: folds casts, shortens IN lists.
 fn simplified(expr: Expr, schema: &DFSchema) -> Expr {
     let context = SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build();
     ExprSimplifier::new(context).simplify(expr).unwrap()
