@@ -68,7 +68,7 @@ pub struct Serve {
     #[arg(long = "storage.flush-interval", value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
     storage_flush_interval: Duration,
     /// Samples in memory become files earlier when they take more than this
-    #[arg(long = "storage.flush-bytes", value_name = "SIZE", default_value = "128MB", value_parser = parse_size)]
+    #[arg(long = "storage.flush-bytes", value_name = "SIZE", default_value = "48MB", value_parser = parse_size)]
     storage_flush_bytes: usize,
     /// How much of what was written is kept in memory for queries
     #[arg(long = "storage.cache-bytes", value_name = "SIZE", default_value = "128MB", value_parser = parse_size)]

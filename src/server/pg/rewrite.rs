@@ -8,7 +8,8 @@
 //! | `a OPERATOR(pg_catalog.~) b` | `a ~ b` | psql |
 //! | `x COLLATE c` | `x` | psql |
 //! | `x::regtype`, `x::regclass`, `x::oid`, `x::name`, `x::"char"` | a function or a plain type | psql, pgjdbc |
-//! | correlated scalar subquery without an aggregate, in a select list | the same with `min(…)` | psql `\d` |
+//! | scalar subquery over a relation that has no row for any column of ours | `NULL` | psql `\d name` |
+//! | other scalar subquery over the catalog without an aggregate | the same with `min(…)` | psql, pgjdbc |
 
 use std::ops::ControlFlow;
 
@@ -46,6 +47,15 @@ impl VisitorMut for Rules {
                 if let Some(replacement) = special_cast(inner, data_type) {
                     *expr = replacement;
                 }
+            }
+            Expr::Subquery(query) if never_a_row(query) => {
+                *expr = Expr::Cast {
+                    kind: ast::CastKind::Cast,
+                    expr: Box::new(Expr::Value(ast::Value::Null.into())),
+                    data_type: DataType::Text,
+                    format: None,
+                    array: false,
+                };
             }
             Expr::Subquery(query) => aggregate_projection(query),
             _ => {}
@@ -133,6 +143,21 @@ fn function(name: &str, argument: Expr) -> Function {
     }
 }
 
+/// Relations in which a client's correlated lookup finds nothing: no column of ours has a default, and each has
+/// the collation of its type, which is the case `\\d` does not show. The lookups correlate by more than
+/// equality, which the engine cannot plan.
+const WITHOUT_ROWS: &[&str] = &["pg_attrdef", "pg_collation"];
+
+fn never_a_row(query: &ast::Query) -> bool {
+    let SetExpr::Select(select) = query.body.as_ref() else { return false };
+    let named = |t: &ast::TableWithJoins| {
+        matches!(&t.relation, ast::TableFactor::Table { name, .. }
+            if name.0.last().and_then(|p| p.as_ident()).is_some_and(|i| WITHOUT_ROWS.contains(&i.value.as_str())))
+    };
+    let aggregates = select.projection.iter().any(|item| item.to_string().to_ascii_lowercase().contains("count("));
+    select.from.iter().any(named) && !aggregates
+}
+
 /// A scalar subquery over the catalog returns at most one row by key; the engine wants an aggregate to prove
 /// it. Only subqueries that read `pg_catalog` relations, have one plain output and no grouping are touched.
 fn aggregate_projection(query: &mut ast::Query) {
@@ -178,8 +203,12 @@ mod tests {
         check("SELECT a OPERATOR(pg_catalog.~) '^(t)$' COLLATE pg_catalog.default", "SELECT a ~ '^(t)$'");
         check("SELECT 'x'::regclass", "SELECT to_regclass('x')");
         check(
-            "SELECT (SELECT d.x FROM pg_catalog.pg_attrdef d WHERE d.a = t.a) FROM t",
-            "SELECT (SELECT min(d.x) FROM pg_catalog.pg_attrdef d WHERE d.a = t.a) FROM t",
+            "SELECT (SELECT d.x FROM pg_catalog.pg_description d WHERE d.a = t.a) FROM t",
+            "SELECT (SELECT min(d.x) FROM pg_catalog.pg_description d WHERE d.a = t.a) FROM t",
+        );
+        check(
+            "SELECT (SELECT d.x FROM pg_attrdef d WHERE d.a = t.a AND t.has) FROM t",
+            "SELECT CAST(NULL AS TEXT) FROM t",
         );
     }
 
