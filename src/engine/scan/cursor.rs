@@ -210,8 +210,15 @@ impl Columns {
             (Some(value), None) => out.values.extend_from_slice(value.values()),
             (Some(value), Some(_)) if value.null_count() == 0 => out.values.extend_from_slice(value.values()),
             (None, Some((scaled, scale))) => {
-                let pairs = scaled.values().iter().zip(scale.values());
-                out.values.extend(pairs.map(|(scaled, scale)| divided(*scaled, *scale)));
+                let first = scale.values()[0];
+                // The writer gives a run one scale where it can.
+                if scale.values().iter().all(|scale| *scale == first) {
+                    let power = POW10[first as usize];
+                    out.values.extend(scaled.values().iter().map(|scaled| *scaled as f64 / power));
+                } else {
+                    let pairs = scaled.values().iter().zip(scale.values());
+                    out.values.extend(pairs.map(|(scaled, scale)| divided(*scaled, *scale)));
+                }
             }
             (Some(value), Some((scaled, scale))) => out.values.extend((0..length).map(|row| {
                 if value.is_valid(row) { value.value(row) } else { divided(scaled.value(row), scale.value(row)) }

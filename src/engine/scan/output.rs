@@ -56,6 +56,15 @@ pub(super) struct SampleBuffer {
 }
 
 impl SampleBuffer {
+    fn with_room_of(like: &SampleBuffer, wants: Wants) -> Self {
+        Self {
+            wants,
+            timestamps: Vec::with_capacity(like.timestamps.len()),
+            values: Vec::with_capacity(like.values.len()),
+            ..Self::default()
+        }
+    }
+
     pub fn append_run(&mut self, run: &Run) {
         self.timestamps.extend_from_slice(&run.timestamps);
         let length = self.timestamps.len();
@@ -187,7 +196,9 @@ impl BatchBuilder {
         let ranks = std::mem::take(&mut self.series);
         let ends = std::mem::take(&mut self.ends);
         let wants = self.buffer.wants;
-        let buffer = std::mem::replace(&mut self.buffer, SampleBuffer { wants, ..SampleBuffer::default() });
+        // The next batch will be about as large: room for it at once instead of by doubling.
+        let next = SampleBuffer::with_room_of(&self.buffer, wants);
+        let buffer = std::mem::replace(&mut self.buffer, next);
         let series: Vec<&Series> = ranks.iter().map(|rank| snapshot.series[*rank].as_ref()).collect();
         let mut per_series = SeriesColumns { labels: self.label_columns(&series), series: &series };
         let mut data = DataColumns::new(self.shape, &ends, buffer)?;

@@ -131,11 +131,30 @@ fn is_reset(floats: &Floats<'_>, i: usize) -> bool {
             ))
 }
 
+/// Where a value is below the one before it.
+fn drops(values: &[f64]) -> Vec<usize> {
+    const BLOCK: usize = 64;
+    let mut found = Vec::new();
+    let mut from = 1;
+    while from < values.len() {
+        let to = (from + BLOCK).min(values.len());
+        let pairs = || values[from..to].iter().zip(&values[from - 1..to - 1]);
+        // Counters rarely reset: most blocks are settled by one pass without branches.
+        if pairs().fold(false, |any, (value, previous)| any | (value < previous)) {
+            found.extend(pairs().enumerate().filter(|(_, (value, previous))| value < previous).map(|(i, _)| from + i));
+        }
+        from = to;
+    }
+    found
+}
+
 /// All windows of a series of floats. Resets are found once; a window then needs its ends and its resets only.
 pub fn slide(kind: Kind, floats: Floats<'_>, windows: &Windows, notes: &Notes<'_>, out: &mut VectorOut<'_>) {
-    let resets: Vec<usize> = match kind.counter {
-        true => (1..floats.len()).filter(|i| is_reset(&floats, *i)).collect(),
-        false => Vec::new(),
+    let resets: Vec<usize> = match (kind.counter, floats.start_timestamps.is_empty()) {
+        (false, _) => Vec::new(),
+        // By far the most common case, kept to what a vectorised loop can do.
+        (true, true) => drops(floats.values),
+        (true, false) => (1..floats.len()).filter(|i| is_reset(&floats, *i)).collect(),
     };
     let may_overlap = kind.counter && overlaps(floats.timestamps, floats.start_timestamps);
     let mut cursor = Cursor::seek(floats.timestamps, windows.begin(0));
