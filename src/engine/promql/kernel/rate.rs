@@ -141,7 +141,9 @@ fn drops(values: &[f64]) -> Vec<usize> {
         let pairs = || values[from..to].iter().zip(&values[from - 1..to - 1]);
         // Counters rarely reset: most blocks are settled by one pass without branches.
         if pairs().fold(false, |any, (value, previous)| any | (value < previous)) {
-            found.extend(pairs().enumerate().filter(|(_, (value, previous))| value < previous).map(|(i, _)| from + i));
+            found.extend(
+                pairs().enumerate().filter(|(_, (value, previous))| value < previous).map(|(i, _)| from + i),
+            );
         }
         from = to;
     }
