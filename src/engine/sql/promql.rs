@@ -7,14 +7,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::Int64Array;
-use arrow::datatypes::DataType;
 use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
-use datafusion::common::{Column, UnnestOptions, plan_err};
+use datafusion::common::{Column, UnnestOptions, internal_datafusion_err, plan_err};
 use datafusion::datasource::ViewTable;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit};
-use datafusion::scalar::ScalarValue;
 use futures::future::BoxFuture;
 
 use crate::engine::scan::table::timestamp_type;
@@ -22,7 +19,7 @@ use crate::engine::scan::table::{HISTOGRAM, HISTOGRAMS, START_TIMESTAMPS, TIMEST
 use crate::engine::session::{EvalTime, QueryRequest};
 use crate::engine::sql::arguments;
 use crate::engine::sql::catalog::external;
-use crate::engine::sql::functions::histogram_json;
+use crate::engine::sql::functions::{histogram_json, prom_steps};
 use crate::engine::sql::samples::column_names;
 use crate::engine::sql::wait::wait;
 
@@ -62,7 +59,7 @@ impl TableFunctionImpl for PromqlFunction {
         let request = request(args.exprs(), args.session())?;
         let text = request.query.clone();
         let planned = wait(async { (self.plan)(request).await.map_err(external) })?;
-        let plan = to_rows(planned.plan, &steps(planned.time)?)?;
+        let plan = to_rows(planned.plan, steps(planned.time)?)?;
         Ok(Arc::new(ViewTable::new(plan, Some(text))))
     }
 }
@@ -73,8 +70,8 @@ fn request(args: &[Expr], session: &dyn Session) -> Result<QueryRequest> {
     let (query, time) = match args {
         [query] => {
             let now = session.execution_props().query_execution_start_time;
-            let at = now.unwrap_or_else(chrono::Utc::now).timestamp_millis();
-            (query, EvalTime::Instant { at })
+            let now = now.ok_or_else(|| internal_datafusion_err!("promql(): the statement has no start time"))?;
+            (query, EvalTime::Instant { at: now.timestamp_millis() })
         }
         [query, at] => (query, EvalTime::Instant { at: time("at", at)? }),
         [query, start, end, step] => {
@@ -103,19 +100,18 @@ fn check_range(start: i64, end_inclusive: i64, step: i64) -> Result<()> {
     Ok(())
 }
 
-/// The timestamps of the steps.
-fn steps(time: EvalTime) -> Result<Vec<i64>> {
-    match time {
-        EvalTime::Instant { at } => Ok(vec![at]),
-        EvalTime::Range { start, end_inclusive, step } => {
-            check_range(start, end_inclusive, step)?;
-            Ok((0..=(end_inclusive - start) / step).map(|i| start + i * step).collect())
-        }
-    }
+/// The timestamps of the steps, as a list.
+fn steps(time: EvalTime) -> Result<Expr> {
+    let (start, end_inclusive, step) = match time {
+        EvalTime::Instant { at } => (at, at, 1),
+        EvalTime::Range { start, end_inclusive, step } => (start, end_inclusive, step),
+    };
+    check_range(start, end_inclusive, step)?;
+    Ok(prom_steps().call(vec![lit(start), lit(end_inclusive), lit(step)]))
 }
 
 /// Labels, `timestamp`, `value`, and `histogram` where the vector has any: a row per sample.
-fn to_rows(plan: LogicalPlan, steps: &[i64]) -> Result<LogicalPlan> {
+fn to_rows(plan: LogicalPlan, steps: Expr) -> Result<LogicalPlan> {
     let names: Vec<String> = plan.schema().fields().iter().map(|f| f.name().clone()).collect();
     let data = [TIMESTAMPS, VALUES, HISTOGRAMS, START_TIMESTAMPS];
     let has = |name: &str| names.iter().any(|n| n == name);
@@ -126,7 +122,7 @@ fn to_rows(plan: LogicalPlan, steps: &[i64]) -> Result<LogicalPlan> {
 
     let timestamps = match has(TIMESTAMPS) {
         true => ident(TIMESTAMPS),
-        false => lit(time_list(steps)),
+        false => steps,
     };
     let label = |(label, column): (&String, &String)| ident(label).alias(column);
     let mut columns: Vec<Expr> = labels.iter().zip(&label_columns).map(label).collect();
@@ -161,9 +157,4 @@ fn check_unique(columns: &[String]) -> Result<()> {
         Some(column) => plan_err!("promql(): two labels would be named {column}"),
         None => Ok(()),
     }
-}
-
-fn time_list(steps: &[i64]) -> ScalarValue {
-    let values: Vec<ScalarValue> = Int64Array::from(steps.to_vec()).iter().map(ScalarValue::Int64).collect();
-    ScalarValue::List(ScalarValue::new_list_nullable(&values, &DataType::Int64))
 }

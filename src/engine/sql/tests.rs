@@ -213,6 +213,7 @@ async fn promql_is_planned_with_the_statement() {
     let sql = format!("EXPLAIN SELECT sum(value) FROM {CALL} WHERE job = 'a'");
     let plan = column(&with_promql(), &sql).await.join("\n");
     assert!(plan.contains("Unnest") && plan.contains("DataSourceExec"), "{plan}");
+    assert!(plan.contains("prom_steps("), "{plan}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,8 @@ mod counter;
 mod first_last;
 /// Histograms of PromQL results as JSON.
 mod histogram;
+/// The evaluation times of a query, in plans of `promql()`.
+mod steps;
 /// `time_bucket(interval, timestamp [, origin])`
 mod time_bucket;
 
@@ -29,5 +31,11 @@ pub fn register(context: &SessionContext) {
 /// `histogram_json(bytes)`, see [`histogram`].
 pub fn histogram_json() -> Arc<ScalarUDF> {
     static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(histogram::histogram_json()));
+    FUNCTION.clone()
+}
+
+/// `prom_steps(start, end, step)`, see [`steps`].
+pub fn prom_steps() -> Arc<ScalarUDF> {
+    static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(steps::prom_steps()));
     FUNCTION.clone()
 }
