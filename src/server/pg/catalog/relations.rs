@@ -314,8 +314,9 @@ fn namespaces(rows: &mut Rows, catalog: &Arc<dyn CatalogProvider>) {
 
 fn classes(rows: &mut Rows, catalog: &Arc<dyn CatalogProvider>) {
     for (id, (schema, table)) in tables(catalog) {
-        // Metrics and the system tables are read like tables; nothing here is a view with a definition to edit.
-        let kind = if schema == "promlake" || schema == "information_schema" { "v" } else { "r" };
+        // A metric is a read-only relation over the samples, which is what Postgres calls a view; clients then do not
+        // ask for the keys, policies and publications of a table.
+        let kind = if schema == "pg_catalog" { "r" } else { "v" };
         let access_method = if kind == "r" { HEAP_OID } else { 0 };
         rows.push([
             oid(id),
