@@ -290,7 +290,7 @@ async fn plan(snapshots: &dyn Snapshots, options: &EngineOptions, request: &Quer
         default_subquery_step_ms,
         features: features.clone(),
         annotations: Annotations::new(),
-        leaves: resolve::leaves(snapshots, resolve::requests(&times, &expr)).await?,
+        leaves: resolve::leaves(snapshots, resolve::requests(&times, &expr), lookback_ms).await?,
         scan: ScanOptions { budget: samples.clone(), ..ScanOptions::default() },
     };
     let cx = Context::new(&query);

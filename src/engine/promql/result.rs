@@ -11,7 +11,7 @@ use super::lower::lowered::Order;
 use super::plan::functions::windows::{Input, Shape};
 use super::plan::layout::{Floats, Grid, HISTOGRAMS, Points, Sample, TIMESTAMPS, VALUES, label, missing, strings};
 use super::plan::ops::series::label_columns;
-use super::plan::samples::decode;
+use super::plan::samples::{decode, decode_stored};
 use crate::engine::session::{Point, ResultSeries};
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
@@ -104,13 +104,16 @@ fn raw_samples(batch: &RecordBatch, begin: i64, end: i64) -> Result<Vec<ResultSe
             return Err(missing(VALUES));
         };
         let encoded = encoded.as_ref().and_then(|e| e.as_any().downcast_ref::<BinaryArray>());
+        let mut stored: Vec<Option<Arc<FloatHistogram>>> = vec![];
+        if let Some(encoded) = encoded {
+            let bytes = (0..encoded.len()).map(|i| encoded.is_valid(i).then(|| encoded.value(i)));
+            decode_stored(bytes, &mut stored)?;
+        }
         let mut points = vec![];
         for (i, time) in times.values().iter().enumerate().filter(|(_, t)| begin < **t && **t <= end) {
-            let histogram: Option<FloatHistogram> =
-                encoded.filter(|e| e.is_valid(i)).map(|e| decode(e.value(i))).transpose()?;
-            match histogram {
+            match stored.get(i).and_then(Option::as_ref) {
                 Some(histogram) if histogram.is_stale() => {}
-                Some(histogram) => points.push((*time, Point::Histogram(Arc::new(histogram)))),
+                Some(histogram) => points.push((*time, Point::Histogram(Arc::clone(histogram)))),
                 None if is_stale(floats.value(i)) => {}
                 None => points.push((*time, Point::Float(floats.value(i)))),
             }

@@ -28,4 +28,4 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-pub use table::{ScanOptions, SeriesTable, label_names};
+pub use table::{ScanOptions, SeriesTable, has_histograms, label_names};

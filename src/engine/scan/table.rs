@@ -171,7 +171,8 @@ impl SeriesTable {
     }
 }
 
-pub(super) fn has_histograms(snapshot: &Snapshot) -> bool {
+/// Whether any source of the snapshot may have histograms.
+pub fn has_histograms(snapshot: &Snapshot) -> bool {
     snapshot.files.iter().any(|f| f.has_histograms) || snapshot.memory.iter().any(|m| m.has_histograms())
 }
 

@@ -15,6 +15,8 @@ pub enum Take {
     Timestamp,
     /// `start_timestamp(selector)`: its start timestamp in seconds, 0 where unknown.
     StartTimestamp,
+    /// The time of a float; a histogram is taken itself.
+    FloatTimestamp,
 }
 
 /// The newest sample in `(end - range, end]` for every step, where `range` is the lookback delta. If the newest
@@ -37,11 +39,13 @@ pub fn select(take: Take, series: &SeriesIn<'_>, windows: &Windows, out: &mut Ve
             continue;
         }
         match (take, histogram) {
-            (Take::Timestamp, _) => out.set(k, series.timestamps[newest] as f64 / 1000.0),
+            (Take::Timestamp, _) | (Take::FloatTimestamp, None) => {
+                out.set(k, series.timestamps[newest] as f64 / 1000.0)
+            }
             (Take::StartTimestamp, _) => {
                 out.set(k, start_timestamp(series.start_timestamps, newest) as f64 / 1000.0);
             }
-            (Take::Value, Some(histogram)) => out.set_histogram(k, histogram.clone()),
+            (Take::Value | Take::FloatTimestamp, Some(histogram)) => out.set_histogram(k, histogram.clone()),
             (Take::Value, None) => out.set(k, series.values[newest]),
         }
     }

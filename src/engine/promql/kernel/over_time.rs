@@ -206,6 +206,11 @@ impl HistogramMean {
             }
         }
         for mean in [&mut *self, &mut other] {
+            if mean.count == 1.0 {
+                // One division rounds once, so that equal values of opposite sign cancel out.
+                mean.state.divide(count);
+                continue;
+            }
             if !mean.incremental {
                 mean.state.divide(mean.count);
             }

@@ -7,7 +7,9 @@ use super::lowered::{
 };
 use super::{scalar, string, vector};
 use crate::engine::error::from_datafusion;
+use crate::engine::promql::annotations::text;
 use crate::engine::promql::ast::{Aggregate, AggregateOp, Call, Expr, Span, VectorSelector};
+use crate::engine::promql::parse::strings::{is_label_name, quote};
 use crate::engine::promql::plan::aggregate::{self, Aggregation, Settings};
 use crate::engine::promql::plan::layout::{VALUES, scalar_column};
 use crate::engine::promql::plan::node::{VectorNode, VectorOp};
@@ -137,11 +139,13 @@ fn select(cx: &Context<'_>, node: &Aggregate, input: Lowered, grouping: Grouping
     Ok(Lowered { plan, order, ..input })
 }
 
+fn check_label_name(name: &str) -> Result<()> {
+    if is_label_name(name) { Ok(()) } else { Err(Error::execution(format!("invalid label name {}", quote(name)))) }
+}
+
 fn count_values(cx: &Context<'_>, node: &Aggregate, input: Lowered, grouping: Grouping) -> Result<Lowered> {
     let label = string(param(node)?)?.to_string();
-    if label.is_empty() {
-        return Err(Error::execution(format!("invalid label name {label:?}")));
-    }
+    check_label_name(&label)?;
     let mut labels: Vec<String> =
         input.labels.iter().filter(|l| **l != label && grouping.keeps(l)).cloned().collect();
     if !(grouping.without && grouping.labels.contains(&label)) {
@@ -210,6 +214,7 @@ fn promised_labels(selector: &VectorSelector) -> Vec<(String, String)> {
 
 /// `histogram_quantile(q, v)` and `histogram_fraction(lower, upper, v)`.
 pub fn histogram(cx: &Context<'_>, call: &Call, aggregation: Aggregation) -> Result<Lowered> {
+    let cx = &cx.with_statistics(false);
     let (last, scalars) = call.args.split_last().ok_or_else(|| Error::internal("a call without arguments"))?;
     let input = vector(cx, last)?;
     let scalars = scalars.iter().map(|arg| scalar(cx, arg)).collect::<Result<Vec<_>>>()?;
@@ -235,6 +240,12 @@ fn histogram_of(
     let mut parameters = vec![];
     let mut sources = vec![];
     for scalar in scalars {
+        // Prometheus warns also where there are no series; kernels see only those there are.
+        if let (Aggregation::HistogramQuantile, Scalar::Constant(q)) = (aggregation, &scalar)
+            && !(0.0..=1.0).contains(q)
+        {
+            cx.query.annotations.warn(text::invalid_quantile(*q), at.parameter);
+        }
         let (argument, plans) = scalar.into_argument();
         parameters.push(argument);
         sources.extend(plans);
@@ -251,11 +262,10 @@ fn histogram_of(
 
 /// `histogram_quantiles(v, "label", q, …)`: one vector per quantile, told apart by the label.
 pub fn histogram_quantiles(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
+    let cx = &cx.with_statistics(false);
     let input = vector(cx, &call.args[0])?;
     let label = string(&call.args[1])?.to_string();
-    if label.is_empty() {
-        return Err(Error::execution(format!("invalid label name {label:?}")));
-    }
+    check_label_name(&label)?;
     let mut result: Option<Lowered> = None;
     for arg in &call.args[2..] {
         let Scalar::Constant(q) = scalar(cx, arg)? else {

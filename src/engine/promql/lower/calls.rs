@@ -55,6 +55,7 @@ pub fn call(cx: &Context<'_>, call: &Call) -> Result<Value> {
 fn element_function(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let infinite = |value: f64| Scalar::Constant(value);
     let arg = |i: usize| scalar(cx, &call.args[i]);
+    let statistic = |part| elementwise_call(&cx.with_statistics(true), call, Elementwise::Histogram(part), &[]);
     match call.function.name {
         "clamp" => elementwise_call(cx, call, Elementwise::Clamp, &[arg(1)?, arg(2)?]),
         "clamp_min" => elementwise_call(cx, call, Elementwise::Clamp, &[arg(1)?, infinite(f64::INFINITY)]),
@@ -65,11 +66,11 @@ fn element_function(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
         }
         "timestamp" => timestamps(cx, call, Over::Timestamp),
         "start_timestamp" => timestamps(cx, call, Over::StartTimestamp),
-        "histogram_avg" => elementwise_call(cx, call, Elementwise::Histogram(HistogramPart::Avg), &[]),
-        "histogram_count" => elementwise_call(cx, call, Elementwise::Histogram(HistogramPart::Count), &[]),
+        "histogram_avg" => statistic(HistogramPart::Avg),
+        "histogram_count" => statistic(HistogramPart::Count),
         "histogram_stddev" => elementwise_call(cx, call, Elementwise::Histogram(HistogramPart::Stddev), &[]),
         "histogram_stdvar" => elementwise_call(cx, call, Elementwise::Histogram(HistogramPart::Stdvar), &[]),
-        "histogram_sum" => elementwise_call(cx, call, Elementwise::Histogram(HistogramPart::Sum), &[]),
+        "histogram_sum" => statistic(HistogramPart::Sum),
         other => Err(Error::unsupported(format!("the function {other} is not supported yet"))),
     }
 }
@@ -119,6 +120,7 @@ fn range_function(cx: &Context<'_>, call: &Call, function: RangeFunction) -> Res
         sources.extend(plans);
     }
     let ranges = selectors::ranges(cx, &call.args[at])?;
+    function.check_extension(ranges.shape.extension())?;
     let histograms = ranges.input.has_histograms() && function.may_return_histograms();
     let sink = cx.sink_for(call.span, call.args[0].span());
     let result = ranges.evaluate(cx, Over::Range(function), histograms, sink, parameters, &sources)?;
@@ -140,12 +142,12 @@ fn absent_over_time(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
 fn timestamps(cx: &Context<'_>, call: &Call, over: Over) -> Result<Lowered> {
     match as_selector(&call.args[0]) {
         Some(selector) => selectors::take(cx, selector, over, call.span)?.drop_name(cx),
-        None if over == Over::StartTimestamp => {
-            Err(Error::unsupported("start_timestamp of anything but an instant selector is not supported yet"))
-        }
         None => {
             let input = vector(cx, &call.args[0])?;
-            elementwise_of(cx, call.function.name, Elementwise::EvalTime(cx.grid), input, &[])
+            // Nothing but stored samples has a start timestamp.
+            let of_results =
+                if over == Over::StartTimestamp { Elementwise::Nothing } else { Elementwise::EvalTime(cx.grid) };
+            elementwise_of(cx, call.function.name, of_results, input, &[])
         }
     }
 }
@@ -178,10 +180,9 @@ fn scalar_call(cx: &Context<'_>, call: &Call) -> Result<Scalar> {
 /// The order matters only for the result of an instant query.
 fn sorted(cx: &Context<'_>, call: &Call, order: Order) -> Result<Lowered> {
     if cx.query.grid.steps > 1 {
-        cx.query.annotations.warn(
-            "sort is ineffective for range queries since results are always ordered by labels",
-            call.args[0].span(),
-        );
+        cx.query
+            .annotations
+            .warn("sort is ineffective for range queries since results are always ordered by labels", call.span);
     }
     let input = vector(cx, &call.args[0])?;
     // Histograms have no place in an order of values, and are left out.

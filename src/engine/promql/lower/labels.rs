@@ -6,6 +6,7 @@ use super::lowered::{Context, Lowered, NameFate, column, label_literal};
 use super::operators::as_selector;
 use super::{resolve, selectors, string, vector};
 use crate::engine::promql::ast::Call;
+use crate::engine::promql::parse::strings::is_label_name;
 use crate::engine::promql::plan::functions::labels as functions;
 use crate::engine::promql::plan::layout::DROP_NAME;
 use crate::engine::promql::plan::node::{VectorNode, VectorOp};
@@ -23,7 +24,7 @@ pub fn replace(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let pattern = string(&call.args[4])?;
     let regex = anchored(pattern)
         .map_err(|_| Error::execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
-    if destination.is_empty() {
+    if !is_label_name(destination) {
         return Err(Error::execution(format!("invalid destination label name in label_replace(): {destination}")));
     }
     // A missing source label is the empty string, which the expression may well match.
@@ -47,10 +48,10 @@ pub fn join(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let destination = string(&call.args[1])?;
     let separator = string(&call.args[2])?.to_string();
     let sources = call.args[3..].iter().map(string).collect::<Result<Vec<_>>>()?;
-    if let Some(bad) = sources.iter().find(|s| s.is_empty()) {
+    if let Some(bad) = sources.iter().find(|s| !is_label_name(s)) {
         return Err(Error::execution(format!("invalid source label name in label_join(): {bad}")));
     }
-    if destination.is_empty() {
+    if !is_label_name(destination) {
         return Err(Error::execution(format!("invalid destination label name in label_join(): {destination}")));
     }
     let new = if sources.is_empty() {
@@ -70,7 +71,7 @@ pub fn join(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
 pub fn info(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let base = vector(cx, &call.args[0])?;
     let selector = call.args.get(1).and_then(as_selector);
-    let info = selectors::info_series(cx, call.span, selector)?;
+    let info = selectors::info_series(cx, call)?;
     let wanted: Vec<Matcher> =
         selector.map_or(&[][..], |s| &s.matchers[..]).iter().filter(|m| m.name != METRIC_NAME).cloned().collect();
     let names: Vec<Matcher> =

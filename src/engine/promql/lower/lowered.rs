@@ -40,11 +40,20 @@ pub struct Query {
 pub struct Context<'a> {
     pub query: &'a Query,
     pub grid: Grid,
+    /// Selectors need no more of histograms than their statistics.
+    pub statistics: bool,
 }
 
 impl<'a> Context<'a> {
     pub fn new(query: &'a Query) -> Self {
-        Self { query, grid: query.grid }
+        Self { query, grid: query.grid, statistics: false }
+    }
+
+    /// Whether selectors below are asked for counts and sums of histograms only, see [`statistics`].
+    ///
+    /// [`statistics`]: crate::engine::promql::kernel::native::statistics
+    pub fn with_statistics(&self, statistics: bool) -> Self {
+        Self { statistics, ..*self }
     }
 
     pub fn with_grid(&self, grid: Grid) -> Self {

@@ -35,6 +35,7 @@ pub fn unary(cx: &Context<'_>, negative: bool, inner: &Expr, _span: Span) -> Res
 }
 
 pub fn binary(cx: &Context<'_>, node: &Binary) -> Result<Value> {
+    let cx = &cx.with_statistics(false);
     match (lower(cx, &node.left)?, lower(cx, &node.right)?) {
         (Value::Scalar(l), Value::Scalar(r)) => Ok(Value::Scalar(scalars(cx, node.op, l, r))),
         (Value::Vector(l), Value::Scalar(r)) => with_scalar(cx, node, l, r, false).map(Value::Vector),
@@ -77,7 +78,12 @@ fn with_scalar(
 
 /// Arithmetic makes something new of a metric, so does a comparison that gives 0 or 1.
 fn drops_name(node: &Binary) -> bool {
-    node.return_bool || !(node.op.is_comparison() || node.op.is_set())
+    node.return_bool || is_arithmetic(node.op)
+}
+
+/// Comparisons, set operators and trims pass samples on; the others make new ones.
+fn is_arithmetic(op: BinaryOp) -> bool {
+    !(op.is_comparison() || op.is_set() || matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower))
 }
 
 fn vectors(cx: &Context<'_>, node: &Binary, left: Lowered, right: Lowered) -> Result<Lowered> {
@@ -134,7 +140,7 @@ fn arithmetic(
     let swapped = matching.cardinality == Cardinality::OneToMany;
     let (many, one) = if swapped { (&right, &left) } else { (&left, &right) };
     // Arithmetic never keeps a name; the names of `bool` comparisons go with the delayed ones, if at all.
-    let renamed = !node.op.is_comparison() || (node.return_bool && !cx.delayed_names());
+    let renamed = is_arithmetic(node.op) || (node.return_bool && !cx.delayed_names());
     let dropped = |l: &str| renamed && is_metadata_label(l);
     let listed = |l: &String| matching.labels.contains(l);
     let one_to_one = matching.cardinality == Cardinality::OneToOne;

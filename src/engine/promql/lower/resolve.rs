@@ -64,20 +64,20 @@ impl Times {
     pub fn inner_grid(&self, grid: Grid, subquery: &Subquery) -> Grid {
         let step = subquery.step.as_ref().map_or(self.default_subquery_step_ms, |s| s.millis()).max(1);
         let (start, outer_step) = self.shifted(grid, subquery.at.as_ref(), subquery.offset.millis());
-        let end = start + outer_step * (grid.steps.saturating_sub(1)) as i64;
+        let end = last_of(start, outer_step, grid);
         let bound = start.saturating_sub(subquery.range.millis());
-        let mut first = bound.div_euclid(step) * step;
+        let mut first = bound.div_euclid(step).saturating_mul(step);
         if first <= bound {
-            first += step;
+            first = first.saturating_add(step);
         }
-        let steps = if first > end { 0 } else { ((end - first) / step + 1) as usize };
+        let steps = if first > end { 0 } else { (end.saturating_sub(first) / step) as usize + 1 };
         Grid::new(first, step, steps)
     }
 
     /// The samples a selector reads: its windows reach `before_ms` back (left-open) and `after_ms` ahead.
     fn range(&self, grid: Grid, selector: &VectorSelector, before_ms: i64, after_ms: i64) -> TimeRange {
         let (start, step) = self.shifted(grid, selector.at.as_ref(), selector.offset.millis());
-        let end = start.saturating_add(step.saturating_mul(grid.steps.saturating_sub(1) as i64));
+        let end = last_of(start, step, grid);
         TimeRange::new(start.saturating_sub(before_ms).saturating_add(1), end.saturating_add(after_ms))
     }
 
@@ -91,6 +91,47 @@ impl Times {
         let after = if selector.smoothed { self.lookback_ms } else { 0 };
         self.range(grid, selector, range_ms.saturating_add(before), after)
     }
+}
+
+impl Times {
+    /// When `info` looks at its info series for the steps of `grid`: at the times the samples of the base series
+    /// are from, by the `@` and offsets of the first selector and of the subqueries around it.
+    pub fn info_times(&self, grid: Grid, call: &Call) -> (i64, i64) {
+        let mut shifts = vec![];
+        first_selector(&call.args[0], &mut shifts);
+        if let Some(Expr::Vector(selector)) = call.args.get(1) {
+            shifts.push((selector.at.as_ref(), selector.offset.millis()));
+        }
+        shifts.into_iter().fold((grid.start, grid.step), |(start, step), (at, offset_ms)| {
+            self.shifted(Grid { start, step, steps: grid.steps }, at, offset_ms)
+        })
+    }
+}
+
+/// The last of the times `start`, `start + step`… that belong to the steps of `grid`.
+fn last_of(start: i64, step: i64, grid: Grid) -> i64 {
+    start.saturating_add(step.saturating_mul(grid.steps.saturating_sub(1) as i64))
+}
+
+/// Collects the `@` and offsets on the way to the first selector.
+fn first_selector<'a>(expr: &'a Expr, shifts: &mut Vec<(Option<&'a At>, i64)>) -> bool {
+    match expr {
+        Expr::Vector(selector) => shifts.push((selector.at.as_ref(), selector.offset.millis())),
+        Expr::Matrix(matrix) => shifts.push((matrix.selector.at.as_ref(), matrix.selector.offset.millis())),
+        _ => {
+            let before = shifts.len();
+            if let Expr::Subquery(subquery) = expr {
+                shifts.push((subquery.at.as_ref(), subquery.offset.millis()));
+            }
+            let mut found = false;
+            expr.for_each_child(&mut |child| found = found || first_selector(child, shifts));
+            if !found {
+                shifts.truncate(before);
+            }
+            return found;
+        }
+    }
+    true
 }
 
 /// Every selector of an expression.
@@ -136,9 +177,8 @@ fn walk_info(times: &Times, grid: Grid, call: &Call, out: &mut Vec<Request>) {
         _ => None,
     };
     let matchers = info_matchers(selector.map(|s| s.as_ref()));
-    let (offset, at) = selector.map_or((0, None), |s| (s.offset.millis(), s.at.as_ref()));
-    let (start, step) = times.shifted(grid, at, offset);
-    let end = start + step * grid.steps.saturating_sub(1) as i64;
+    let (start, step) = times.info_times(grid, call);
+    let end = last_of(start, step, grid);
     let range = TimeRange::new(start.saturating_sub(times.lookback_ms).saturating_add(1), end);
     out.push(Request { span: call.span, range, matchers });
 }
@@ -152,16 +192,24 @@ pub fn info_matchers(selector: Option<&VectorSelector>) -> Vec<Matcher> {
     matchers
 }
 
-/// Takes the snapshots.
-pub async fn leaves(snapshots: &dyn Snapshots, requests: Vec<Request>) -> Result<HashMap<Span, Leaf>> {
+/// Takes the snapshots. Where there are histograms, `lookback_ms` more of samples are read before the windows:
+/// whether a histogram continues the one before it is told by that one.
+pub async fn leaves(
+    snapshots: &dyn Snapshots,
+    requests: Vec<Request>,
+    lookback_ms: i64,
+) -> Result<HashMap<Span, Leaf>> {
     let mut leaves = HashMap::new();
     for request in requests {
-        let snapshot = Arc::new(snapshots.snapshot(request.range, &request.matchers).await?);
+        let TimeRange { start_inclusive, end_inclusive } = request.range;
+        let wider = TimeRange::new(start_inclusive.saturating_sub(lookback_ms), end_inclusive);
+        let snapshot = Arc::new(snapshots.snapshot(wider, &request.matchers).await?);
+        let range = if scan::has_histograms(&snapshot) { wider } else { request.range };
         let leaf = Leaf {
             labels: scan::label_names(&snapshot),
             unique_unnamed: unique_unnamed(&snapshot, &request.matchers),
             snapshot,
-            range: request.range,
+            range,
         };
         leaves.insert(request.span, leaf);
     }

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{EmptyRelation, Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
 
 use super::lowered::{Context, Lowered, NameFate, column, project};
 use super::resolve::{Leaf, Times};
 use super::{unwrap_parens, vector};
 use crate::engine::error::from_datafusion;
-use crate::engine::promql::ast::{Expr, Span, VectorSelector};
+use crate::engine::promql::ast::{Call, Expr, Span, VectorSelector};
 use crate::engine::promql::plan::functions::windows::{Evaluation, Input, Over, Shape, evaluate};
-use crate::engine::promql::plan::layout::{HISTOGRAMS, START_TIMESTAMPS, TIMESTAMPS, VALUES};
+use crate::engine::promql::plan::layout::{HISTOGRAMS, MAX_STEPS, START_TIMESTAMPS, TIMESTAMPS, VALUES};
 use crate::engine::promql::plan::samples::Sink;
 use crate::engine::scan::SeriesTable;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::labels::METRIC_NAME;
 
 /// The rows of a range vector, before a function is applied to its windows.
@@ -122,10 +122,9 @@ pub fn select(cx: &Context<'_>, leaf: &Leaf, over: Over, shape: Shape, sink: Sin
     ranges.evaluate(cx, over, histograms, sink, vec![], &[])
 }
 
-/// The newest samples for `info`, at the offset and `@` of a selector.
-pub fn info_series(cx: &Context<'_>, span: Span, selector: Option<&VectorSelector>) -> Result<Lowered> {
-    let (at, offset) = selector.map_or((None, 0), |s| (s.at.as_ref(), s.offset.millis()));
-    let (start, step) = times(cx).shifted(cx.grid, at, offset);
+/// The times of the newest samples of the series `info` takes labels from.
+pub fn info_series(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
+    let (start, step) = times(cx).info_times(cx.grid, call);
     let shape = Shape {
         start,
         step,
@@ -137,7 +136,7 @@ pub fn info_series(cx: &Context<'_>, span: Span, selector: Option<&VectorSelecto
         lookback_ms: cx.query.lookback_ms,
         use_start_timestamps: false,
     };
-    select(cx, leaf(cx, span)?, Over::Instant, shape, cx.sink(span))
+    select(cx, leaf(cx, call.span)?, Over::InfoTimestamp, shape, cx.sink(call.span))
 }
 
 /// A range vector: a selector with a range, or a subquery.
@@ -152,7 +151,18 @@ pub fn ranges(cx: &Context<'_>, expr: &Expr) -> Result<Ranges> {
         Expr::Subquery(subquery) => {
             let times = times(cx);
             let grid = times.inner_grid(cx.grid, subquery);
-            let rows = vector_or_scalar(&cx.with_grid(grid), &subquery.inner)?;
+            if grid.steps > MAX_STEPS {
+                let message = format!("a subquery has at most {MAX_STEPS} steps");
+                return Err(Error::new(ErrorKind::Limit, message));
+            }
+            // Where the windows fall between two steps there is nothing to evaluate, and no row.
+            let nothing = grid.steps == 0;
+            let grid = if nothing { grid.first() } else { grid };
+            let mut rows = vector_or_scalar(&cx.with_grid(grid).with_statistics(false), &subquery.inner)?;
+            if nothing {
+                let schema = Arc::clone(rows.plan.schema());
+                rows.plan = LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema });
+            }
             let (start, step) = times.shifted(cx.grid, subquery.at.as_ref(), subquery.offset.millis());
             let input = Input::Steps { grid, histograms: rows.histograms };
             let shape = Shape {
@@ -192,7 +202,8 @@ impl Ranges {
         sources: &[LogicalPlan],
     ) -> Result<Lowered> {
         let typed = cx.query.features.type_and_unit_labels;
-        let evaluation = Evaluation { over, input: self.input, shape: self.shape, histograms, typed, sink };
+        let (input, shape, statistics) = (self.input, self.shape, cx.statistics);
+        let evaluation = Evaluation { over, input, shape, histograms, statistics, typed, sink };
         let (metric, kind) = (self.rows.label(METRIC_NAME), self.rows.label("__type__"));
         let points = evaluate(evaluation, sample_columns(self.input), metric, kind, parameters);
         self.rows.with_points_from(points, sources, histograms, cx.grid.steps)

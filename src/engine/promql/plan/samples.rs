@@ -2,6 +2,7 @@
 //! operators and functions report to.
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
 
@@ -55,6 +56,29 @@ impl Hash for Sink {
 
 pub fn decode(bytes: &[u8]) -> Result<FloatHistogram> {
     codec::decode(bytes).map_err(|e| DataFusionError::External(Box::new(e)))
+}
+
+/// The histograms of a stored series in the order of time, `None` for floats, with the hints queries see: storage
+/// keeps what was written, and the hint follows from the sample before.
+pub fn decode_stored<'a>(
+    encoded: impl Iterator<Item = Option<&'a [u8]>>,
+    out: &mut Vec<Option<Arc<FloatHistogram>>>,
+) -> Result<()> {
+    let mut previous: Option<Arc<FloatHistogram>> = None;
+    for bytes in encoded {
+        let histogram = match bytes {
+            Some(bytes) => {
+                let mut histogram = decode(bytes)?;
+                let before = previous.as_deref().filter(|p| !p.is_stale());
+                histogram.counter_reset_hint = histogram.stored_hint(before);
+                Some(Arc::new(histogram))
+            }
+            None => None,
+        };
+        previous.clone_from(&histogram);
+        out.push(histogram);
+    }
+    Ok(())
 }
 
 pub fn encode(histogram: &FloatHistogram) -> Vec<u8> {

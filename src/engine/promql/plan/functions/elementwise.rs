@@ -33,6 +33,8 @@ pub enum Elementwise {
     Negate,
     /// The evaluation time in seconds, where there is a sample.
     EvalTime(Grid),
+    /// No value for any sample.
+    Nothing,
     Histogram(HistogramPart),
 }
 

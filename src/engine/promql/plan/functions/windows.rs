@@ -11,10 +11,11 @@ use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUD
 
 use super::args::{Args, ScalarReader, StepScalar, any_signature, call};
 use crate::engine::promql::kernel::instant::{self, Take};
+use crate::engine::promql::kernel::native::statistics;
 use crate::engine::promql::kernel::range::{self, RangeFunction};
 use crate::engine::promql::kernel::types::{Extension, Notes, Param, RangeOptions, SeriesIn, VectorOut, Windows};
 use crate::engine::promql::plan::layout::{Grid, Points, PointsBuilder, Sample, label, points_type, strings};
-use crate::engine::promql::plan::samples::{Sink, decode, encode};
+use crate::engine::promql::plan::samples::{Sink, decode, decode_stored, encode};
 use crate::model::histogram::{CounterResetHint, FloatHistogram};
 
 /// What is evaluated over the windows.
@@ -24,6 +25,8 @@ pub enum Over {
     Instant,
     Timestamp,
     StartTimestamp,
+    /// The times of floats; histograms stay, for `info` to refuse.
+    InfoTimestamp,
     Smoothed,
     Range(RangeFunction),
 }
@@ -71,12 +74,16 @@ impl Shape {
         }
     }
 
-    fn options(&self) -> RangeOptions {
-        let extension = match (self.anchored, self.smoothed) {
+    pub fn extension(&self) -> Extension {
+        match (self.anchored, self.smoothed) {
             (true, _) => Extension::Anchored,
             (_, true) => Extension::Smoothed,
             _ => Extension::None,
-        };
+        }
+    }
+
+    fn options(&self) -> RangeOptions {
+        let extension = self.extension();
         RangeOptions { extension, lookback_ms: self.lookback_ms, use_start_timestamps: self.use_start_timestamps }
     }
 }
@@ -89,6 +96,8 @@ pub struct Evaluation {
     pub shape: Shape,
     /// The result has a histogram column.
     pub histograms: bool,
+    /// Counts and sums are all that is needed of stored histograms.
+    pub statistics: bool,
     /// Annotations name the type of a metric, by its `__type__` label.
     pub typed: bool,
     pub sink: Sink,
@@ -115,6 +124,7 @@ pub fn evaluate(
         Over::Instant => "prom_instant".to_string(),
         Over::Timestamp => "prom_timestamp".to_string(),
         Over::StartTimestamp => "prom_start_timestamp".to_string(),
+        Over::InfoTimestamp => "prom_info_timestamp".to_string(),
         Over::Smoothed => "prom_smoothed".to_string(),
         Over::Range(function) => format!("prom_{}({range})", function.name()),
     };
@@ -162,7 +172,8 @@ impl ScalarUDFImpl for EvaluateWindows {
         let scalars: Vec<ScalarReader<'_>> = scalars.iter().map(StepScalar::reader).collect::<Result<_>>()?;
         let runs: Box<dyn Runs + '_> = match input {
             Input::Lists { histograms, start_timestamps } => {
-                Box::new(ListRuns::new(&arrays, histograms, start_timestamps)?)
+                let statistics = self.evaluation.statistics;
+                Box::new(ListRuns { statistics, ..ListRuns::new(&arrays, histograms, start_timestamps)? })
             }
             Input::Steps { grid, histograms } => Box::new(GridRuns::new(&arrays, grid, histograms)?),
         };
@@ -233,6 +244,7 @@ impl Evaluation {
                 Over::Instant => instant::select(Take::Value, &series, &windows, &mut target),
                 Over::Timestamp => instant::select(Take::Timestamp, &series, &windows, &mut target),
                 Over::StartTimestamp => instant::select(Take::StartTimestamp, &series, &windows, &mut target),
+                Over::InfoTimestamp => instant::select(Take::FloatTimestamp, &series, &windows, &mut target),
                 Over::Smoothed => {
                     instant::select_smoothed(&series, &windows, options.lookback_ms, &notes, &mut target);
                 }
@@ -275,6 +287,7 @@ struct ListRuns<'a> {
     histograms: Option<(&'a BinaryArray, usize)>,
     start_timestamps: Option<(&'a [i64], usize)>,
     value_base: usize,
+    statistics: bool,
 }
 
 fn list(array: &ArrayRef) -> Result<&ListArray> {
@@ -310,6 +323,7 @@ impl<'a> ListRuns<'a> {
             histograms,
             start_timestamps,
             value_base: base(values),
+            statistics: false,
         })
     }
 }
@@ -325,9 +339,10 @@ impl Runs for ListRuns<'_> {
         if let Some((items, base)) = self.histograms {
             let at = base + first;
             if (at..at + count).any(|i| items.is_valid(i)) {
-                for i in at..at + count {
-                    let histogram = if items.is_valid(i) { Some(Arc::new(decode(items.value(i))?)) } else { None };
-                    scratch.histograms.push(histogram);
+                let encoded = (at..at + count).map(|i| items.is_valid(i).then(|| items.value(i)));
+                decode_stored(encoded, &mut scratch.histograms)?;
+                if self.statistics {
+                    scratch.histograms = statistics(&scratch.histograms);
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::error::Result;
 
@@ -16,7 +16,7 @@ use crate::engine::promql::plan::layout::{
     DROP_NAME, HISTOGRAMS, Points, PointsBuilder, Sample, VALUES, label, missing, strings,
 };
 use crate::model::labels::METRIC_NAME;
-use crate::model::matcher::Matcher;
+use crate::model::matcher::{MatchOp, Matcher};
 
 /// What tells series and their info series apart from others.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
@@ -76,18 +76,18 @@ impl InfoJoin {
         // Result rows: the base row, and the info rows whose labels it gets.
         let mut rows: Vec<(usize, Vec<usize>)> = vec![];
         for (row, group) in keys.ids[0].iter().enumerate() {
-            let is_info = self.names.iter().all(|n| n.0.matches(label(names, row)));
+            let is_info = self.is_info(label(names, row));
             let mut variants: HashMap<Vec<usize>, Vec<Option<Sample<'_>>>> = HashMap::new();
             for step in 0..self.steps {
                 let Some(sample) = points.get(row, step) else { continue };
                 let mut partners = vec![];
                 if !is_info {
-                    partners.extend(by_group[*group].iter().copied().filter(|i| present.present(*i, step)));
+                    partners = self.newest(info, &present, &by_group[*group], step)?;
                     if partners.is_empty() && !self.optional {
                         continue;
                     }
                 }
-                self.check(info, &partners)?;
+                self.check(info, &partners, |name| base.column_by_name(name).is_some_and(|c| c.is_valid(row)))?;
                 variants.entry(partners).or_insert_with(|| vec![None; self.steps])[step] = Some(sample);
             }
             for (partners, samples) in variants {
@@ -99,23 +99,48 @@ impl InfoJoin {
         merge_rows(&batch, schema, self.steps, |_, _| execution(SAME_LABELSET))
     }
 
-    /// Two info series of one name for a series, or two values for a label, have no meaning.
-    fn check(&self, info: &RecordBatch, partners: &[usize]) -> Result<()> {
+    /// Whether a series is itself selected as an info series by name; excluding names selects none.
+    fn is_info(&self, name: &str) -> bool {
+        let selects = |n: &NamePattern| matches!(n.0.op, MatchOp::Equal | MatchOp::Regex);
+        self.names.iter().any(selects) && self.names.iter().all(|n| n.0.matches(name))
+    }
+
+    /// Of the info series of a group that have a sample at a step, the one with the newest sample of each name.
+    /// The values of info series are the times of their samples.
+    fn newest(&self, info: &RecordBatch, times: &Points<'_>, group: &[usize], step: usize) -> Result<Vec<usize>> {
+        let names = column(info, METRIC_NAME);
+        let names = strings(&names)?;
+        let mut found: Vec<(usize, f64)> = vec![];
+        for row in group {
+            let time = match times.get(*row, step) {
+                Some(Sample::Float(time)) => time,
+                Some(Sample::Histogram(_)) => return Err(execution("info sample should be float")),
+                None => continue,
+            };
+            let same_name = |(other, _): &&mut (usize, f64)| label(names, *other) == label(names, *row);
+            match found.iter_mut().find(same_name) {
+                None => found.push((*row, time)),
+                Some(slot) if slot.1 < time => *slot = (*row, time),
+                Some(slot) if slot.1 == time => {
+                    let print = |row| print_labels(info, row, |_| true);
+                    let (a, b, at) = (print(slot.0)?, print(*row)?, (time * 1000.0).round());
+                    let message =
+                        format!("found duplicate series for info metric: existing {a} @ {at}, new {b} @ {at}");
+                    return Err(execution(message));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(found.into_iter().map(|(row, _)| row).collect())
+    }
+
+    /// Two values for a label have no meaning, unless the series has the label itself.
+    fn check(&self, info: &RecordBatch, partners: &[usize], has: impl Fn(&str) -> bool) -> Result<()> {
         if partners.len() < 2 {
             return Ok(());
         }
-        let names = column(info, METRIC_NAME);
-        let names = strings(&names)?;
-        for (i, a) in partners.iter().enumerate() {
-            for b in &partners[i + 1..] {
-                if label(names, *a) == label(names, *b) {
-                    let (a, b) = (print_labels(info, *a, |_| true)?, print_labels(info, *b, |_| true)?);
-                    return Err(execution(format!("found duplicate series for info metric: {a}, {b}")));
-                }
-            }
-        }
         for field in info.schema_ref().fields().iter().filter(|f| *f.data_type() == DataType::Utf8View) {
-            if !self.is_data(field.name()) {
+            if !self.is_data(field.name()) || has(field.name()) {
                 continue;
             }
             let array = column(info, field.name());

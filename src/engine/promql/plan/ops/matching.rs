@@ -219,8 +219,8 @@ impl<'a> Arithmetic<'a> {
         let swapped = op.cardinality == Cardinality::OneToMany;
         let (many, one) = if swapped { (right, left) } else { (left, right) };
         let (many_side, one_side) = if swapped { (1, 0) } else { (0, 1) };
-        let (left_fill, right_fill) = (op.fill_left.map(f64::from_bits), op.fill_right.map(f64::from_bits));
-        let (fill_many, fill_one) = if swapped { (right_fill, left_fill) } else { (left_fill, right_fill) };
+        // Prometheus swaps the sides of `group_right` but not their fills, so `fill_left` is always for "many".
+        let (fill_many, fill_one) = (op.fill_left.map(f64::from_bits), op.fill_right.map(f64::from_bits));
         let mut one_rows = vec![vec![]; keys.count];
         for (row, group) in keys.ids[one_side].iter().enumerate() {
             one_rows[*group].push(row);
