@@ -29,7 +29,7 @@ use crate::model::sample::TimeRange;
 use crate::storage::types::{Series, Snapshot};
 
 /// Below this a further partition costs more than it gives.
-const MIN_SERIES_PER_PARTITION: usize = 4;
+const MIN_SERIES_PER_PARTITION: usize = 32;
 /// Rows decoded at a time from one file.
 const FILE_BATCH_ROWS: usize = 16 << 10;
 

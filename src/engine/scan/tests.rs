@@ -123,7 +123,7 @@ impl Lake {
         })
     }
 
-    /// Scans as lists, in three partitions, and returns each series with its samples.
+    /// Scans as lists, for up to three partitions, and returns each series with its samples.
     async fn read(&self, range: TimeRange) -> Vec<(String, Samples)> {
         let table = SeriesTable::lists(self.snapshot(), range, &ScanOptions::default());
         let batches = context(3).read_table(table).unwrap().collect().await.unwrap();
@@ -285,10 +285,10 @@ async fn only_pages_that_can_hold_wanted_series_in_range_are_planned() {
 
 #[tokio::test]
 async fn partitions_split_the_series_and_lose_none() {
-    let ids: Vec<i64> = (0..50).collect();
+    let ids: Vec<i64> = (0..400).collect();
     let rows: Vec<(i64, Samples)> = ids.iter().map(|id| (*id, ramp(0, 13, *id as f64))).collect();
     let mut lake = Lake::new(&ids);
-    lake.file(&rows[..30], Encoding::Scaled).await.file(&rows[20..], Encoding::Value).await;
+    lake.file(&rows[..240], Encoding::Scaled).await.file(&rows[160..], Encoding::Value).await;
     for partitions in [1, 2, 3, 8] {
         let table = SeriesTable::lists(lake.snapshot(), TimeRange::ALL, &ScanOptions::default());
         let frame = context(partitions).read_table(table).unwrap();
