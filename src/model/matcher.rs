@@ -5,7 +5,7 @@ use std::fmt;
 use regex::Regex;
 
 use crate::error::{Error, Result};
-use crate::model::labels::{METRIC_NAME, Labels};
+use crate::model::labels::{Labels, METRIC_NAME};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchOp {

@@ -41,11 +41,25 @@ impl ValueType {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
     /// `duration` says the literal was written as a duration (`5m` is 300).
-    Number { value: f64, duration: bool, span: Span },
-    String { value: String, span: Span },
-    Paren { inner: Box<Expr>, span: Span },
+    Number {
+        value: f64,
+        duration: bool,
+        span: Span,
+    },
+    String {
+        value: String,
+        span: Span,
+    },
+    Paren {
+        inner: Box<Expr>,
+        span: Span,
+    },
     /// `+` or `-`.
-    Unary { negative: bool, inner: Box<Expr>, span: Span },
+    Unary {
+        negative: bool,
+        inner: Box<Expr>,
+        span: Span,
+    },
     Binary(Box<Binary>),
     Aggregate(Box<Aggregate>),
     Call(Box<Call>),
@@ -251,9 +265,19 @@ pub struct DurationExpr {
 #[derive(Clone, Debug, PartialEq)]
 pub enum DurationNode {
     /// Seconds. `duration` says it was written as one (`5m`), not as a bare number.
-    Number { seconds: f64, duration: bool },
-    Unary { negative: bool, inner: Box<DurationExpr> },
-    Binary { op: BinaryOp, left: Box<DurationExpr>, right: Box<DurationExpr> },
+    Number {
+        seconds: f64,
+        duration: bool,
+    },
+    Unary {
+        negative: bool,
+        inner: Box<DurationExpr>,
+    },
+    Binary {
+        op: BinaryOp,
+        left: Box<DurationExpr>,
+        right: Box<DurationExpr>,
+    },
     Step,
     Range,
     MinOf(Box<DurationExpr>, Box<DurationExpr>),

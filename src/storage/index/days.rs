@@ -52,7 +52,9 @@ impl DayIndexes {
         F: Future<Output = Result<Vec<Series>>>,
     {
         let cell = self.cell(day, version);
-        let index = cell.get_or_try_init::<crate::error::Error, _, _>(async || Ok(Arc::new(SeriesIndex::of_day(load().await?)))).await?;
+        let index = cell
+            .get_or_try_init::<crate::error::Error, _, _>(async || Ok(Arc::new(SeriesIndex::of_day(load().await?))))
+            .await?;
         self.note_loaded(day, version, index);
         Ok(index.clone())
     }
