@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -72,7 +72,7 @@ pub fn open(url: &str) -> Result<Objects> {
             url: parse_url("memory:///")?,
             display: "memory".to_string(),
         }),
-        Some(("s3", _)) => open_bucket(&parse_url(url)?),
+        Some(("s3", _)) => open_bucket(AmazonS3Builder::from_env(), &parse_url(url)?),
         Some((scheme, _)) => Err(Error::unsupported(format!(
             "storage url scheme {scheme:?} (supported: a path, file://, s3://, memory://)"
         ))),
@@ -99,7 +99,8 @@ fn open_folder(path: &FsPath) -> Result<Objects> {
     Ok(Objects { store: Arc::new(Folder { inner: Arc::new(inner) }), kind: Kind::Disk, url, display: name })
 }
 
-fn open_bucket(url: &Url) -> Result<Objects> {
+/// A bucket as the settings say, which are the environment's outside of tests.
+pub(super) fn open_bucket(settings: AmazonS3Builder, url: &Url) -> Result<Objects> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Error::bad_input(
             "storage url holds credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -115,9 +116,9 @@ fn open_bucket(url: &Url) -> Result<Objects> {
         .filter(|b| !b.is_empty())
         .ok_or_else(|| Error::bad_input("storage url names no bucket; expected s3://bucket/prefix"))?;
     let prefix = Path::from_url_path(url.path()).context(ErrorKind::BadInput, || format!("storage url {url}"))?;
-    let plain_http = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]
+    let plain_http = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint]
         .iter()
-        .find_map(|name| std::env::var(name).ok())
+        .find_map(|key| settings.get_config_value(key))
         .is_some_and(|endpoint| endpoint.starts_with("http://"));
     let mut client =
         ClientOptions::new().with_connect_timeout(Duration::from_secs(5)).with_timeout(Duration::from_secs(60));
@@ -125,7 +126,7 @@ fn open_bucket(url: &Url) -> Result<Objects> {
         client = client.with_allow_http(true);
     }
     let retry = RetryConfig { max_retries: 8, retry_timeout: Duration::from_secs(90), ..RetryConfig::default() };
-    let store = AmazonS3Builder::from_env()
+    let store = settings
         .with_bucket_name(bucket)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_client_options(client)

@@ -67,9 +67,11 @@ fn imports_point_down_and_stay_within_fences() {
 #[test]
 fn every_sql_file_is_used() {
     let repository = repository();
+    let readme = repository.join("README.md");
     let sources: String = ["src", "tests", "benches"]
         .iter()
         .flat_map(|dir| files(&repository.join(dir), "rs"))
+        .chain([readme])
         .map(|file| fs::read_to_string(file).expect("readable"))
         .collect();
     let sql: Vec<PathBuf> =
@@ -79,8 +81,20 @@ fn every_sql_file_is_used() {
 }
 
 /// A file counts as used when its name occurs in the source, as in `include_str!`.
+///
+/// Views are named in a list without their ending.
 fn is_named(file: &Path, sources: &str) -> bool {
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    if file.parent().is_some_and(|folder| folder.ends_with("sql/views")) {
+        return list_of_views(sources).contains(&format!("\"{stem}\""));
+    }
     file.file_name().and_then(|name| name.to_str()).is_some_and(|name| sources.contains(name))
+}
+
+/// The names within `views![…]`.
+fn list_of_views(sources: &str) -> &str {
+    let list = sources.split_once("VIEWS: &[View] = views![").map_or("", |(_, rest)| rest);
+    list.split(']').next().unwrap_or_default()
 }
 
 /// What is wrong with one file; `path` is relative to `src`.
@@ -271,4 +285,7 @@ fn sql_files_are_found_by_name() {
     let source = r#"include_str!("../migrations/0001_create_samples.sql")"#;
     assert!(is_named(Path::new("migrations/0001_create_samples.sql"), source));
     assert!(!is_named(Path::new("migrations/0002_add_column.sql"), source));
+    let source = r#"pub const VIEWS: &[View] = views!["storage"]; const X: &str = "cardinality";"#;
+    assert!(is_named(Path::new("sql/views/storage.sql"), source));
+    assert!(!is_named(Path::new("sql/views/cardinality.sql"), source));
 }

@@ -5,6 +5,8 @@
 mod architecture;
 /// Prometheus' HTTP API.
 mod http;
+/// The Postgres protocol.
+mod pg;
 /// The remote write receiver over the real store.
 mod remote_write;
 /// `kill -9` under load, and what is there afterwards.

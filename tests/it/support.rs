@@ -79,7 +79,6 @@ pub struct Promlake {
     /// `http://127.0.0.1:port`
     pub http: String,
     /// `127.0.0.1:port`
-    #[allow(dead_code)] // For the tests of the Postgres protocol.
     pub pg: String,
 }
 
@@ -184,19 +183,25 @@ pub fn with_params(url: &str, params: &[(&str, &str)]) -> String {
     format!("{url}?{query}")
 }
 
-/// moto's S3 server from PyPI, in a virtual environment kept between runs.
+/// Says why a test does not run; fails it where all peers are required, as in CI.
+pub fn skip(what: &str, reason: &str) {
+    assert!(std::env::var("PROMLAKE_PEERS").as_deref() != Ok("required"), "{what}: {reason}");
+    eprintln!("SKIPPED {what}: {reason}");
+}
+
+/// moto's S3 server.
 pub struct S3Server {
     child: Child,
     pub endpoint: String,
 }
 
 impl S3Server {
-    /// `None`, with the reason on stderr, where it cannot be installed.
+    /// `None`, with the reason on stderr, where it is not installed.
     pub fn start() -> Option<Self> {
         match Self::try_start() {
             Ok(server) => Some(server),
             Err(reason) => {
-                eprintln!("SKIPPED on s3: {reason}");
+                skip("on s3", &reason);
                 None
             }
         }
@@ -226,32 +231,28 @@ impl S3Server {
         Ok(server)
     }
 
-    /// `moto_server` from the search path, or from a virtual environment that is made on first use.
+    /// `moto_server` of the test environment that `tests/peers` installs.
     fn program() -> Result<PathBuf, String> {
-        if let Ok(path) = std::env::var("MOTO_SERVER") {
-            return Ok(path.into());
+        let venv = std::env::var_os("PROMLAKE_VENV").map_or_else(
+            || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache/promlake/venv"),
+            PathBuf::from,
+        );
+        let program = venv.join("bin/moto_server");
+        if program.is_file() {
+            Ok(program)
+        } else {
+            Err(format!("{} is missing; run tests/peers", program.display()))
         }
-        let on_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-            .map(|dir| dir.join("moto_server"))
-            .find(|program| program.is_file());
-        if let Some(program) = on_path {
-            return Ok(program);
-        }
-        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("moto");
-        let program = home.join("bin/moto_server");
-        if !program.is_file() {
-            run(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
-            run(Command::new(home.join("bin/pip")).args(["install", "--quiet", "moto[server]"]))?;
-        }
-        Ok(program)
     }
 
     fn create_bucket(&self, bucket: &str) {
         let url = format!("{}/{bucket}", self.endpoint);
-        let request = async { reqwest::Client::new().put(&url).send().await };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let request = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async { reqwest::Client::new().put(&url).send().await })
+        };
         // A thread of its own, since tests run inside a runtime already.
-        let status = std::thread::scope(|s| s.spawn(|| runtime.block_on(request)).join());
+        let status = std::thread::scope(|s| s.spawn(request).join());
         let response = status.expect("no panic").expect("an answer of the S3 server");
         assert!(response.status().is_success(), "creating {bucket}: {}", response.status());
     }
@@ -262,13 +263,4 @@ impl Drop for S3Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{command:?}: {}", stderr.lines().last().unwrap_or("failed")))
 }

@@ -489,14 +489,24 @@ async fn a_folder_holds_a_lake() {
     before.iter().zip(&after).for_each(|(a, b)| assert_same(&a.1, &b.1));
 }
 
-/// DuckDB, with `sql/lake/duckdb.sql`. `PROMLAKE_DUCKDB_PYTHON` names a Python with `duckdb` and
-/// `duckdb-extension-delta` 1.5.5; without it the test says so and passes.
+/// A program of the Python environment that `tests/peers` installs. Without it a test says so and passes, except
+/// where all peers are required.
+fn peer(program: &str) -> Option<std::path::PathBuf> {
+    let home = std::path::PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    let venv = std::env::var_os("PROMLAKE_VENV").map_or_else(|| home.join(".cache/promlake/venv"), Into::into);
+    let program = venv.join("bin").join(program);
+    if program.is_file() {
+        return Some(program);
+    }
+    assert!(std::env::var("PROMLAKE_PEERS").as_deref() != Ok("required"), "{} is missing", program.display());
+    eprintln!("SKIPPED: {} is missing; run tests/peers", program.display());
+    None
+}
+
+/// DuckDB, with `sql/lake/duckdb.sql`.
 #[tokio::test(flavor = "multi_thread")]
 async fn duckdb_reads_a_lake() {
-    let Ok(python) = std::env::var("PROMLAKE_DUCKDB_PYTHON") else {
-        eprintln!("skipped: PROMLAKE_DUCKDB_PYTHON is not set");
-        return;
-    };
+    let Some(python) = peer("python") else { return };
     let folder = tempfile::tempdir().unwrap();
     let objects = object::open(folder.path().to_str().unwrap()).unwrap();
     let lake = Lake::open(&objects, "a", clock(DAY_START)).await.unwrap();
@@ -544,16 +554,51 @@ print(db.execute("SELECT value, series_labels['instance'], labels['trace'] FROM 
     assert_eq!(stdout, expected);
 }
 
-/// An S3 bucket, `PROMLAKE_S3_URL` with the usual `AWS_*` variables; without it the test says so and passes.
+/// moto's S3 server with one bucket; killed when dropped.
+struct S3Server {
+    child: std::process::Child,
+    endpoint: String,
+}
+
+impl S3Server {
+    async fn start() -> Option<Self> {
+        let program = peer("moto_server")?;
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = std::process::Command::new(program)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { child, endpoint: format!("http://127.0.0.1:{port}") };
+        let bucket = format!("{}/bucket", server.endpoint);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !reqwest::Client::new().put(&bucket).send().await.is_ok_and(|r| r.status().is_success()) {
+            assert!(std::time::Instant::now() < deadline, "moto_server does not answer");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        Some(server)
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_holds_a_lake() {
-    let Ok(url) = std::env::var("PROMLAKE_S3_URL") else {
-        eprintln!("skipped: PROMLAKE_S3_URL is not set");
-        return;
-    };
     // Another test of this process may have installed it.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let objects = object::open(&format!("{url}/{}", uuid::Uuid::new_v4())).unwrap();
+    let Some(server) = S3Server::start().await else { return };
+    let settings = object_store::aws::AmazonS3Builder::new()
+        .with_endpoint(&server.endpoint)
+        .with_region("us-east-1")
+        .with_access_key_id("test")
+        .with_secret_access_key("test");
+    let objects = object::open_bucket(settings, &"s3://bucket/lake".parse().unwrap()).unwrap();
     assert_eq!(objects.kind, Kind::Bucket);
     let a = Lake::open(&objects, "a", clock(DAY_START)).await.unwrap();
     let b = Lake::open(&objects, "b", clock(DAY_START)).await.unwrap();

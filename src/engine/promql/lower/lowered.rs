@@ -249,7 +249,7 @@ impl Lowered {
     /// The metric name goes: at once, or at the end of the query.
     pub fn drop_name(self, cx: &Context<'_>) -> Result<Self> {
         if !self.labels.iter().any(|l| is_metadata_label(l)) {
-            return Ok(Self { name: NameFate::Kept, ..self }.without_fate()?);
+            return Self { name: NameFate::Kept, ..self }.without_fate();
         }
         if cx.delayed_names() {
             let plain = self.without_fate()?;

@@ -1,0 +1,241 @@
+//! The Postgres protocol of the real binary, as a driver speaks it and as psql does.
+
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio_postgres::types::{Oid, Type};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use crate::support::{Home, NO_TARGETS, Promlake, skip, write};
+use crate::write_request::{Series, encode};
+
+const MINUTE_MS: i64 = 60_000;
+
+/// A server with two series of three samples each, and one of a thousand to keep it busy with.
+struct World {
+    home: Home,
+    server: Promlake,
+    base_ms: i64,
+}
+
+impl World {
+    async fn new() -> Self {
+        let home = Home::on_disk();
+        let server = home.start(NO_TARGETS, &[]);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_millis() as i64;
+        let base_ms = now / MINUTE_MS * MINUTE_MS - 30 * MINUTE_MS;
+        let at = |i: i64| base_ms + i * MINUTE_MS;
+        let many: Vec<(i64, f64)> = (0..1000).map(|i| (base_ms + i, i as f64)).collect();
+        let body = encode(&[
+            Series {
+                labels: &[("__name__", "requests"), ("code", "200"), ("job", "api")],
+                samples: &[(at(0), 1.0), (at(1), 2.5), (at(2), 4.0)],
+            },
+            Series {
+                labels: &[("__name__", "requests"), ("job", "web")],
+                samples: &[(at(0), 0.0), (at(1), f64::INFINITY), (at(2), f64::NAN)],
+            },
+            Series { labels: &[("__name__", "many")], samples: &many },
+        ]);
+        assert_eq!(write(&reqwest::Client::new(), &server.http, body).await, Some(204));
+        Self { home, server, base_ms }
+    }
+
+    async fn connect(&self) -> Client {
+        let (host, port) = self.server.pg.split_once(':').expect("host and port");
+        let config = format!("host={host} port={port} user=reader dbname=promlake");
+        let (client, connection) = tokio_postgres::connect(&config, NoTls).await.expect("a connection");
+        tokio::spawn(connection);
+        client
+    }
+
+    fn time(&self, minute: i64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis((self.base_ms + minute * MINUTE_MS) as u64)
+    }
+
+    /// Paths of all files of the server.
+    fn files(&self) -> Vec<std::path::PathBuf> {
+        let (mut folders, mut files) = (vec![self.home.dir.path().to_path_buf()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()) {
+                if entry.is_dir() { folders.push(entry) } else { files.push(entry) }
+            }
+        }
+        files.sort();
+        files
+    }
+}
+
+/// Rows of a simple query as texts.
+async fn texts(client: &Client, sql: &str) -> Vec<Vec<Option<String>>> {
+    let messages = client.simple_query(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    rows.map(|row| (0..row.len()).map(|i| row.get(i).map(str::to_string)).collect()).collect()
+}
+
+async fn text(client: &Client, sql: &str) -> String {
+    texts(client, sql).await[0][0].clone().expect("not NULL")
+}
+
+fn sqlstate(error: &tokio_postgres::Error) -> &str {
+    error.code().unwrap_or_else(|| panic!("no SQLSTATE: {error:?}")).code()
+}
+
+#[tokio::test]
+async fn simple_queries_are_texts() {
+    let world = World::new().await;
+    let client = world.connect().await;
+    let rows = texts(&client, "SELECT job, code, value FROM requests ORDER BY timestamp, job").await;
+    let row = |job: &str, code: Option<&str>, value: &str| {
+        vec![Some(job.to_string()), code.map(str::to_string), Some(value.to_string())]
+    };
+    let expected = [
+        row("api", Some("200"), "1"),
+        row("web", None, "0"),
+        row("api", Some("200"), "2.5"),
+        row("web", None, "Infinity"),
+        row("api", Some("200"), "4"),
+        row("web", None, "NaN"),
+    ];
+    assert_eq!(rows, expected);
+    // Several statements in one message.
+    assert_eq!(texts(&client, "SELECT 1; SELECT 2").await.len(), 2);
+}
+
+#[tokio::test]
+async fn extended_queries_are_binary() {
+    let world = World::new().await;
+    let client = world.connect().await;
+    let sql =
+        "SELECT job, code, timestamp, value FROM requests WHERE job = $1 AND timestamp >= $2 ORDER BY timestamp";
+    let statement = client.prepare(sql).await.unwrap();
+    let types: Vec<Type> = statement.columns().iter().map(|c| c.type_().clone()).collect();
+    assert_eq!(types, [Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ, Type::FLOAT8]);
+    // A statement is used again with other parameters.
+    for (job, code, from, values) in
+        [("api", Some("200"), 1, vec![2.5, 4.0]), ("web", None, 0, vec![0.0, f64::INFINITY])]
+    {
+        let rows = client.query(&statement, &[&job, &world.time(from)]).await.unwrap();
+        let found: Vec<f64> = rows.iter().map(|row| row.get(3)).collect();
+        assert_eq!(found[..2], values, "{job}");
+        assert_eq!(rows[0].get::<_, Option<&str>>(1), code);
+        assert_eq!(rows[0].get::<_, SystemTime>(2), world.time(from));
+    }
+    let count: i64 = client.query_one("SELECT count(*) FROM requests", &[]).await.unwrap().get(0);
+    assert_eq!(count, 6);
+    let null: Option<f64> = client.query_one("SELECT CAST(NULL AS DOUBLE PRECISION)", &[]).await.unwrap().get(0);
+    assert_eq!(null, None);
+    let scalar: f64 = client.query_one("SELECT value FROM promql('1 + 1', 0)", &[]).await.unwrap().get(0);
+    assert_eq!(scalar, 2.0);
+    let oid: Oid =
+        client.query_one("SELECT oid FROM pg_class WHERE relname = $1", &[&"requests"]).await.unwrap().get(0);
+    assert!(oid > 0);
+}
+
+#[tokio::test]
+async fn errors_have_their_sqlstate() {
+    let world = World::new().await;
+    let client = world.connect().await;
+    let before = world.files();
+    let file = world.home.dir.path().join("stolen");
+    let copy = format!("COPY (SELECT * FROM requests) TO '{}'", file.display());
+    let external = format!("CREATE EXTERNAL TABLE t (a INT) STORED AS PARQUET LOCATION '{}'", file.display());
+    let cases = [
+        ("SELECT * FROM missing", "42P01"),
+        ("SELECT missing FROM requests", "42703"),
+        ("SELECT missing(value) FROM requests", "42883"),
+        ("SELECT 1 +", "42601"),
+        ("INSERT INTO requests (value) VALUES (1)", "25006"),
+        ("UPDATE requests SET value = 1", "25006"),
+        ("DELETE FROM requests", "25006"),
+        (copy.as_str(), "42501"),
+        (external.as_str(), "0A000"),
+        ("CREATE TABLE t (a INT)", "0A000"),
+        ("DROP TABLE requests", "0A000"),
+        ("SET datafusion.execution.batch_size = 1", "42704"),
+    ];
+    for (sql, expected) in cases {
+        let simple = client.simple_query(sql).await.expect_err(sql);
+        assert_eq!(sqlstate(&simple), expected, "{sql}: {simple:?}");
+        let extended = client.query(sql, &[]).await.expect_err(sql);
+        assert_eq!(sqlstate(&extended), expected, "{sql}: {extended:?}");
+    }
+    // The connection goes on, and nothing was written.
+    assert_eq!(text(&client, "SELECT count(*) FROM requests").await, "6");
+    assert_eq!(world.files(), before);
+}
+
+/// Billions of rows.
+const LONG: &str =
+    "SELECT count(*) FROM many a, many b, many c, many d WHERE a.value + b.value + c.value + d.value < 0";
+
+#[tokio::test]
+async fn statements_end_at_their_timeout() {
+    let world = World::new().await;
+    let client = world.connect().await;
+    client.batch_execute("SET statement_timeout = '200ms'").await.unwrap();
+    let error = client.simple_query(LONG).await.expect_err("a timeout");
+    assert_eq!(sqlstate(&error), "57014", "{error:?}");
+    client.batch_execute("RESET statement_timeout").await.unwrap();
+    assert_eq!(text(&client, "SELECT count(*) FROM many").await, "1000");
+}
+
+#[tokio::test]
+async fn statements_can_be_canceled() {
+    let world = World::new().await;
+    let client = world.connect().await;
+    let token = client.cancel_token();
+    let cancel = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        token.cancel_query(NoTls).await.unwrap();
+    };
+    let running = tokio::time::timeout(Duration::from_secs(30), client.simple_query(LONG));
+    let (result, ()) = tokio::join!(running, cancel);
+    let error = result.expect("an end within half a minute").expect_err("a cancellation");
+    assert_eq!(sqlstate(&error), "57014", "{error:?}");
+    assert_eq!(text(&client, "SELECT count(*) FROM many").await, "1000");
+}
+
+#[tokio::test]
+async fn time_zones_belong_to_their_session() {
+    let world = World::new().await;
+    let (tokyo, other) = (world.connect().await, world.connect().await);
+    tokyo.batch_execute("SET TIME ZONE 'Asia/Tokyo'").await.unwrap();
+    assert_eq!(text(&tokyo, "SHOW TimeZone").await, "Asia/Tokyo");
+    assert_eq!(text(&other, "SHOW TimeZone").await, "UTC");
+    let sql = "SELECT timestamp FROM promql('vector(1)', '2026-11-21T23:30:00Z')";
+    assert_eq!(text(&tokyo, sql).await, "2026-11-22 08:30:00+09");
+    assert_eq!(text(&other, sql).await, "2026-11-21 23:30:00+00");
+    let error = tokyo.batch_execute("SET TIME ZONE 'Mars/Olympus'").await.expect_err("no such zone");
+    assert_eq!(sqlstate(&error), "22023");
+}
+
+#[tokio::test]
+async fn psql_describes_and_selects() {
+    let world = World::new().await;
+    let (host, port) = world.server.pg.split_once(':').expect("host and port");
+    let psql = |command: &str| {
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", host, "-p", port, "-U", "reader", "promlake"]);
+        psql.args(["-c", command]).output()
+    };
+    if let Err(reason) = psql("SELECT 1") {
+        return skip("psql", &reason.to_string());
+    }
+    let run = |command: &str| {
+        let output = psql(command).expect("psql was there before");
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && stderr.is_empty(), "{command}: {stderr}\n{stdout}");
+        stdout.into_owned()
+    };
+    assert_eq!(run("SELECT job, value FROM requests ORDER BY timestamp, job LIMIT 2"), "api|1\nweb|0\n");
+    let tables = run("\\d");
+    assert!(tables.contains("|many|") && tables.contains("|requests|"), "{tables}");
+    let columns = run("\\d requests");
+    for column in ["timestamp|timestamp with time zone|", "value|double precision|", "job|text|", "code|text|"] {
+        assert!(columns.contains(column), "{column}: {columns}");
+    }
+}
