@@ -148,12 +148,12 @@ mod tests {
 
     #[test]
     fn syntax_errors_name_the_token_and_its_place() {
-        let sql = "select 1\nfrom from x";
+        let sql = "select 1;\nselct 2";
         let e = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap_err();
         let PgWireError::UserError(info) = syntax(sql, &e) else { panic!("a user error") };
         assert_eq!(info.code, "42601");
-        assert!(info.message.starts_with("syntax error at or near"), "{}", info.message);
-        assert!(info.position.is_some());
+        assert_eq!(info.message, "syntax error at or near \"selct\"");
+        assert_eq!(info.position.as_deref(), Some("11"));
     }
 
     #[test]

@@ -96,10 +96,12 @@ fn plain_operator(op: &mut BinaryOperator) {
 
 /// Casts to Postgres' object identifier types and to its catalog text types.
 fn special_cast(inner: &mut Expr, to: &mut DataType) -> Option<Expr> {
+    if *to == DataType::Regclass {
+        return Some(call("to_regclass", take(inner)));
+    }
     let DataType::Custom(name, _) = to else { return None };
     let name = name.0.last()?.as_ident()?.value.to_ascii_lowercase();
     match name.as_str() {
-        "regclass" => Some(call("to_regclass", take(inner))),
         "regtype" => Some(call("to_regtype", take(inner))),
         "regnamespace" => Some(call("to_regnamespace", take(inner))),
         "regproc" | "regprocedure" | "regrole" | "name" | "char" | "text" | "varchar" => {
