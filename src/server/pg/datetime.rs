@@ -87,7 +87,7 @@ pub fn interval(out: &mut String, months: i32, days: i32, micros: i64) {
         let micros = micros.unsigned_abs();
         let seconds = micros / 1_000_000;
         let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-        if micros % 1_000_000 > 0 {
+        if !micros.is_multiple_of(1_000_000) {
             let text = format!(".{:06}", micros % 1_000_000);
             out.push_str(text.trim_end_matches('0'));
         }

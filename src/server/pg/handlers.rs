@@ -111,10 +111,10 @@ impl SimpleQueryHandler for Handler {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let session = session(client)?;
-        let mut statements = statement::parse(query)?.into_iter();
+        let statements = statement::parse(query)?;
         let mut responses = Vec::new();
         // Statements are planned one after the other; the first error ends the message, as in Postgres.
-        while let Some(next) = statements.next() {
+        for next in statements {
             let result = async {
                 let prepared = statement::prepare(&self.engine, &session, next).await?;
                 check_transaction(client, &prepared)?;

@@ -196,10 +196,13 @@ fn milliseconds(text: &str) -> Option<Duration> {
     (ms.is_finite() && ms <= f64::from(i32::MAX)).then(|| Duration::from_millis(ms as u64))
 }
 
+/// A session and the secret a cancel request must show.
+type Open = (Vec<u8>, Arc<Session>);
+
 /// All open sessions by process id, with the secret a cancel request must show.
 #[derive(Default)]
 pub struct Sessions {
-    open: Mutex<HashMap<i32, (Vec<u8>, Arc<Session>)>>,
+    open: Mutex<HashMap<i32, Open>>,
 }
 
 impl Sessions {
