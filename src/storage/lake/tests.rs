@@ -239,7 +239,7 @@ async fn a_flush_is_read_back_after_a_restart() {
     let block = block(vec![(Arc::clone(&one), run.clone())]);
     let listed = [(DAY, vec![Arc::clone(&one)]), (DAY + 1, vec![Arc::clone(&one)])];
     let names = [("up".to_string(), metadata)];
-    let files = lake.commit_flush(7, &block, &listed, &[exemplar.clone()], &names).await.unwrap();
+    let files = lake.commit_flush(7, &block, &listed, std::slice::from_ref(&exemplar), &names).await.unwrap();
     assert_eq!(files.iter().map(|f| f.day).collect::<Vec<_>>(), [DAY, DAY + 1]);
     assert_eq!((files[0].min_timestamp, files[0].max_timestamp, files[0].rows), (DAY_START, DAY_START + 30_000, 3));
     assert_eq!((files[0].min_metric.as_str(), files[0].max_metric.as_str()), ("up", "up"));
