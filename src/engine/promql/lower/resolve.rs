@@ -186,8 +186,14 @@ fn walk_info(times: &Times, grid: Grid, call: &Call, out: &mut Vec<Request>) {
 /// The matchers for info series.
 pub fn info_matchers(selector: Option<&VectorSelector>) -> Vec<Matcher> {
     let mut matchers: Vec<Matcher> = selector.map_or(vec![], |s| s.matchers.clone());
+    let named = |m: &&Matcher| m.name == METRIC_NAME;
+    let selects = |m: &Matcher| matches!(m.op, MatchOp::Equal | MatchOp::Regex);
     if !matchers.iter().any(|m| m.name == METRIC_NAME) {
         matchers.push(Matcher::metric("target_info"));
+    } else if !matchers.iter().filter(named).any(selects) {
+        // Names that are only excluded are excluded from all that look like info metrics.
+        let pattern = Matcher::new(METRIC_NAME, MatchOp::Regex, ".+_info");
+        matchers.push(pattern.expect("the pattern is valid"));
     }
     matchers
 }
