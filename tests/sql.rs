@@ -32,8 +32,11 @@ enum State {
     Merged,
 }
 
-/// The labels of each series, and its value at each minute, if it has one.
-fn series() -> Vec<(Labels, fn(i64) -> Option<f64>)> {
+/// The value at a minute, if there is one.
+type Values = fn(i64) -> Option<f64>;
+
+/// The labels of each series, and its values.
+fn series() -> Vec<(Labels, Values)> {
     let labels = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied());
     let requests = "http_requests_total";
     vec![
