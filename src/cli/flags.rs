@@ -70,7 +70,7 @@ pub struct Serve {
     /// Samples in memory become files earlier when they take more than this
     #[arg(long = "storage.flush-bytes", value_name = "SIZE", default_value = "48MB", value_parser = parse_size)]
     storage_flush_bytes: usize,
-    /// How much of what was written is kept in memory for queries
+    /// How much memory the samples of the newest files may take, packed, so that queries need not read them
     #[arg(long = "storage.cache-bytes", value_name = "SIZE", default_value = "128MB", value_parser = parse_size)]
     storage_cache_bytes: usize,
 

@@ -47,6 +47,8 @@ mod select;
 pub mod stats;
 /// What a query sees, as one value.
 mod view;
+/// The newest files back into the cache, in a task.
+mod warmer;
 /// Queue to log object to memtable, in a task.
 mod writer;
 
@@ -81,7 +83,7 @@ pub struct Options {
     pub flush_interval: Duration,
     /// The open memtable is flushed when it holds more than this.
     pub flush_bytes: usize,
-    /// Flushed blocks are kept in memory up to this.
+    /// Samples of the newest files are kept in memory, packed, up to this.
     pub cache_bytes: usize,
     pub out_of_order_window_ms: i64,
 }
@@ -109,6 +111,7 @@ struct Inner {
     writer_wake: Notify,
     writer_hurry: Notify,
     flusher_wake: Notify,
+    warmer_wake: Notify,
     progress: watch::Sender<Progress>,
     merging: tokio::sync::Mutex<()>,
     counters: Counters,
@@ -151,6 +154,7 @@ impl Store {
             writer_wake: Notify::new(),
             writer_hurry: Notify::new(),
             flusher_wake: Notify::new(),
+            warmer_wake: Notify::new(),
             progress: watch::Sender::new(Progress { flushed_before: 1, ..Progress::default() }),
             merging: tokio::sync::Mutex::new(()),
             counters: Counters::default(),
@@ -159,6 +163,7 @@ impl Store {
             tokio::spawn(writer::run(inner.clone(), replayed.next_sequence)),
             tokio::spawn(flusher::run(inner.clone(), applied)),
             tokio::spawn(merger::run(inner.clone())),
+            tokio::spawn(warmer::run(inner.clone())),
         ];
         Ok(Arc::new(Store { inner, tasks: Mutex::new(tasks) }))
     }

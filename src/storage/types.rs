@@ -111,6 +111,28 @@ pub struct Run {
     pub start_timestamps: Vec<i64>,
 }
 
+/// Samples of one series, borrowed; see [`Run`].
+#[derive(Clone, Copy, Debug)]
+pub struct RunSlice<'a> {
+    pub timestamps: &'a [i64],
+    pub values: &'a [f64],
+    /// Empty or parallel.
+    pub histograms: &'a [Option<Arc<FloatHistogram>>],
+    /// Empty or parallel, 0 for unset.
+    pub start_timestamps: &'a [i64],
+}
+
+impl<'a> From<&'a Run> for RunSlice<'a> {
+    fn from(run: &'a Run) -> Self {
+        Self {
+            timestamps: &run.timestamps,
+            values: &run.values,
+            histograms: &run.histograms,
+            start_timestamps: &run.start_timestamps,
+        }
+    }
+}
+
 /// Samples kept in memory: a memtable (open or being flushed) or a flushed block still cached.
 /// Later sources win over earlier ones, and over files, at equal timestamps.
 pub trait MemorySource: Send + Sync + std::fmt::Debug {

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("config", 2),
     ("telemetry", 3),
     ("storage/types", 40),
+    ("storage/scaled", 40),
     ("storage/object", 41),
     ("storage/wal", 42),
     ("storage/head", 42),

@@ -17,7 +17,9 @@ use datafusion::physical_plan::execution_plan::{
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+};
 use futures::stream;
 
 use crate::engine::scan::cursor::FileCursor;
@@ -157,6 +159,11 @@ impl ExecutionPlan for SeriesMergeExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         if children.len() != self.inputs.len() {
             return internal_err!("SeriesMergeExec has {} children, got {}", self.inputs.len(), children.len());
+        }
+        // Partition by partition a child reads the series of ours.
+        let partitions = |child: &Arc<dyn ExecutionPlan>| child.output_partitioning().partition_count();
+        if let Some(found) = children.iter().map(partitions).find(|found| *found != self.chunks.len()) {
+            return internal_err!("SeriesMergeExec has {} partitions, a child {found}", self.chunks.len());
         }
         let inputs = self.inputs.iter().zip(children);
         let inputs = inputs.map(|(input, plan)| FileInput { plan, ..input.clone() }).collect();

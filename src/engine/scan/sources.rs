@@ -15,7 +15,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column as ColumnExpr, lit};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use datafusion::scalar::ScalarValue;
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::ParquetMetaData;
@@ -109,11 +109,14 @@ fn parquet_source(
     if let Some(predicate) = predicate.over(&schema) {
         source = source.with_predicate(predicate);
     }
+    let partitioning = Partitioning::UnknownPartitioning(groups.len());
     let config = FileScanConfigBuilder::new(url.clone(), Arc::new(source))
         .with_projection_indices(Some(read))?
         .with_file_groups(groups)
         .with_batch_size(Some(FILE_BATCH_ROWS))
-        // A partition is a key range here; idle partitions must not take each other's files.
+        // A partition is a key range here: the optimizer must not split a file by bytes, and idle partitions must
+        // not take each other's files.
+        .with_output_partitioning(Some(partitioning))
         .with_preserve_order(true)
         .build();
     Ok(DataSourceExec::from_data_source(config))

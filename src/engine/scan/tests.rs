@@ -142,7 +142,10 @@ impl Lake {
 }
 
 fn context(partitions: usize) -> SessionContext {
-    SessionContext::new_with_config(SessionConfig::new().with_target_partitions(partitions))
+    let mut config = SessionConfig::new().with_target_partitions(partitions);
+    // The optimizer would split files of any size by bytes, if it were let.
+    config.options_mut().optimizer.repartition_file_min_size = 1;
+    SessionContext::new_with_config(config)
 }
 
 fn parquet_bytes(rows: &[(i64, Samples)], encoding: Encoding) -> Vec<u8> {

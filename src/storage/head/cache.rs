@@ -1,18 +1,18 @@
-//! Flushed blocks kept in memory, and which live files they stand for.
+//! Packed blocks kept in memory, and which live files they stand for.
 //!
 //! An entry is some blocks and the files that hold exactly the same rows: first one block and the files of its
-//! flush, and after a merge of cached files all their blocks and the merged files. An entry may be used instead of
+//! flush (or one that was read back), and after a merge of cached files all their blocks and the merged files. An entry may be used instead of
 //! its files only while all of them are live; a delete, or a merge elsewhere, ends it. All functions take the list
 //! of entries and return the next one, because the list is part of the store's immutable view.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::storage::head::block::SortedBlock;
+use crate::storage::head::packed::PackedBlock;
 
 #[derive(Debug)]
 pub struct Entry {
-    pub blocks: Vec<Arc<SortedBlock>>,
+    pub blocks: Vec<Arc<PackedBlock>>,
     /// Paths of the files that hold the rows of the blocks.
     pub files: Vec<String>,
 }
@@ -22,9 +22,14 @@ impl Entry {
         self.blocks.iter().map(|block| block.bytes()).sum()
     }
 
-    fn newest_generation(&self) -> u32 {
-        self.blocks.iter().map(|block| block.generation).max().unwrap_or(0)
+    fn newest_commit(&self) -> i64 {
+        self.blocks.iter().map(|block| block.commit).max().unwrap_or(0)
     }
+}
+
+/// Whether a file's rows are in one of the entries.
+pub fn holds(entries: &[Arc<Entry>], path: &str) -> bool {
+    entries.iter().any(|entry| entry.files.iter().any(|file| file == path))
 }
 
 /// Memory of all entries, roughly.
@@ -47,7 +52,7 @@ pub fn after_merge(entries: &[Arc<Entry>], inputs: &[String], outputs: &[String]
         let others = cached.into_iter().filter(|f| !inputs.contains(f));
         let files = others.chain(outputs).cloned().collect();
         let mut blocks: Vec<_> = touched.iter().flat_map(|e| e.blocks.iter().cloned()).collect();
-        blocks.sort_by_key(|block| block.generation);
+        blocks.sort_by_key(|block| block.commit);
         kept.push(Arc::new(Entry { blocks, files }));
     }
     kept
@@ -55,7 +60,7 @@ pub fn after_merge(entries: &[Arc<Entry>], inputs: &[String], outputs: &[String]
 
 /// The entries without the oldest ones that do not fit the budget.
 pub fn evict(mut entries: Vec<Arc<Entry>>, budget_bytes: usize) -> Vec<Arc<Entry>> {
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.newest_generation()));
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.newest_commit()));
     let mut held = 0;
     entries.retain(|entry| {
         held += entry.bytes();

@@ -4,6 +4,8 @@
 
 /// Sorted samples with a lookup by series, read where they lie.
 pub mod block;
+/// The same in a few bytes a sample; what the cache is made of.
+pub mod packed;
 /// Flushed blocks kept in memory, and the files they stand for.
 pub mod cache;
 /// The open window: per-series vectors, one writer, many readers.

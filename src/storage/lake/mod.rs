@@ -18,8 +18,6 @@ pub mod output;
 pub mod reader;
 /// The small tables: series, exemplars, metadata.
 pub mod rows;
-/// Doubles as scaled integers, where that is exact.
-pub mod scaled;
 /// The Parquet schemas of the tables, in one place.
 pub mod schema;
 /// One Delta table: replay, our commit loop, checkpoints.

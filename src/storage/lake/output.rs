@@ -11,7 +11,8 @@ use crate::error::Result;
 use crate::storage::lake::files;
 use crate::storage::lake::table::AddFile;
 use crate::storage::lake::upload::Upload;
-use crate::storage::lake::writer::{FileStats, RunSlice, SampleWriter};
+use crate::storage::lake::writer::{FileStats, SampleWriter};
+use crate::storage::types::RunSlice;
 
 /// A file is closed when it is about this large.
 pub const FILE_BYTES: u64 = 256 << 20;

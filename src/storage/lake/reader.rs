@@ -26,7 +26,8 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::model::histogram::{CounterResetHint, FloatHistogram, Span};
-use crate::storage::lake::{scaled, schema};
+use crate::storage::lake::schema;
+use crate::storage::scaled;
 use crate::storage::types::Run;
 
 /// Rows decoded at once.

@@ -19,9 +19,8 @@ use crate::storage::lake::migrate;
 use crate::storage::lake::output::{FILE_BYTES, Output, Target};
 use crate::storage::lake::rows::{self, Exemplar, StoredExemplar};
 use crate::storage::lake::table::{AddFile, Change, Committed, Table};
-use crate::storage::lake::writer::RunSlice;
 use crate::storage::object::{self, Objects};
-use crate::storage::types::{Block, BlockSeries, SampleFile, Series};
+use crate::storage::types::{Block, BlockSeries, RunSlice, SampleFile, Series};
 
 /// Milliseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;

@@ -21,9 +21,9 @@ use parquet::schema::types::ColumnPath;
 
 use crate::error::{Context, ErrorKind, Result};
 use crate::model::histogram::{FloatHistogram, Span};
-use crate::storage::lake::scaled;
 use crate::storage::lake::schema::{self, Columns};
-use crate::storage::types::Run;
+use crate::storage::scaled;
+use crate::storage::types::RunSlice;
 
 /// Rows of a row group, about.
 pub const ROW_GROUP_ROWS: usize = 1 << 20;
@@ -35,28 +35,6 @@ const PAGE_ROWS_MIN: usize = 512;
 const WIDE_PAGE_ROWS: usize = 1 << 13;
 /// Lengths of time slices, longest first; all divide a day.
 const SLICES_MS: [i64; 9] = [21_600_000, 10_800_000, 3_600_000, 1_800_000, 900_000, 300_000, 60_000, 15_000, 5_000];
-
-/// Samples of one series, borrowed; see [`Run`].
-#[derive(Clone, Copy, Debug)]
-pub struct RunSlice<'a> {
-    pub timestamps: &'a [i64],
-    pub values: &'a [f64],
-    /// Empty or parallel.
-    pub histograms: &'a [Option<Arc<FloatHistogram>>],
-    /// Empty or parallel, 0 for unset.
-    pub start_timestamps: &'a [i64],
-}
-
-impl<'a> From<&'a Run> for RunSlice<'a> {
-    fn from(run: &'a Run) -> Self {
-        Self {
-            timestamps: &run.timestamps,
-            values: &run.values,
-            histograms: &run.histograms,
-            start_timestamps: &run.start_timestamps,
-        }
-    }
-}
 
 /// What a finished file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

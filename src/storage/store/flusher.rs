@@ -1,5 +1,5 @@
 //! The flusher task: frozen memtables to the lake, oldest first. Sorting frees the memtable before the Parquet
-//! files are written, the sorted block becomes a cache entry once they are committed, and the log objects up to
+//! files are written, the block is packed and becomes a cache entry once they are committed, and the log objects up to
 //! it are deleted. A flush that fails is tried again until it succeeds; queries and the log hold the rows.
 
 use std::collections::hash_map::Entry;
@@ -14,6 +14,7 @@ use crate::model::sample::{DAY_MS, day_of};
 use crate::storage::head::block::SortedBlock;
 use crate::storage::head::cache;
 use crate::storage::head::memtable::Memtable;
+use crate::storage::head::packed::PackedBlock;
 use crate::storage::lake::rows::Exemplar;
 use crate::storage::store::Inner;
 use crate::storage::store::view::{Frozen, Source, View};
@@ -100,7 +101,8 @@ impl Flusher {
                 }
             }
         };
-        self.publish(&block, &files);
+        let packed = pack(block, files.first().map_or(0, |file| file.commit)).await?;
+        self.publish(packed, &files);
         self.listed.note(&rows.series_by_day);
         self.delete_log(frozen.last_sequence).await;
         self.ended.push_back((frozen.generation, (self.inner.clock)()));
@@ -124,7 +126,7 @@ impl Flusher {
     }
 
     /// Swaps the frozen memtable for the files and the block that caches them.
-    fn publish(&self, block: &Arc<SortedBlock>, files: &[Arc<SampleFile>]) {
+    fn publish(&self, block: Arc<PackedBlock>, files: &[Arc<SampleFile>]) {
         let budget_bytes = self.inner.options.cache_bytes;
         self.inner.update_view(|view| {
             let mut next = view.with_files(self.inner.lake.files());
@@ -138,6 +140,7 @@ impl Flusher {
             next.with_files(next.files.clone())
         });
         self.inner.head_room.notify_waiters();
+        self.inner.warmer_wake.notify_one();
     }
 
     async fn delete_log(&mut self, through: u64) {
@@ -170,6 +173,11 @@ impl Flusher {
             }
         }
     }
+}
+
+/// `None` where the runtime ends.
+async fn pack(block: Arc<SortedBlock>, commit: i64) -> Option<Arc<PackedBlock>> {
+    tokio::task::spawn_blocking(move || Arc::new(PackedBlock::of(&block, commit))).await.ok()
 }
 
 async fn sort(memtable: Arc<Memtable>) -> Option<(Arc<SortedBlock>, FlushRows)> {

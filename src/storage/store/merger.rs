@@ -38,7 +38,9 @@ impl Inner {
     pub async fn merge(&self) -> Result<usize> {
         let _alone = self.merging.lock().await;
         let mut replaced = 0;
-        self.lake.refresh().await?;
+        if self.lake.refresh().await? {
+            self.warmer_wake.notify_one();
+        }
         self.update_view(|view| view.with_files(self.lake.files()));
         for _ in 0..MAX_ROUNDS {
             let jobs = self.lake.plan_merges(&merge::Limits::default());
@@ -69,6 +71,7 @@ impl Inner {
             let cached = cache::after_merge(&view.cached, &inputs, &outputs);
             View { cached, ..view.clone() }.with_files(self.lake.files())
         });
+        self.warmer_wake.notify_one();
         self.counters.merges.fetch_add(1, Ordering::Relaxed);
         self.counters.merged_files.fetch_add(inputs.len() as u64, Ordering::Relaxed);
         Ok(inputs.len())

@@ -74,7 +74,7 @@ impl View {
     /// Sources in memory with samples in a range, oldest first.
     pub fn memory(&self, range: TimeRange) -> Vec<Arc<dyn MemorySource>> {
         let mut blocks: Vec<_> = self.cached.iter().flat_map(|entry| &entry.blocks).collect();
-        blocks.sort_by_key(|block| block.generation);
+        blocks.sort_by_key(|block| block.commit);
         let cached = blocks.into_iter().map(|block| block.clone() as Arc<dyn MemorySource>);
         let frozen = self.frozen.iter().map(|frozen| frozen.source.as_memory());
         let open = std::iter::once(self.open.clone() as Arc<dyn MemorySource>);

@@ -1,12 +1,15 @@
 use super::*;
-use crate::storage::types::Block;
+use crate::storage::head::packed::Builder;
+use crate::storage::types::Run;
 
-fn entry(generations: &[u32], files: &[&str]) -> Arc<Entry> {
-    let block = |generation: &u32| {
-        let block = Block { timestamps: Vec::with_capacity(10), ..Block::default() };
-        Arc::new(SortedBlock::new(block, *generation))
+fn entry(commits: &[i64], files: &[&str]) -> Arc<Entry> {
+    let block = |commit: &i64| {
+        let mut builder = Builder::default();
+        let run = Run { timestamps: vec![0], values: vec![0.5], ..Run::default() };
+        builder.push(1, (&run).into());
+        Arc::new(builder.finish(*commit))
     };
-    Arc::new(Entry { blocks: generations.iter().map(block).collect(), files: strings(files) })
+    Arc::new(Entry { blocks: commits.iter().map(block).collect(), files: strings(files) })
 }
 
 fn strings(texts: &[&str]) -> Vec<String> {
@@ -14,13 +17,13 @@ fn strings(texts: &[&str]) -> Vec<String> {
 }
 
 #[track_caller]
-fn check(entries: &[Arc<Entry>], expected: &[(&[u32], &[&str])]) {
+fn check(entries: &[Arc<Entry>], expected: &[(&[i64], &[&str])]) {
     let found: Vec<_> = entries
         .iter()
         .map(|entry| {
             let mut files = entry.files.clone();
             files.sort();
-            (entry.blocks.iter().map(|b| b.generation).collect::<Vec<_>>(), files)
+            (entry.blocks.iter().map(|b| b.commit).collect::<Vec<_>>(), files)
         })
         .collect();
     let expected: Vec<_> = expected.iter().map(|(blocks, files)| (blocks.to_vec(), strings(files))).collect();

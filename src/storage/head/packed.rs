@@ -1,0 +1,437 @@
+//! Samples of the cache, packed: a block of runs in a few bytes a sample instead of sixteen.
+//!
+//! Integers lie in frames of [`FRAME_ROWS`], as offsets from the frame's smallest one in the width that its largest
+//! one needs; any row can be had without those before it, and a frame decodes in one plain loop. Timestamps are kept
+//! as distances from a straight line, which regular scraping makes zeros, and then no frame is kept at all. Values
+//! are integers where that is exact (see [`crate::storage::scaled`]), with the few that are not listed beside them.
+//! Histograms and start timestamps lie beside the runs that have them.
+
+use std::mem::size_of;
+use std::ops::Range;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::model::histogram::FloatHistogram;
+use crate::model::sample::TimeRange;
+use crate::storage::head::block::{IdHasher, SortedBlock, histogram_bytes};
+use crate::storage::scaled;
+use crate::storage::types::{MemorySource, Run, RunSlice};
+
+const FRAME_ROWS: usize = 256;
+/// Instead of a position: there is nothing.
+const NONE: u32 = u32::MAX;
+/// A builder takes no more after this, so that positions fit 32 bits with room for a last run.
+const MAX_BYTES: usize = 1 << 31;
+/// Distances looked at to find the step of a run's timestamps.
+const STEPS_LOOKED_AT: usize = 15;
+
+/// Up to [`FRAME_ROWS`] integers.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    base: i64,
+    /// Where the offsets begin.
+    start: u32,
+    /// Bytes of an offset: 0, 1, 2, 4 or 8.
+    width: u8,
+}
+
+/// Many sequences of integers, each beginning with a frame of its own.
+#[derive(Default, Debug)]
+struct Ints {
+    frames: Vec<Frame>,
+    bytes: Vec<u8>,
+}
+
+impl Ints {
+    /// Adds a sequence; returns its first frame.
+    fn push(&mut self, numbers: &[i64]) -> u32 {
+        let first = position(self.frames.len());
+        for numbers in numbers.chunks(FRAME_ROWS) {
+            let base = numbers.iter().copied().min().unwrap_or(0);
+            let offset = |number: &i64| number.wrapping_sub(base) as u64;
+            let width = width_of(numbers.iter().map(offset).max().unwrap_or(0));
+            self.frames.push(Frame { base, start: position(self.bytes.len()), width });
+            let offsets = numbers.iter().map(offset);
+            match width {
+                0 => {}
+                1 => self.bytes.extend(offsets.map(|o| o as u8)),
+                2 => offsets.for_each(|o| self.bytes.extend_from_slice(&(o as u16).to_le_bytes())),
+                4 => offsets.for_each(|o| self.bytes.extend_from_slice(&(o as u32).to_le_bytes())),
+                _ => offsets.for_each(|o| self.bytes.extend_from_slice(&o.to_le_bytes())),
+            }
+        }
+        first
+    }
+
+    fn get(&self, first: u32, row: usize) -> i64 {
+        let mut number = 0;
+        self.for_each_frame(first, row..row + 1, |base, offsets| {
+            number = match offsets {
+                Offsets::None(_) => base,
+                Offsets::One(o) => base.wrapping_add(i64::from(o[0])),
+                Offsets::Two(o) => base.wrapping_add(i64::from(u16::from_le_bytes(o[0]))),
+                Offsets::Four(o) => base.wrapping_add(i64::from(u32::from_le_bytes(o[0]))),
+                Offsets::Eight(o) => base.wrapping_add(i64::from_le_bytes(o[0])),
+            };
+        });
+        number
+    }
+
+    /// Appends what `map` makes of the rows of the sequence that begins with the frame `first`.
+    fn extend<T>(&self, first: u32, rows: Range<usize>, out: &mut Vec<T>, map: impl Fn(i64) -> T)
+    where
+        T: Copy,
+    {
+        self.for_each_frame(first, rows, |base, offsets| match offsets {
+            Offsets::None(rows) => out.extend(std::iter::repeat_n(map(base), rows)),
+            Offsets::One(o) => out.extend(o.iter().map(|o| map(base.wrapping_add(i64::from(*o))))),
+            Offsets::Two(o) => out.extend(o.iter().map(|o| map(base.wrapping_add(i64::from(u16::from_le_bytes(*o)))))),
+            Offsets::Four(o) => {
+                out.extend(o.iter().map(|o| map(base.wrapping_add(i64::from(u32::from_le_bytes(*o))))));
+            }
+            Offsets::Eight(o) => out.extend(o.iter().map(|o| map(base.wrapping_add(i64::from_le_bytes(*o))))),
+        });
+    }
+
+    fn for_each_frame(&self, first: u32, rows: Range<usize>, mut visit: impl FnMut(i64, Offsets<'_>)) {
+        let mut row = rows.start;
+        while row < rows.end {
+            let frame = self.frames[first as usize + row / FRAME_ROWS];
+            let within = row % FRAME_ROWS;
+            let count = (FRAME_ROWS - within).min(rows.end - row);
+            let width = usize::from(frame.width);
+            let from = frame.start as usize + within * width;
+            let bytes = &self.bytes[from..from + count * width];
+            visit(
+                frame.base,
+                match width {
+                    0 => Offsets::None(count),
+                    1 => Offsets::One(bytes),
+                    2 => Offsets::Two(bytes.as_chunks().0),
+                    4 => Offsets::Four(bytes.as_chunks().0),
+                    _ => Offsets::Eight(bytes.as_chunks().0),
+                },
+            );
+            row += count;
+        }
+    }
+}
+
+/// The offsets of some rows of a frame.
+enum Offsets<'a> {
+    None(usize),
+    One(&'a [u8]),
+    Two(&'a [[u8; 2]]),
+    Four(&'a [[u8; 4]]),
+    Eight(&'a [[u8; 8]]),
+}
+
+fn width_of(largest: u64) -> u8 {
+    match largest {
+        0 => 0,
+        1..=0xff => 1,
+        0x100..=0xffff => 2,
+        0x1_0000..=0xffff_ffff => 4,
+        _ => 8,
+    }
+}
+
+fn position(length: usize) -> u32 {
+    u32::try_from(length).expect("a builder is full before that")
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Values {
+    /// `scaled / 10^scale`, but for the exceptions.
+    Scaled { scale: u8, first: u32, exceptions: (u32, u32) },
+    /// As they are, from this position on.
+    Raw(u32),
+}
+
+/// Where the columns of a run lie.
+#[derive(Clone, Copy, Debug)]
+struct PackedRun {
+    rows: u32,
+    start_ms: i64,
+    step_ms: i64,
+    /// Distances from the line `start_ms + row * step_ms`, or [`NONE`] where all are 0.
+    distances: u32,
+    values: Values,
+    /// Or [`NONE`].
+    histograms: u32,
+    /// Or [`NONE`].
+    start_timestamps: u32,
+}
+
+/// See the module. Immutable.
+#[derive(Debug, Default)]
+pub struct PackedBlock {
+    /// Position of the commit that holds the same rows; of equal timestamps the later one wins.
+    pub commit: i64,
+    by_id: HashMap<i64, u32, IdHasher>,
+    runs: Vec<PackedRun>,
+    ints: Ints,
+    raw: Vec<f64>,
+    /// Row within its run, and value.
+    exceptions: Vec<(u32, f64)>,
+    histograms: Vec<Option<Arc<FloatHistogram>>>,
+    bounds: Option<TimeRange>,
+    samples: usize,
+    histogram_bytes: usize,
+    has_start_timestamps: bool,
+}
+
+impl PackedBlock {
+    /// Packs a block that was flushed.
+    pub fn of(sorted: &SortedBlock, commit: i64) -> Self {
+        let mut builder = Builder::default();
+        let block = &sorted.block;
+        for series in &block.series {
+            let rows = series.start..series.end;
+            let run = RunSlice {
+                timestamps: &block.timestamps[rows.clone()],
+                values: &block.values[rows.clone()],
+                histograms: block.histograms.get(rows.clone()).unwrap_or_default(),
+                start_timestamps: block.start_timestamps.get(rows).unwrap_or_default(),
+            };
+            builder.push(series.series.id, run);
+        }
+        builder.finish(commit)
+    }
+
+    /// Memory held, roughly.
+    pub fn bytes(&self) -> usize {
+        self.by_id.capacity() * (size_of::<(i64, u32)>() + 1)
+            + self.runs.capacity() * size_of::<PackedRun>()
+            + self.ints.frames.capacity() * size_of::<Frame>()
+            + self.ints.bytes.capacity()
+            + self.raw.capacity() * 8
+            + self.exceptions.capacity() * size_of::<(u32, f64)>()
+            + self.histograms.capacity() * size_of::<Option<Arc<FloatHistogram>>>()
+            + self.histogram_bytes
+    }
+
+    fn timestamp(&self, run: &PackedRun, row: usize) -> i64 {
+        let distance = if run.distances == NONE { 0 } else { self.ints.get(run.distances, row) };
+        on_line(run, row).wrapping_add(distance)
+    }
+
+    /// The rows of a run within a range.
+    fn rows(&self, run: &PackedRun, range: TimeRange) -> Range<usize> {
+        let rows = run.rows as usize;
+        // Most queries end after the last sample, or begin before the first.
+        let from = match rows == 0 || self.timestamp(run, 0) >= range.start_inclusive {
+            true => 0,
+            false => partition_point(rows, |row| self.timestamp(run, row) < range.start_inclusive),
+        };
+        let to = match rows > 0 && self.timestamp(run, rows - 1) <= range.end_inclusive {
+            true => rows,
+            false => partition_point(rows, |row| self.timestamp(run, row) <= range.end_inclusive),
+        };
+        from..to
+    }
+
+    fn extend_timestamps(&self, run: &PackedRun, rows: Range<usize>, out: &mut Vec<i64>) {
+        let from = out.len();
+        match run.distances {
+            NONE => out.extend(rows.map(|row| on_line(run, row))),
+            distances => {
+                let first_row = rows.start;
+                self.ints.extend(distances, rows, out, |distance| distance);
+                for (row, timestamp) in (first_row..).zip(&mut out[from..]) {
+                    *timestamp = timestamp.wrapping_add(on_line(run, row));
+                }
+            }
+        }
+    }
+
+    fn extend_values(&self, run: &PackedRun, rows: Range<usize>, out: &mut Vec<f64>) {
+        let (scale, first, (from, to)) = match run.values {
+            Values::Raw(at) => {
+                let at = at as usize;
+                return out.extend_from_slice(&self.raw[at + rows.start..at + rows.end]);
+            }
+            Values::Scaled { scale, first, exceptions } => (scale, first, exceptions),
+        };
+        let start = out.len();
+        match scale {
+            0 => self.ints.extend(first, rows.clone(), out, |scaled| scaled as f64),
+            _ => {
+                let power = scaled::POWERS[usize::from(scale)];
+                self.ints.extend(first, rows.clone(), out, |scaled| scaled as f64 / power);
+            }
+        }
+        let exceptions = &self.exceptions[from as usize..to as usize];
+        let next = exceptions.partition_point(|(row, _)| (*row as usize) < rows.start);
+        for (row, value) in exceptions[next..].iter().take_while(|(row, _)| (*row as usize) < rows.end) {
+            out[start + *row as usize - rows.start] = *value;
+        }
+    }
+}
+
+fn on_line(run: &PackedRun, row: usize) -> i64 {
+    run.start_ms.wrapping_add(run.step_ms.wrapping_mul(row as i64))
+}
+
+/// The first row for which `before` is false.
+fn partition_point(rows: usize, before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, rows);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if before(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
+}
+
+impl MemorySource for PackedBlock {
+    fn read(&self, series_id: i64, range: TimeRange, out: &mut Run) {
+        let Some(&at) = self.by_id.get(&series_id) else { return };
+        let run = &self.runs[at as usize];
+        let rows = self.rows(run, range);
+        if rows.is_empty() {
+            return;
+        }
+        self.extend_timestamps(run, rows.clone(), &mut out.timestamps);
+        self.extend_values(run, rows.clone(), &mut out.values);
+        if run.histograms != NONE {
+            let at = run.histograms as usize;
+            out.histograms.extend_from_slice(&self.histograms[at + rows.start..at + rows.end]);
+        }
+        if run.start_timestamps != NONE {
+            self.ints.extend(run.start_timestamps, rows, &mut out.start_timestamps, |start| start);
+        }
+    }
+
+    fn bounds(&self) -> Option<TimeRange> {
+        self.bounds
+    }
+
+    fn samples(&self) -> usize {
+        self.samples
+    }
+
+    fn has_histograms(&self) -> bool {
+        !self.histograms.is_empty()
+    }
+
+    fn has_start_timestamps(&self) -> bool {
+        self.has_start_timestamps
+    }
+}
+
+/// Packs runs one after the other; each series once.
+#[derive(Default)]
+pub struct Builder {
+    block: PackedBlock,
+    numbers: Vec<i64>,
+    exact: Vec<bool>,
+}
+
+impl Builder {
+    /// Memory of the block so far, roughly.
+    pub fn bytes(&self) -> usize {
+        self.block.bytes()
+    }
+
+    /// Whether it would be unwise to push more.
+    pub fn is_full(&self) -> bool {
+        self.bytes() > MAX_BYTES
+    }
+
+    pub fn push(&mut self, series_id: i64, run: RunSlice<'_>) {
+        let (Some(first), Some(last)) = (run.timestamps.first(), run.timestamps.last()) else { return };
+        let held = TimeRange::new(*first, *last);
+        self.block.bounds = Some(self.block.bounds.map_or(held, |bounds| bounds.union(&held)));
+        self.block.samples += run.timestamps.len();
+        let (step_ms, distances) = self.push_timestamps(run.timestamps);
+        let packed = PackedRun {
+            rows: position(run.timestamps.len()),
+            start_ms: *first,
+            step_ms,
+            distances,
+            values: self.push_values(run.values),
+            histograms: self.push_histograms(run.histograms),
+            start_timestamps: match run.start_timestamps.iter().any(|start| *start != 0) {
+                false => NONE,
+                true => {
+                    self.block.has_start_timestamps = true;
+                    self.block.ints.push(run.start_timestamps)
+                }
+            },
+        };
+        self.block.by_id.insert(series_id, position(self.block.runs.len()));
+        self.block.runs.push(packed);
+    }
+
+    pub fn finish(self, commit: i64) -> PackedBlock {
+        let mut block = self.block;
+        block.commit = commit;
+        block.by_id.shrink_to_fit();
+        block.runs.shrink_to_fit();
+        block.ints.frames.shrink_to_fit();
+        block.ints.bytes.shrink_to_fit();
+        block.raw.shrink_to_fit();
+        block.exceptions.shrink_to_fit();
+        block.histograms.shrink_to_fit();
+        block
+    }
+
+    fn push_timestamps(&mut self, timestamps: &[i64]) -> (i64, u32) {
+        let step = step_of(timestamps);
+        let line = |row: usize| timestamps[0].wrapping_add(step.wrapping_mul(row as i64));
+        self.numbers.clear();
+        self.numbers.extend(timestamps.iter().enumerate().map(|(row, t)| t.wrapping_sub(line(row))));
+        match self.numbers.iter().all(|distance| *distance == 0) {
+            true => (step, NONE),
+            false => (step, self.block.ints.push(&self.numbers)),
+        }
+    }
+
+    fn push_values(&mut self, values: &[f64]) -> Values {
+        let scale = scaled::encode(values, &mut self.numbers, &mut self.exact);
+        let missed = self.exact.iter().filter(|exact| !**exact).count();
+        let Some(scale) = scale.filter(|_| missed * 2 <= values.len()) else {
+            let at = position(self.block.raw.len());
+            self.block.raw.extend_from_slice(values);
+            return Values::Raw(at);
+        };
+        let from = position(self.block.exceptions.len());
+        if missed > 0 {
+            let mut last = self.exact.iter().position(|exact| *exact).map_or(0, |row| self.numbers[row]);
+            for (row, exact) in self.exact.iter().enumerate() {
+                // A zero in its place could widen the frame.
+                if !exact {
+                    self.numbers[row] = last;
+                    self.block.exceptions.push((position(row), values[row]));
+                }
+                last = self.numbers[row];
+            }
+        }
+        let exceptions = (from, position(self.block.exceptions.len()));
+        Values::Scaled { scale, first: self.block.ints.push(&self.numbers), exceptions }
+    }
+
+    fn push_histograms(&mut self, histograms: &[Option<Arc<FloatHistogram>>]) -> u32 {
+        if histograms.iter().all(Option::is_none) {
+            return NONE;
+        }
+        let at = position(self.block.histograms.len());
+        self.block.histogram_bytes += histograms.iter().flatten().map(histogram_bytes).sum::<usize>();
+        self.block.histograms.extend_from_slice(histograms);
+        at
+    }
+}
+
+/// The distance most samples have, going by some of them.
+fn step_of(timestamps: &[i64]) -> i64 {
+    let pairs = timestamps.len() - 1;
+    let every = pairs.div_ceil(STEPS_LOOKED_AT).max(1);
+    let mut steps: Vec<i64> =
+        (0..pairs).step_by(every).map(|at| timestamps[at + 1].wrapping_sub(timestamps[at])).collect();
+    steps.sort_unstable();
+    steps.get(steps.len() / 2).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;
