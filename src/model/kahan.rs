@@ -15,13 +15,11 @@ impl KahanSum {
     #[inline]
     pub fn add(&mut self, value: f64) {
         let total = self.sum + value;
-        if total.is_infinite() {
-            self.compensation = 0.0;
-        } else if self.sum.abs() >= value.abs() {
-            self.compensation += (self.sum - total) + value;
-        } else {
-            self.compensation += (value - total) + self.sum;
-        }
+        // Both are computed and one is chosen, so that loops over many sums vectorise.
+        let of_larger_sum = (self.sum - total) + value;
+        let of_larger_value = (value - total) + self.sum;
+        let lost = if self.sum.abs() >= value.abs() { of_larger_sum } else { of_larger_value };
+        self.compensation = if total.is_infinite() { 0.0 } else { self.compensation + lost };
         self.sum = total;
     }
 

@@ -136,6 +136,12 @@ impl BinaryOp {
         matches!(self, Equal | NotEqual | Greater | Less | GreaterEqual | LessEqual)
     }
 
+    /// Of floats; histograms know some of these.
+    pub fn is_arithmetic(self) -> bool {
+        use BinaryOp::*;
+        matches!(self, Add | Sub | Mul | Div | Mod | Pow | Atan2)
+    }
+
     pub fn is_set(self) -> bool {
         matches!(self, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
     }

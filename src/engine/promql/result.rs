@@ -43,10 +43,17 @@ pub fn vector(batches: &[RecordBatch], grid: Grid) -> Result<Vec<ResultSeries>> 
     for batch in batches {
         let points = Points::of(batch)?;
         for (row, labels) in row_labels(batch)?.into_iter().enumerate() {
-            let mut found = vec![];
-            for step in 0..grid.steps {
-                if let Some(sample) = points.get(row, step) {
-                    found.push((grid.at(step), point(sample)?));
+            let mut found = Vec::with_capacity(grid.steps);
+            if points.histograms.is_none() {
+                let floats = points.floats.row(row);
+                points.floats.mask(row).for_each_run(grid.steps, |steps| {
+                    found.extend(steps.map(|step| (grid.at(step), Point::Float(floats[step]))));
+                });
+            } else {
+                for step in 0..grid.steps {
+                    if let Some(sample) = points.get(row, step) {
+                        found.push((grid.at(step), point(sample)?));
+                    }
                 }
             }
             if !found.is_empty() {

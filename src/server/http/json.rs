@@ -40,7 +40,7 @@ pub fn write_timestamp(out: &mut String, timestamp_ms: i64) {
         out.push('-');
     }
     let (seconds, millis) = (timestamp_ms.unsigned_abs() / 1000, timestamp_ms.unsigned_abs() % 1000);
-    put(out, format_args!("{seconds}"));
+    out.push_str(itoa::Buffer::new().format(seconds));
     if millis != 0 {
         put(out, format_args!(".{millis:03}"));
     }

@@ -1,8 +1,8 @@
 //! Samples of the cache, packed: a block of runs in a few bytes a sample instead of sixteen.
 //!
-//! Integers lie in frames of [`FRAME_ROWS`], as offsets from the frame's smallest one in the width that its largest
-//! one needs; any row can be had without those before it, and a frame decodes in one plain loop. Timestamps are kept
-//! as distances from a straight line, which regular scraping makes zeros, and then no frame is kept at all. Values
+//! Integers lie in frames of [`FRAME_ROWS`], as offsets from the frame's smallest one, or their deltas as offsets from
+//! the smallest delta, in as many whole bytes as the largest offset needs; a frame decodes in one plain loop without
+//! those before it. Timestamps are kept as distances from a straight line, which regular scraping makes zeros, and then no frame is kept at all. Values
 //! are integers where that is exact (see [`crate::storage::scaled`]), with the few that are not listed beside them.
 //! Histograms and start timestamps lie beside the runs that have them.
 
@@ -29,11 +29,43 @@ const STEPS_LOOKED_AT: usize = 15;
 /// Up to [`FRAME_ROWS`] integers.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
+    /// The smallest number; with deltas the first one.
     base: i64,
+    /// The smallest delta from one number to the next; `None`: offsets are from `base`.
+    step: Option<i64>,
     /// Where the offsets begin.
     start: u32,
-    /// Bytes of an offset: 0, 1, 2, 4 or 8.
+    /// Bytes of an offset: 0, 1, 2, 3, 4 or 8.
     width: u8,
+}
+
+impl Frame {
+    /// The smaller of the two ways, without its offsets.
+    fn of(numbers: &[i64], with_deltas: bool) -> Self {
+        let base = numbers.iter().copied().min().unwrap_or(0);
+        let largest = numbers.iter().map(|n| n.wrapping_sub(base) as u64).max().unwrap_or(0);
+        let plain = Frame { base, step: None, start: 0, width: width_of(largest) };
+        if !with_deltas || plain.width <= 1 {
+            return plain;
+        }
+        let deltas = || numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
+        let step = deltas().min().unwrap_or(0);
+        let width = width_of(deltas().map(|d| d.wrapping_sub(step) as u64).max().unwrap_or(0));
+        if width < plain.width { Frame { base: numbers[0], step: Some(step), start: 0, width } } else { plain }
+    }
+
+    /// The offset of every number.
+    fn offsets(self, numbers: &[i64]) -> impl Iterator<Item = u64> + '_ {
+        let mut before = numbers.first().copied().unwrap_or(0).wrapping_sub(self.step.unwrap_or(0));
+        numbers.iter().map(move |number| match self.step {
+            None => number.wrapping_sub(self.base) as u64,
+            Some(step) => {
+                let delta = number.wrapping_sub(before);
+                before = *number;
+                delta.wrapping_sub(step) as u64
+            }
+        })
+    }
 }
 
 /// Many sequences of integers, each beginning with a frame of its own.
@@ -44,87 +76,75 @@ struct Ints {
 }
 
 impl Ints {
-    /// Adds a sequence; returns its first frame.
-    fn push(&mut self, numbers: &[i64]) -> u32 {
+    /// Adds a sequence; returns its first frame. Without deltas any number can be had at once.
+    fn push(&mut self, numbers: &[i64], with_deltas: bool) -> u32 {
         let first = position(self.frames.len());
         for numbers in numbers.chunks(FRAME_ROWS) {
-            let base = numbers.iter().copied().min().unwrap_or(0);
-            let offset = |number: &i64| number.wrapping_sub(base) as u64;
-            let width = width_of(numbers.iter().map(offset).max().unwrap_or(0));
-            self.frames.push(Frame { base, start: position(self.bytes.len()), width });
-            let offsets = numbers.iter().map(offset);
-            match width {
-                0 => {}
-                1 => self.bytes.extend(offsets.map(|o| o as u8)),
-                2 => offsets.for_each(|o| self.bytes.extend_from_slice(&(o as u16).to_le_bytes())),
-                4 => offsets.for_each(|o| self.bytes.extend_from_slice(&(o as u32).to_le_bytes())),
-                _ => offsets.for_each(|o| self.bytes.extend_from_slice(&o.to_le_bytes())),
+            let frame = Frame { start: position(self.bytes.len()), ..Frame::of(numbers, with_deltas) };
+            self.frames.push(frame);
+            let width = usize::from(frame.width);
+            if width > 0 {
+                frame.offsets(numbers).for_each(|o| self.bytes.extend_from_slice(&o.to_le_bytes()[..width]));
             }
         }
         first
     }
 
+    /// One number of a sequence without deltas.
     fn get(&self, first: u32, row: usize) -> i64 {
         let mut number = 0;
-        self.for_each_frame(first, row..row + 1, |base, offsets| {
-            number = match offsets {
-                Offsets::None(_) => base,
-                Offsets::One(o) => base.wrapping_add(i64::from(o[0])),
-                Offsets::Two(o) => base.wrapping_add(i64::from(u16::from_le_bytes(o[0]))),
-                Offsets::Four(o) => base.wrapping_add(i64::from(u32::from_le_bytes(o[0]))),
-                Offsets::Eight(o) => base.wrapping_add(i64::from_le_bytes(o[0])),
-            };
-        });
+        self.for_each(first, row..row + 1, |found| number = found);
         number
     }
 
     /// Appends what `map` makes of the rows of the sequence that begins with the frame `first`.
-    fn extend<T>(&self, first: u32, rows: Range<usize>, out: &mut Vec<T>, map: impl Fn(i64) -> T)
-    where
-        T: Copy,
-    {
-        self.for_each_frame(first, rows, |base, offsets| match offsets {
-            Offsets::None(rows) => out.extend(std::iter::repeat_n(map(base), rows)),
-            Offsets::One(o) => out.extend(o.iter().map(|o| map(base.wrapping_add(i64::from(*o))))),
-            Offsets::Two(o) => out.extend(o.iter().map(|o| map(base.wrapping_add(i64::from(u16::from_le_bytes(*o)))))),
-            Offsets::Four(o) => {
-                out.extend(o.iter().map(|o| map(base.wrapping_add(i64::from(u32::from_le_bytes(*o))))));
-            }
-            Offsets::Eight(o) => out.extend(o.iter().map(|o| map(base.wrapping_add(i64::from_le_bytes(*o))))),
-        });
+    fn extend<T>(&self, first: u32, rows: Range<usize>, out: &mut Vec<T>, map: impl Fn(i64) -> T) {
+        out.reserve(rows.len());
+        self.for_each(first, rows, |number| out.push(map(number)));
     }
 
-    fn for_each_frame(&self, first: u32, rows: Range<usize>, mut visit: impl FnMut(i64, Offsets<'_>)) {
+    fn for_each(&self, first: u32, rows: Range<usize>, mut visit: impl FnMut(i64)) {
         let mut row = rows.start;
         while row < rows.end {
             let frame = self.frames[first as usize + row / FRAME_ROWS];
             let within = row % FRAME_ROWS;
-            let count = (FRAME_ROWS - within).min(rows.end - row);
+            let end = FRAME_ROWS.min(within + rows.end - row);
             let width = usize::from(frame.width);
-            let from = frame.start as usize + within * width;
-            let bytes = &self.bytes[from..from + count * width];
-            visit(
-                frame.base,
-                match width {
-                    0 => Offsets::None(count),
-                    1 => Offsets::One(bytes),
-                    2 => Offsets::Two(bytes.as_chunks().0),
-                    4 => Offsets::Four(bytes.as_chunks().0),
-                    _ => Offsets::Eight(bytes.as_chunks().0),
-                },
-            );
-            row += count;
+            let start = frame.start as usize;
+            let bytes = &self.bytes[start..start + end * width];
+            match width {
+                0 => frame.visit(std::iter::repeat_n(0, end), within, &mut visit),
+                1 => frame.visit(bytes.iter().map(|o| u64::from(*o)), within, &mut visit),
+                2 => frame.visit(bytes.as_chunks().0.iter().map(|o| u64::from(u16::from_le_bytes(*o))), within, &mut visit),
+                3 => frame.visit(bytes.as_chunks().0.iter().map(three_bytes), within, &mut visit),
+                4 => frame.visit(bytes.as_chunks().0.iter().map(|o| u64::from(u32::from_le_bytes(*o))), within, &mut visit),
+                _ => frame.visit(bytes.as_chunks().0.iter().map(|o| u64::from_le_bytes(*o)), within, &mut visit),
+            }
+            row += end - within;
         }
     }
 }
 
-/// The offsets of some rows of a frame.
-enum Offsets<'a> {
-    None(usize),
-    One(&'a [u8]),
-    Two(&'a [[u8; 2]]),
-    Four(&'a [[u8; 4]]),
-    Eight(&'a [[u8; 8]]),
+impl Frame {
+    /// Calls `visit` with the numbers from `within` on.
+    #[inline]
+    fn visit(self, mut offsets: impl Iterator<Item = u64>, within: usize, visit: &mut impl FnMut(i64)) {
+        let Some(step) = self.step else {
+            return offsets.skip(within).for_each(|offset| visit(self.base.wrapping_add(offset as i64)));
+        };
+        let mut number = self.base.wrapping_sub(step);
+        for offset in offsets.by_ref().take(within) {
+            number = number.wrapping_add(step).wrapping_add(offset as i64);
+        }
+        offsets.for_each(|offset| {
+            number = number.wrapping_add(step).wrapping_add(offset as i64);
+            visit(number);
+        });
+    }
+}
+
+fn three_bytes(bytes: &[u8; 3]) -> u64 {
+    u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]))
 }
 
 fn width_of(largest: u64) -> u8 {
@@ -132,7 +152,8 @@ fn width_of(largest: u64) -> u8 {
         0 => 0,
         1..=0xff => 1,
         0x100..=0xffff => 2,
-        0x1_0000..=0xffff_ffff => 4,
+        0x1_0000..=0xff_ffff => 3,
+        0x100_0000..=0xffff_ffff => 4,
         _ => 8,
     }
 }
@@ -202,13 +223,13 @@ impl PackedBlock {
 
     /// Memory held, roughly.
     pub fn bytes(&self) -> usize {
-        self.by_id.capacity() * (size_of::<(i64, u32)>() + 1)
-            + self.runs.capacity() * size_of::<PackedRun>()
-            + self.ints.frames.capacity() * size_of::<Frame>()
-            + self.ints.bytes.capacity()
-            + self.raw.capacity() * 8
-            + self.exceptions.capacity() * size_of::<(u32, f64)>()
-            + self.histograms.capacity() * size_of::<Option<Arc<FloatHistogram>>>()
+        self.by_id.len() * 2 * size_of::<(i64, u32)>()
+            + self.runs.len() * size_of::<PackedRun>()
+            + self.ints.frames.len() * size_of::<Frame>()
+            + self.ints.bytes.len()
+            + self.raw.len() * 8
+            + self.exceptions.len() * size_of::<(u32, f64)>()
+            + self.histograms.len() * size_of::<Option<Arc<FloatHistogram>>>()
             + self.histogram_bytes
     }
 
@@ -356,7 +377,7 @@ impl Builder {
                 false => NONE,
                 true => {
                     self.block.has_start_timestamps = true;
-                    self.block.ints.push(run.start_timestamps)
+                    self.block.ints.push(run.start_timestamps, true)
                 }
             },
         };
@@ -384,7 +405,7 @@ impl Builder {
         self.numbers.extend(timestamps.iter().enumerate().map(|(row, t)| t.wrapping_sub(line(row))));
         match self.numbers.iter().all(|distance| *distance == 0) {
             true => (step, NONE),
-            false => (step, self.block.ints.push(&self.numbers)),
+            false => (step, self.block.ints.push(&self.numbers, false)),
         }
     }
 
@@ -409,7 +430,7 @@ impl Builder {
             }
         }
         let exceptions = (from, position(self.block.exceptions.len()));
-        Values::Scaled { scale, first: self.block.ints.push(&self.numbers), exceptions }
+        Values::Scaled { scale, first: self.block.ints.push(&self.numbers, true), exceptions }
     }
 
     fn push_histograms(&mut self, histograms: &[Option<Arc<FloatHistogram>>]) -> u32 {

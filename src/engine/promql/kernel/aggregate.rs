@@ -4,9 +4,11 @@
 /// Accumulators as bytes, between partial and final aggregation.
 mod state;
 
+use std::ops::Range;
+
 use super::over_time::{HistogramMean, Mean};
 use super::quantile::quantile;
-use super::types::{Mask, Notes, Param, VectorIn, VectorOut};
+use super::types::{Notes, Param, VectorIn, VectorOut};
 use crate::engine::promql::annotations::text::{self, Operation};
 use crate::engine::promql::ast::AggregateOp;
 use crate::model::histogram::{CounterResetHint, FloatHistogram};
@@ -91,19 +93,47 @@ impl Accumulator {
     }
 
     fn update_floats(&mut self, row: &VectorIn<'_>) {
-        if self.op == AggregateOp::Sum && matches!(row.present, Mask::All) {
-            let sums = self.first.iter_mut().zip(&mut self.second).zip(&mut self.counts);
-            for (((sum, compensation), count), value) in sums.zip(row.values) {
-                add_compensated(sum, compensation, *value);
-                *count += 1.0;
+        row.present.for_each_run(self.steps(), |steps| match self.histograms.is_empty() {
+            true => self.add_run(steps.clone(), &row.values[steps]),
+            false => steps.for_each(|k| self.add(k, row.values[k])),
+        });
+    }
+
+    /// The same as adding one after the other, where there are no histograms: in loops without branches, which the
+    /// compiler vectorises.
+    fn add_run(&mut self, steps: Range<usize>, values: &[f64]) {
+        use AggregateOp::*;
+        match self.op {
+            Sum => self.add_to_sums(steps, values),
+            Avg if self.incremental.is_empty() && !may_overflow(&self.first[steps.clone()], values) => {
+                self.add_to_sums(steps, values);
             }
-            return;
-        }
-        for k in 0..self.steps() {
-            if let Some(value) = row.float(k) {
-                self.add(k, value);
+            Min => {
+                for ((least, count), value) in self.first[steps.clone()].iter_mut().zip(&mut self.counts[steps]).zip(values) {
+                    let replace = *count == 0.0 || *least > *value || least.is_nan();
+                    *least = if replace { *value } else { *least };
+                    *count += 1.0;
+                }
             }
+            Max => {
+                for ((most, count), value) in self.first[steps.clone()].iter_mut().zip(&mut self.counts[steps]).zip(values) {
+                    let replace = *count == 0.0 || *most < *value || most.is_nan();
+                    *most = if replace { *value } else { *most };
+                    *count += 1.0;
+                }
+            }
+            Count | Group => self.counts[steps].iter_mut().for_each(|count| *count += 1.0),
+            _ => steps.zip(values).for_each(|(k, value)| self.add(k, *value)),
         }
+    }
+
+    /// A step's first value: -0 + x is x, and compensates nothing.
+    fn add_to_sums(&mut self, steps: Range<usize>, values: &[f64]) {
+        let sums = self.first[steps.clone()].iter_mut().zip(&mut self.second[steps.clone()]);
+        for ((sum, compensation), value) in sums.zip(values) {
+            add_compensated(sum, compensation, *value);
+        }
+        self.counts[steps].iter_mut().for_each(|count| *count += 1.0);
     }
 
     #[inline]
@@ -301,6 +331,11 @@ impl Accumulator {
         out.set_value(k, result.into());
         true
     }
+}
+
+/// Whether a sum would become infinite, or is.
+fn may_overflow(sums: &[f64], values: &[f64]) -> bool {
+    sums.iter().zip(values).fold(false, |any, (sum, value)| any | (sum + value).is_infinite())
 }
 
 #[inline]

@@ -43,10 +43,21 @@ struct Counter {
     increase: f64,
 }
 
+/// How far a window is extrapolated, from times alone. Seconds.
+#[derive(Clone, Copy)]
+struct Reach {
+    sampled: f64,
+    to_begin: f64,
+    to_end: f64,
+    range: f64,
+    /// With nothing capped at zero.
+    factor: f64,
+}
+
 impl Extent {
-    /// The factor from the increase between samples to the increase over the window. `zero_at` is a start
-    /// timestamp inside the window, where the counter is known to be zero. `None` if there is one sample only.
-    fn factor(&self, kind: Kind, counter: Option<Counter>, zero_at: Option<i64>) -> Option<f64> {
+    /// `zero_at` is a start timestamp inside the window, where the counter is known to be zero. `None` if there is
+    /// one sample only.
+    fn reach(&self, kind: Kind, zero_at: Option<i64>) -> Option<Reach> {
         let mut sampled = seconds(self.last - self.first);
         let average = if self.intervals > 0 { sampled / self.intervals as f64 } else { 0.0 };
         // A series whose next sample should have been in the window by a margin of 10 % begins or ends inside.
@@ -58,25 +69,47 @@ impl Extent {
             sampled = seconds(self.last - zero_at);
         } else if self.intervals == 0 {
             return None;
-        } else {
-            if to_begin >= threshold {
-                to_begin = average / 2.0;
-            }
-            if let Some(Counter { first, increase }) = counter
-                && increase > 0.0
-                && first >= 0.0
-            {
-                let to_zero = sampled * (first / increase);
-                if to_zero < to_begin {
-                    to_begin = to_zero;
-                }
-            }
+        } else if to_begin >= threshold {
+            to_begin = average / 2.0;
         }
         if to_end >= threshold {
             to_end = average / 2.0;
         }
+        let mut reach = Reach { sampled, to_begin, to_end, range: seconds(self.end - self.begin), factor: 0.0 };
+        reach.factor = reach.factor_from(kind, to_begin);
+        Some(reach)
+    }
+
+    /// The factor from the increase between samples to the increase over the window.
+    fn factor(&self, kind: Kind, counter: Option<Counter>, zero_at: Option<i64>) -> Option<f64> {
+        let reach = self.reach(kind, zero_at)?;
+        // Where the zero is known there is nothing to cap.
+        Some(reach.capped(kind, counter.filter(|_| zero_at.is_none())))
+    }
+}
+
+impl Reach {
+    fn factor_from(&self, kind: Kind, to_begin: f64) -> f64 {
+        let Self { sampled, to_end, range, .. } = *self;
         let factor = if sampled != 0.0 { (sampled + to_begin + to_end) / sampled } else { 1.0 };
-        Some(if kind.per_second { factor / seconds(self.end - self.begin) } else { factor })
+        if kind.per_second { factor / range } else { factor }
+    }
+
+    /// The factor for a counter, which was not below zero before the window's first sample.
+    fn capped(&self, kind: Kind, counter: Option<Counter>) -> f64 {
+        // Most counters are far above what they grow by in a window. `to_begin` is at most 1.1 times `sampled`, so
+        // that they reach zero before it, and the division can be saved.
+        if let Some(Counter { first, increase }) = counter
+            && increase > 0.0
+            && first >= 0.0
+            && first < increase * 2.0
+        {
+            let to_zero = self.sampled * (first / increase);
+            if to_zero < self.to_begin {
+                return self.factor_from(kind, to_zero);
+            }
+        }
+        self.factor
     }
 }
 
@@ -158,6 +191,7 @@ pub fn slide(kind: Kind, floats: Floats<'_>, windows: &Windows, notes: &Notes<'_
         (true, true) => drops(floats.values),
         (true, false) => (1..floats.len()).filter(|i| is_reset(&floats, *i)).collect(),
     };
+    let mut latest: Option<(i64, i64, usize, Reach)> = None;
     let may_overlap = kind.counter && overlaps(floats.timestamps, floats.start_timestamps);
     let mut cursor = Cursor::seek(floats.timestamps, windows.begin(0));
     let mut first_reset = 0;
@@ -179,9 +213,23 @@ pub fn slide(kind: Kind, floats: Floats<'_>, windows: &Windows, notes: &Notes<'_
         if may_overlap && overlaps(samples.timestamps, samples.start_timestamps) {
             note_overlap(notes);
         }
-        if let Some(value) = extrapolate(kind, &samples, increase, begin, end) {
-            out.set(k, value);
+        if !floats.start_timestamps.is_empty() || samples.len() == 1 {
+            if let Some(value) = extrapolate(kind, &samples, increase, begin, end) {
+                out.set(k, value);
+            }
+            continue;
         }
+        // Where the step is a multiple of the scrape interval, all windows lie alike over their samples.
+        let intervals = samples.len() - 1;
+        let extent = Extent { first: samples.timestamps[0], last: samples.timestamps[intervals], intervals, begin, end };
+        let (to_first, to_last) = (extent.first - begin, end - extent.last);
+        let reach = match latest {
+            Some((first, last, count, reach)) if (first, last, count) == (to_first, to_last, intervals) => reach,
+            _ => extent.reach(kind, None).expect("there are two samples"),
+        };
+        latest = Some((to_first, to_last, intervals, reach));
+        let counter = kind.counter.then_some(Counter { first: samples.values[0], increase });
+        out.set(k, increase * reach.capped(kind, counter));
     }
 }
 

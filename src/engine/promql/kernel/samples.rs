@@ -75,7 +75,7 @@ impl<'a> Samples<'a> {
     /// Start timestamps are kept only if `use_start_timestamps`.
     pub fn new(series: &SeriesIn<'a>, use_start_timestamps: bool) -> Self {
         let start_timestamps = if use_start_timestamps { series.start_timestamps } else { &[] };
-        let plain = series.histograms.is_empty() && !series.values.iter().any(|v| is_stale(*v));
+        let plain = series.histograms.is_empty() && !has_stale(series.values);
         if plain {
             return Self {
                 timestamps: Cow::Borrowed(series.timestamps),
@@ -120,6 +120,11 @@ impl<'a> Samples<'a> {
     pub fn has_histograms(&self) -> bool {
         !self.histograms.is_empty()
     }
+}
+
+/// In blocks without branches: most series have no staleness marker.
+fn has_stale(values: &[f64]) -> bool {
+    values.chunks(64).any(|block| block.iter().fold(false, |any, value| any | is_stale(*value)))
 }
 
 /// The samples of one window `(begin, end]`; with an extension also samples around it.

@@ -1,6 +1,9 @@
 //! What goes into kernels and comes out of them.
 
+use std::ops::Range;
 use std::sync::Arc;
+
+use arrow::util::bit_iterator::BitSliceIterator;
 
 use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::ast::Span;
@@ -127,6 +130,30 @@ impl Mask<'_> {
             Mask::Bits { bits, offset } => {
                 let bit = offset + k;
                 bits[bit / 8] >> (bit % 8) & 1 == 1
+            }
+        }
+    }
+
+    /// Calls `visit` with every longest range of steps below `steps` that are present; kernels that take whole
+    /// ranges run without a branch for each step.
+    pub fn for_each_run(&self, steps: usize, mut visit: impl FnMut(Range<usize>)) {
+        match self {
+            Mask::All => {
+                if steps > 0 {
+                    visit(0..steps);
+                }
+            }
+            Mask::Bits { bits, offset } => {
+                BitSliceIterator::new(bits, *offset, steps).for_each(|(start, end)| visit(start..end));
+            }
+            Mask::Bools(present) => {
+                let mut from = 0;
+                for run in present[..steps].chunk_by(|a, b| a == b) {
+                    if run[0] {
+                        visit(from..from + run.len());
+                    }
+                    from += run.len();
+                }
             }
         }
     }

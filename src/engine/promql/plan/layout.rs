@@ -312,13 +312,31 @@ impl PointsBuilder {
     }
 
     /// One row from a float slice and its presence.
-    pub fn push_floats(&mut self, values: &[f64], present: impl Iterator<Item = bool>) {
+    pub fn push_floats(&mut self, values: &[f64], present: &[bool]) {
         self.values.extend_from_slice(values);
-        for present in present {
-            self.valid.append(present);
+        match present.contains(&false) {
+            true => self.valid.append_slice(present),
+            false => self.valid.append_n(present.len(), true),
         }
         if let Some(h) = &mut self.histograms {
             h.append_nulls(values.len());
+        }
+    }
+
+    /// One row from floats that are meant where both masks have the step.
+    pub fn push_masked(&mut self, values: impl Iterator<Item = f64>, left: Mask<'_>, right: Mask<'_>) {
+        let from = self.values.len();
+        self.values.extend(values);
+        let steps = self.values.len() - from;
+        match (left, right) {
+            (Mask::All, Mask::All) => self.valid.append_n(steps, true),
+            (Mask::All, Mask::Bits { bits, offset }) | (Mask::Bits { bits, offset }, Mask::All) => {
+                self.valid.append_packed_range(offset..offset + steps, bits);
+            }
+            (left, right) => (0..steps).for_each(|k| self.valid.append(left.get(k) && right.get(k))),
+        }
+        if let Some(h) = &mut self.histograms {
+            h.append_nulls(steps);
         }
     }
 

@@ -10,7 +10,7 @@ use super::layout::{PointsBuilder, Sample};
 use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::ast::{BinaryOp, Span};
 use crate::engine::promql::kernel::binary;
-use crate::engine::promql::kernel::types::{Notes, Value};
+use crate::engine::promql::kernel::types::{Mask, Notes, Value};
 use crate::model::histogram::{FloatHistogram, codec};
 
 /// Where a node of a plan reports annotations, and the place in the query it reports for. Equal to any other
@@ -93,6 +93,26 @@ pub fn float_op(op: BinaryOp, left: f64, right: f64) -> (f64, bool) {
         (left, binary::compare(op, left, right))
     } else {
         (binary::arithmetic(op, left, right), true)
+    }
+}
+
+/// Arithmetic over the steps of a row, in one loop for each operator; steps that one of the masks lacks are computed
+/// and masked.
+pub fn float_ops(
+    op: BinaryOp,
+    left: impl Fn(usize) -> f64,
+    right: impl Fn(usize) -> f64,
+    masks: (Mask<'_>, Mask<'_>),
+    steps: usize,
+    out: &mut PointsBuilder,
+) {
+    let (a, b) = masks;
+    match op {
+        BinaryOp::Add => out.push_masked((0..steps).map(|k| left(k) + right(k)), a, b),
+        BinaryOp::Sub => out.push_masked((0..steps).map(|k| left(k) - right(k)), a, b),
+        BinaryOp::Mul => out.push_masked((0..steps).map(|k| left(k) * right(k)), a, b),
+        BinaryOp::Div => out.push_masked((0..steps).map(|k| left(k) / right(k)), a, b),
+        _ => out.push_masked((0..steps).map(|k| binary::arithmetic(op, left(k), right(k))), a, b),
     }
 }
 

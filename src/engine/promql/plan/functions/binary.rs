@@ -7,6 +7,7 @@ use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUD
 
 use super::args::{Args, ScalarReader, any_signature, call};
 use crate::engine::promql::ast::BinaryOp;
+use crate::engine::promql::kernel::types::Mask;
 use crate::engine::promql::plan::layout::{Points, PointsBuilder, Sample, points_type, values_type};
 use crate::engine::promql::plan::samples::{self, Comparison, Sink};
 
@@ -93,22 +94,27 @@ impl ScalarUDFImpl for WithScalar {
 impl WithScalar {
     /// The hot case: floats and a constant, absent steps computed and masked.
     fn arithmetic(&self, points: &Points<'_>, rows: usize, constant: f64, out: &mut PointsBuilder) {
-        let trim = matches!(self.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
-        let mut results = vec![0.0; self.steps];
-        for row in 0..rows {
-            for (result, value) in results.iter_mut().zip(points.floats.row(row)) {
-                let (l, r) = if self.scalar_left { (constant, *value) } else { (*value, constant) };
-                *result = samples::float_op(self.op, l, r).0;
-            }
-            let present = |step| points.floats.present(row, step);
-            if trim && (0..self.steps).any(present) {
-                let op = self.op.as_str();
-                self.sink.info(format!(
-                    "incompatible sample types encountered for binary operator {op:?}: float {op} float"
-                ));
-            }
-            out.push_floats(&results, (0..self.steps).map(|step| !trim && present(step)));
+        if matches!(self.op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
+            return self.refuse_floats(points, rows, out);
         }
+        for row in 0..rows {
+            let (values, mask) = (points.floats.row(row), points.floats.mask(row));
+            match self.scalar_left {
+                true => samples::float_ops(self.op, |_| constant, |k| values[k], (mask, Mask::All), self.steps, out),
+                false => samples::float_ops(self.op, |k| values[k], |_| constant, (mask, Mask::All), self.steps, out),
+            }
+        }
+    }
+
+    /// Only histograms can be trimmed.
+    fn refuse_floats(&self, points: &Points<'_>, rows: usize, out: &mut PointsBuilder) {
+        if (0..rows).any(|row| (0..self.steps).any(|step| points.floats.present(row, step))) {
+            let op = self.op.as_str();
+            self.sink.info(format!(
+                "incompatible sample types encountered for binary operator {op:?}: float {op} float"
+            ));
+        }
+        (0..rows * self.steps).for_each(|_| out.push_none());
     }
 }
 

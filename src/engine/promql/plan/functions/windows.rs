@@ -267,7 +267,7 @@ pub fn push_row(
     histograms: &[Option<Arc<FloatHistogram>>],
 ) {
     if histograms.iter().all(Option::is_none) {
-        out.push_floats(values, present.iter().copied());
+        out.push_floats(values, present);
         return;
     }
     for (step, histogram) in histograms.iter().enumerate() {

@@ -64,7 +64,8 @@ impl CountValues {
     ) -> Result<RecordBatch> {
         let mut out = PointsBuilder::new(results.len(), self.steps, schema.index_of(HISTOGRAMS).is_ok());
         for (_, _, counts) in results {
-            out.push_floats(counts, counts.iter().map(|c| *c > 0.0));
+            let present: Vec<bool> = counts.iter().map(|count| *count > 0.0).collect();
+            out.push_floats(counts, &present);
         }
         let (values, histograms) = out.finish()?;
         let rows: Vec<(usize, usize)> = results.iter().map(|(_, row, _)| (0, *row)).collect();

@@ -243,13 +243,17 @@ impl<'a> Arithmetic<'a> {
         let steps = self.op.steps;
         self.check_one_side()?;
         let one_to_one = self.op.cardinality == Cardinality::OneToOne;
+        let mut many_rows = vec![0usize; self.one_rows.len()];
+        self.many_groups.iter().for_each(|group| many_rows[*group] += 1);
         // Which steps of a group found a partner already.
         let mut matched = vec![false; self.one_rows.len() * steps];
         let mut out = PointsBuilder::new(self.many.num_rows(), steps, schema.index_of(HISTOGRAMS).is_ok());
         let mut origins = vec![];
         for (row, group) in self.many_groups.iter().enumerate() {
             let partners = &self.one_rows[*group];
-            for step in 0..steps {
+            // A row that is alone in its group cannot meet a partner twice.
+            let checked = if many_rows[*group] > 1 || self.fill_many.is_some() { steps } else { 0 };
+            for step in 0..checked {
                 let found = partners.iter().any(|o| self.one_points.present(*o, step)) || self.fill_one.is_some();
                 if self.many_points.present(row, step) && found {
                     let slot = &mut matched[group * steps + step];
@@ -285,6 +289,15 @@ impl<'a> Arithmetic<'a> {
     }
 
     fn pair(&self, row: usize, partner: usize, out: &mut PointsBuilder) -> Result<()> {
+        let (many, one) = (&self.many_points, &self.one_points);
+        if self.op.op.is_arithmetic() && many.histograms.is_none() && one.histograms.is_none() {
+            let (left, right) = if self.swapped { (one, many) } else { (many, one) };
+            let (l, r) = if self.swapped { (partner, row) } else { (row, partner) };
+            let masks = (left.floats.mask(l), right.floats.mask(r));
+            let (left, right) = (left.floats.row(l), right.floats.row(r));
+            samples::float_ops(self.op.op, |k| left[k], |k| right[k], masks, self.op.steps, out);
+            return Ok(());
+        }
         for step in 0..self.op.steps {
             match (self.many_points.get(row, step), self.one_points.get(partner, step)) {
                 (Some(many), Some(one)) => self.combine(many, one, out)?,
