@@ -27,33 +27,15 @@ pub fn run(settings: Settings) -> Result<()> {
     let clock = system_clock();
     logs::init(&settings.log_level, settings.log_format, clock.clone())?;
     install_crypto();
-    let runtimes = Runtimes::start()?;
-    let queries = runtimes.queries.handle().clone();
-    let result = runtimes.main.block_on(serve::serve(settings, clock, queries));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("promlake-main")
+        .build()
+        .context(ErrorKind::Internal, || "cannot start the runtime".to_string())?;
+    let result = runtime.block_on(serve::serve(settings, clock));
     // What still runs here has been asked to stop and was given its time.
-    runtimes.queries.shutdown_background();
-    runtimes.main.shutdown_background();
+    runtime.shutdown_background();
     result
-}
-
-/// Two runtimes, so that a query that computes for a long time never keeps scrapes, remote writes and health
-/// checks waiting for a thread; between threads the kernel is fair.
-struct Runtimes {
-    main: tokio::runtime::Runtime,
-    queries: tokio::runtime::Runtime,
-}
-
-impl Runtimes {
-    fn start() -> Result<Self> {
-        let start = |name: &str| {
-            tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .thread_name(name)
-                .build()
-                .context(ErrorKind::Internal, || format!("cannot start the {name} runtime"))
-        };
-        Ok(Self { main: start("promlake-main")?, queries: start("promlake-query")? })
-    }
 }
 
 /// The one place where the clock is read. Milliseconds since the Unix epoch.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -32,7 +31,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How often a store that takes long to open says so.
 const OPENING_NOTICE: Duration = Duration::from_secs(10);
 
-pub async fn serve(settings: Settings, clock: Clock, queries: Handle) -> Result<()> {
+pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     let mut signals = Signals::install()?;
     let listeners = Listeners::bind(&settings).await?;
     let config = listeners.config(settings.config_file.as_deref())?;
@@ -45,7 +44,6 @@ pub async fn serve(settings: Settings, clock: Clock, queries: Handle) -> Result<
         http_settings(&settings, &listeners, remote_write, clock()),
         own_metrics.clone(),
         clock.clone(),
-        queries,
         control,
     ));
     http.config_loaded(&config);

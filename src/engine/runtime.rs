@@ -1,4 +1,5 @@
-//! Where queries run: their own threads, slots and memory, apart from those that serve connections.
+//! Where queries run: their own threads, slots and memory. A query that computes for a long time never keeps scrapes,
+//! remote writes and health checks waiting for a thread; between threads the kernel is fair.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,6 +24,9 @@ use crate::error::{Context, Error, ErrorKind, Result};
 
 /// A batch of step vectors holds about this many values, so that it is a few MiB whatever the number of steps.
 const VALUES_PER_BATCH: usize = 256 << 10;
+
+/// Up to so many series one thread merges the groups of all partitions: handing them around would take longer.
+const SERIES_MERGED_ALONE: usize = 4096;
 
 /// Threads, slots and memory of all queries of a process.
 pub struct QueryRuntime {
@@ -62,11 +66,13 @@ impl QueryRuntime {
         Ok(Self { runtime: Some(runtime), slots, environment, partitions, promql })
     }
 
-    /// The state of one PromQL query over a grid of so many steps.
-    pub fn promql_state(&self, steps: usize) -> SessionState {
+    /// The state of one PromQL query over a grid of so many steps, that reads so many series.
+    pub fn promql_state(&self, steps: usize, series: usize) -> SessionState {
         let mut state = self.promql.clone();
         let config = state.config().clone();
-        *state.config_mut() = config.with_batch_size((VALUES_PER_BATCH / steps.max(1)).clamp(16, 8192));
+        *state.config_mut() = config
+            .with_batch_size((VALUES_PER_BATCH / steps.max(1)).clamp(16, 8192))
+            .with_repartition_aggregations(series > SERIES_MERGED_ALONE);
         state
     }
 
@@ -129,6 +135,8 @@ fn config(partitions: usize) -> SessionConfig {
 fn promql_state(environment: Arc<RuntimeEnv>, partitions: usize) -> SessionState {
     let mut config = config(partitions);
     config.options_mut().optimizer.max_passes = 1;
+    // The leaf has as many partitions as its series are worth.
+    config.options_mut().optimizer.enable_round_robin_repartition = false;
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(OptimizeProjections::new())];
     SessionStateBuilder::new()
         .with_config(config)

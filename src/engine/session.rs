@@ -126,6 +126,8 @@ pub struct PlannedQuery {
     pub grid: Grid,
     pub kind: PlannedKind,
     pub annotations: Annotations,
+    /// How many series its selectors match.
+    series: usize,
     samples: Arc<SampleBudget>,
 }
 
@@ -240,7 +242,7 @@ pub(crate) async fn evaluate(
 ) -> Result<QueryResponse> {
     let started = Instant::now();
     let planned = plan(snapshots, options, request).await?;
-    let state = runtime.promql_state(planned.grid.steps);
+    let state = runtime.promql_state(planned.grid.steps, planned.series);
     let batches = match &planned.plan {
         Some(logical) => {
             let physical = state.create_physical_plan(logical).await.map_err(from_datafusion)?;
@@ -293,6 +295,7 @@ async fn plan(snapshots: &dyn Snapshots, options: &EngineOptions, request: &Quer
         leaves: resolve::leaves(snapshots, resolve::requests(&times, &expr), lookback_ms).await?,
         scan: ScanOptions { budget: samples.clone(), ..ScanOptions::default() },
     };
+    let series = query.leaves.values().map(|leaf| leaf.snapshot.series.len()).sum();
     let cx = Context::new(&query);
     let (plan, labels, kind) = if kind == ValueType::Matrix {
         let (rows, input, shape) = lower::selectors::ranges(&cx, &expr)?.raw()?;
@@ -305,7 +308,7 @@ async fn plan(snapshots: &dyn Snapshots, options: &EngineOptions, request: &Quer
             Value::Vector(lowered) => (Some(lowered.plan), lowered.labels, PlannedKind::Vector(lowered.order)),
         }
     };
-    Ok(PlannedQuery { plan, labels, grid, kind, annotations: query.annotations, samples })
+    Ok(PlannedQuery { plan, labels, grid, kind, series, annotations: query.annotations, samples })
 }
 
 /// The steps of a request, and the step a duration expression sees (0 for an instant query).

@@ -136,7 +136,8 @@ impl<'a> From<&'a Run> for RunSlice<'a> {
 /// Samples kept in memory: a memtable (open or being flushed) or a flushed block still cached.
 /// Later sources win over earlier ones, and over files, at equal timestamps.
 pub trait MemorySource: Send + Sync + std::fmt::Debug {
-    /// Appends the samples of one series within `range` to an empty run; sorted, unique timestamps.
+    /// Appends the timestamps and values of one series within `range`; sorted, unique timestamps. Histograms and
+    /// start timestamps, of which the run has none before, are those of the samples appended.
     fn read(&self, series_id: i64, range: TimeRange, run: &mut Run);
     /// Smallest and largest timestamp held (inclusive), `None` when empty.
     fn bounds(&self) -> Option<TimeRange>;

@@ -146,13 +146,9 @@ impl Merge {
 
     fn read_memory(&mut self, rank: usize, run: &mut Run, segments: &mut Vec<Segment>) {
         for (position, source) in self.snapshot.memory.iter().enumerate() {
-            run.timestamps.clear();
-            run.values.clear();
-            run.histograms.clear();
-            run.start_timestamps.clear();
-            source.read(self.snapshot.series[rank].id, self.range, run);
             let from = self.builder.samples();
-            self.builder.buffer().append_run(run);
+            let id = self.snapshot.series[rank].id;
+            self.builder.buffer().append_from(source.as_ref(), id, self.range, run);
             push(segments, from..self.builder.samples(), self.snapshot.files.len() + position);
         }
     }

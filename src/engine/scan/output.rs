@@ -18,7 +18,8 @@ use crate::engine::scan::merge::Segment;
 use crate::engine::scan::table::{Column, Shape, has_histograms, timestamp_type};
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::METRIC_NAME;
-use crate::storage::types::{Run, Series, Snapshot};
+use crate::model::sample::TimeRange;
+use crate::storage::types::{MemorySource, Run, Series, Snapshot};
 
 /// Which parts of a sample the output needs; timestamps always, as they decide what a sample is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,22 +66,32 @@ impl SampleBuffer {
         }
     }
 
-    pub fn append_run(&mut self, run: &Run) {
-        self.timestamps.extend_from_slice(&run.timestamps);
-        let length = self.timestamps.len();
+    /// Appends what a source has of a series; `scratch` is reused from call to call.
+    pub fn append_from(&mut self, source: &dyn MemorySource, series_id: i64, range: TimeRange, scratch: &mut Run) {
+        scratch.values.clear();
+        scratch.histograms.clear();
+        scratch.start_timestamps.clear();
+        // The source writes to where the samples stay.
+        std::mem::swap(&mut scratch.timestamps, &mut self.timestamps);
         if self.wants.values {
-            self.values.extend_from_slice(&run.values);
+            std::mem::swap(&mut scratch.values, &mut self.values);
         }
+        source.read(series_id, range, scratch);
+        std::mem::swap(&mut scratch.timestamps, &mut self.timestamps);
+        if self.wants.values {
+            std::mem::swap(&mut scratch.values, &mut self.values);
+        }
+        let length = self.timestamps.len();
         if self.wants.absent {
-            self.absent.extend(run.histograms.iter().map(Option::is_some));
+            self.absent.extend(scratch.histograms.iter().map(Option::is_some));
             self.absent.resize(length, false);
         }
         if self.wants.histograms {
-            self.histograms.extend(run.histograms.iter().cloned());
+            self.histograms.extend(scratch.histograms.iter().cloned());
             self.histograms.resize(length, None);
         }
         if self.wants.start_timestamps {
-            self.start_timestamps.extend_from_slice(&run.start_timestamps);
+            self.start_timestamps.extend_from_slice(&scratch.start_timestamps);
             self.start_timestamps.resize(length, 0);
         }
     }

@@ -12,6 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::engine::scan::budget::SampleBudget;
 use crate::engine::scan::sources;
+use crate::model::labels::Labels;
 use crate::model::sample::TimeRange;
 use crate::storage::types::Snapshot;
 
@@ -110,8 +111,13 @@ pub fn labels_type() -> DataType {
 /// Every label name among the series of a snapshot, sorted, `__name__` included.
 pub fn label_names(snapshot: &Snapshot) -> Vec<String> {
     let mut names: BTreeSet<&str> = BTreeSet::new();
+    let mut before: &Labels = &Labels::empty();
     for series in snapshot.series.iter() {
-        names.extend(series.labels.iter().map(|(name, _)| name));
+        // Most series have the names of their neighbour.
+        if !series.labels.iter().map(|(name, _)| name).eq(before.iter().map(|(name, _)| name)) {
+            names.extend(series.labels.iter().map(|(name, _)| name));
+            before = &series.labels;
+        }
     }
     names.into_iter().map(str::to_string).collect()
 }

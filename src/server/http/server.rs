@@ -15,7 +15,6 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use parking_lot::RwLock;
 use regex::Regex;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -82,27 +81,18 @@ pub struct Server {
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub config: RwLock<ConfigStatus>,
-    /// Where queries run, so that they never keep the threads that answer `/-/healthy`.
-    queries: Handle,
     control: mpsc::Sender<Control>,
     parts: OnceLock<Parts>,
     stopping: AtomicBool,
 }
 
 impl Server {
-    pub fn new(
-        settings: Settings,
-        metrics: Arc<Metrics>,
-        clock: Clock,
-        queries: Handle,
-        control: mpsc::Sender<Control>,
-    ) -> Self {
+    pub fn new(settings: Settings, metrics: Arc<Metrics>, clock: Clock, control: mpsc::Sender<Control>) -> Self {
         Self {
             settings,
             metrics,
             clock,
             config: RwLock::default(),
-            queries,
             control,
             parts: OnceLock::new(),
             stopping: AtomicBool::new(false),
@@ -138,13 +128,15 @@ impl Server {
         (self.clock)()
     }
 
-    /// Runs work that may keep a core busy. Dropping the future, as happens when the client goes away, stops it
-    /// at its next await.
+    /// Runs work that may keep a core busy on the engine's threads, so that it never keeps those that answer
+    /// `/-/healthy`. Dropping the future, as happens when the client goes away, stops it at its next await.
     pub async fn on_queries<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        match AbortOnDropHandle::new(self.queries.spawn(work)).await {
+        let starting = || Error::new(ErrorKind::Unavailable, "the server is starting");
+        let engine = &self.parts.get().ok_or_else(starting)?.engine;
+        match AbortOnDropHandle::new(engine.runtime().spawn(work)).await {
             Ok(result) => result,
             Err(error) if error.is_panic() => Err(Error::internal("the query panicked; the log has the details")),
             Err(_) => Err(Error::new(ErrorKind::Canceled, "the query was canceled: the server is stopping")),

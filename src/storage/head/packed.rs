@@ -115,9 +115,17 @@ impl Ints {
             match width {
                 0 => frame.visit(std::iter::repeat_n(0, end), within, &mut visit),
                 1 => frame.visit(bytes.iter().map(|o| u64::from(*o)), within, &mut visit),
-                2 => frame.visit(bytes.as_chunks().0.iter().map(|o| u64::from(u16::from_le_bytes(*o))), within, &mut visit),
+                2 => frame.visit(
+                    bytes.as_chunks().0.iter().map(|o| u64::from(u16::from_le_bytes(*o))),
+                    within,
+                    &mut visit,
+                ),
                 3 => frame.visit(bytes.as_chunks().0.iter().map(three_bytes), within, &mut visit),
-                4 => frame.visit(bytes.as_chunks().0.iter().map(|o| u64::from(u32::from_le_bytes(*o))), within, &mut visit),
+                4 => frame.visit(
+                    bytes.as_chunks().0.iter().map(|o| u64::from(u32::from_le_bytes(*o))),
+                    within,
+                    &mut visit,
+                ),
                 _ => frame.visit(bytes.as_chunks().0.iter().map(|o| u64::from_le_bytes(*o)), within, &mut visit),
             }
             row += end - within;

@@ -32,7 +32,8 @@ pub async fn run(inner: Arc<Inner>) {
 
 impl Inner {
     async fn warm(&self, too_large: &mut HashSet<String>) -> Result<()> {
-        while let Some((file, room_bytes)) = self.next_to_warm().filter(|(file, _)| !too_large.contains(&file.path)) {
+        while let Some((file, room_bytes)) = self.next_to_warm().filter(|(file, _)| !too_large.contains(&file.path))
+        {
             match self.pack(&file, room_bytes).await? {
                 None => {
                     too_large.insert(file.path.clone());

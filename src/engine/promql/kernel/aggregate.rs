@@ -109,14 +109,18 @@ impl Accumulator {
                 self.add_to_sums(steps, values);
             }
             Min => {
-                for ((least, count), value) in self.first[steps.clone()].iter_mut().zip(&mut self.counts[steps]).zip(values) {
+                for ((least, count), value) in
+                    self.first[steps.clone()].iter_mut().zip(&mut self.counts[steps]).zip(values)
+                {
                     let replace = *count == 0.0 || *least > *value || least.is_nan();
                     *least = if replace { *value } else { *least };
                     *count += 1.0;
                 }
             }
             Max => {
-                for ((most, count), value) in self.first[steps.clone()].iter_mut().zip(&mut self.counts[steps]).zip(values) {
+                for ((most, count), value) in
+                    self.first[steps.clone()].iter_mut().zip(&mut self.counts[steps]).zip(values)
+                {
                     let replace = *count == 0.0 || *most < *value || most.is_nan();
                     *most = if replace { *value } else { *most };
                     *count += 1.0;

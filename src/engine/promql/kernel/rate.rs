@@ -221,7 +221,8 @@ pub fn slide(kind: Kind, floats: Floats<'_>, windows: &Windows, notes: &Notes<'_
         }
         // Where the step is a multiple of the scrape interval, all windows lie alike over their samples.
         let intervals = samples.len() - 1;
-        let extent = Extent { first: samples.timestamps[0], last: samples.timestamps[intervals], intervals, begin, end };
+        let extent =
+            Extent { first: samples.timestamps[0], last: samples.timestamps[intervals], intervals, begin, end };
         let (to_first, to_last) = (extent.first - begin, end - extent.last);
         let reach = match latest {
             Some((first, last, count, reach)) if (first, last, count) == (to_first, to_last, intervals) => reach,

@@ -100,8 +100,12 @@ impl WithScalar {
         for row in 0..rows {
             let (values, mask) = (points.floats.row(row), points.floats.mask(row));
             match self.scalar_left {
-                true => samples::float_ops(self.op, |_| constant, |k| values[k], (mask, Mask::All), self.steps, out),
-                false => samples::float_ops(self.op, |k| values[k], |_| constant, (mask, Mask::All), self.steps, out),
+                true => {
+                    samples::float_ops(self.op, |_| constant, |k| values[k], (mask, Mask::All), self.steps, out)
+                }
+                false => {
+                    samples::float_ops(self.op, |k| values[k], |_| constant, (mask, Mask::All), self.steps, out)
+                }
             }
         }
     }
