@@ -18,6 +18,7 @@ use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::ast::ValueType;
 use crate::engine::promql::lower::lowered::{Context, Order, Query, Scalar, Value};
 use crate::engine::promql::lower::resolve::{self, Times};
+use crate::engine::promql::lower::shared::Repeated;
 use crate::engine::promql::parse::{self, ParseOptions};
 use crate::engine::promql::plan::functions::windows::{Input, Shape};
 use crate::engine::promql::plan::layout::{Grid, MAX_STEPS};
@@ -286,13 +287,20 @@ async fn plan(snapshots: &dyn Snapshots, options: &EngineOptions, request: &Quer
     let default_subquery_step_ms = options.default_subquery_step_ms;
     let times = Times { query: grid, lookback_ms, default_subquery_step_ms };
     let samples = Arc::new(SampleBudget::new(options.max_samples as u64));
+    let leaves = resolve::leaves(snapshots, resolve::requests(&times, &expr), lookback_ms).await?;
+    let repeated = match features.use_start_timestamps {
+        // Their annotations count occurrences.
+        true => Repeated::default(),
+        false => Repeated::of(&request.query, &times, &expr, &leaves),
+    };
     let query = Query {
         grid,
         lookback_ms,
         default_subquery_step_ms,
         features: features.clone(),
         annotations: Annotations::new(),
-        leaves: resolve::leaves(snapshots, resolve::requests(&times, &expr), lookback_ms).await?,
+        leaves,
+        repeated,
         scan: ScanOptions { budget: samples.clone(), ..ScanOptions::default() },
     };
     let series = query.leaves.values().map(|leaf| leaf.snapshot.series.len()).sum();

@@ -198,7 +198,7 @@ pub fn slide(kind: Kind, floats: Floats<'_>, windows: &Windows, notes: &Notes<'_
     for k in 0..windows.steps {
         let (begin, end) = (windows.begin(k), windows.end(k));
         cursor.advance(floats.timestamps, begin, end);
-        let Cursor { from, to } = cursor;
+        let Cursor { from, to, .. } = cursor;
         if from == to {
             continue;
         }

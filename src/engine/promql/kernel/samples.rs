@@ -156,25 +156,38 @@ impl Window<'_> {
 pub struct Cursor {
     pub from: usize,
     pub to: usize,
+    /// How far the ends moved last time; regular samples make it the same again.
+    from_moved: usize,
+    to_moved: usize,
 }
 
 impl Cursor {
     /// Moves on to a window that begins and ends no earlier than the one before.
     #[inline]
     pub fn advance(&mut self, timestamps: &[i64], begin: i64, end: i64) {
-        while self.to < timestamps.len() && timestamps[self.to] <= end {
-            self.to += 1;
-        }
-        while self.from < self.to && timestamps[self.from] <= begin {
-            self.from += 1;
-        }
+        let (from, to) = (self.from, self.to);
+        self.to = advanced(timestamps, to, to + self.to_moved, end);
+        self.from = advanced(&timestamps[..self.to], from, from + self.from_moved, begin);
+        (self.from_moved, self.to_moved) = (self.from - from, self.to - to);
     }
 
     /// The first window may lie far into the series; finds it by bisection.
     pub fn seek(timestamps: &[i64], begin: i64) -> Self {
         let from = timestamps.partition_point(|t| *t <= begin);
-        Self { from, to: from }
+        Self { from, to: from, ..Self::default() }
     }
+}
+
+/// The first position from `at` on whose timestamp is after `time`, or the end; `guess` is looked at first.
+#[inline]
+fn advanced(timestamps: &[i64], at: usize, guess: usize, time: i64) -> usize {
+    if guess > at && guess <= timestamps.len() && timestamps[guess - 1] <= time {
+        if timestamps.get(guess).is_none_or(|next| *next > time) {
+            return guess;
+        }
+        return guess + timestamps[guess..].iter().take_while(|t| **t <= time).count();
+    }
+    at + timestamps[at..].iter().take_while(|t| **t <= time).count()
 }
 
 /// Calls `visit` with every window that has samples.

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::lit;
 
 use super::resolve::Leaf;
+use super::shared::Repeated;
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::ast::Span;
@@ -32,6 +33,7 @@ pub struct Query {
     pub annotations: Annotations,
     /// By the place of the selector (or the `info` call) in the query.
     pub leaves: HashMap<Span, Leaf>,
+    pub repeated: Repeated,
     pub scan: ScanOptions,
 }
 

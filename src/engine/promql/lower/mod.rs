@@ -19,6 +19,8 @@ pub mod operators;
 pub mod resolve;
 /// Selectors and subqueries.
 pub mod selectors;
+/// What a query repeats.
+pub mod shared;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,21 @@ use crate::error::{Error, Result};
 
 /// Lowers an expression of any type but a range vector.
 pub fn lower(cx: &Context<'_>, expr: &Expr) -> Result<Value> {
+    match shared::lower(cx, expr)? {
+        Some(lowered) => Ok(Value::Vector(lowered)),
+        None => lower_alone(cx, expr),
+    }
+}
+
+/// Lowers an instant vector that may be one of several alike.
+fn vector_alone(cx: &Context<'_>, expr: &Expr) -> Result<Lowered> {
+    match lower_alone(cx, expr)? {
+        Value::Vector(lowered) => Ok(lowered),
+        _ => Err(Error::internal("only instant vectors are shared")),
+    }
+}
+
+fn lower_alone(cx: &Context<'_>, expr: &Expr) -> Result<Value> {
     if cx.grid.steps > 1 && is_step_invariant(expr) && !is_literal(expr) {
         return lower_once(cx, expr);
     }
@@ -84,7 +101,7 @@ pub fn unwrap_parens(expr: &Expr) -> &Expr {
 /// Evaluates a step-invariant expression on the first step and repeats it.
 fn lower_once(cx: &Context<'_>, expr: &Expr) -> Result<Value> {
     let steps = cx.grid.steps;
-    Ok(match lower(&cx.with_grid(cx.grid.first()), expr)? {
+    Ok(match lower_alone(&cx.with_grid(cx.grid.first()), expr)? {
         Value::Vector(lowered) => {
             let call = shape::broadcast(lowered.point_columns(), steps);
             let histograms = lowered.histograms;

@@ -10,5 +10,7 @@ pub mod layout;
 pub mod node;
 /// What the extension operator can do: matching, selection, merging.
 pub mod ops;
+/// Results used in several places of a plan.
+pub mod shared;
 /// Operators on single samples, and the sink for annotations.
 pub mod samples;

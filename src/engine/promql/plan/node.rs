@@ -35,6 +35,7 @@ use super::ops::info::InfoJoin;
 use super::ops::matching::VectorMatch;
 use super::ops::select::VectorSelect;
 use super::ops::unique::UniqueSeries;
+use super::shared::SharedNode;
 
 /// What an extension operator does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -126,7 +127,7 @@ impl UserDefinedLogicalNodeCore for VectorNode {
     }
 }
 
-/// Plans [`VectorNode`]s; any session that runs PromQL plans needs it.
+/// Plans [`VectorNode`]s and [`SharedNode`]s; any session that runs PromQL plans needs it.
 #[derive(Debug, Default)]
 pub struct VectorPlanner;
 
@@ -141,6 +142,9 @@ impl ExtensionPlanner for VectorPlanner {
         _session: &dyn datafusion::catalog::Session,
         _planning: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if let (Some(shared), [input]) = (node.as_any().downcast_ref::<SharedNode>(), physical_inputs) {
+            return Ok(Some(shared.execution(Arc::clone(input))));
+        }
         let Some(node) = node.as_any().downcast_ref::<VectorNode>() else { return Ok(None) };
         let schema = Arc::clone(node.schema.inner());
         Ok(Some(Arc::new(VectorExec::new(node.op.clone(), physical_inputs.to_vec(), schema))))
