@@ -12,6 +12,12 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::optimizer::OptimizerRule;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::combine_partial_final_agg::CombinePartialFinalAggregate;
+use datafusion::physical_optimizer::ensure_coop::EnsureCooperative;
+use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
+use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
+use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
 use datafusion::prelude::SessionConfig;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
@@ -130,19 +136,29 @@ fn config(partitions: usize) -> SessionConfig {
     SessionConfig::from(options).with_target_partitions(partitions)
 }
 
-/// Lowering builds calls with the types they need and leaves nothing to simplify, so of DataFusion's logical
-/// rules only the one that prunes columns is of use; the others take most of the planning time.
+/// Lowering builds calls with the types they need and leaves nothing to simplify: of DataFusion's logical rules only
+/// the one that prunes columns is of use, and of the physical ones those that insert exchanges, join the two phases
+/// of aggregates and move projections down; plans have no filters, sorts, limits or joins to choose for. The others
+/// would take most of the planning time.
 fn promql_state(environment: Arc<RuntimeEnv>, partitions: usize) -> SessionState {
     let mut config = config(partitions);
     config.options_mut().optimizer.max_passes = 1;
     // The leaf has as many partitions as its series are worth.
     config.options_mut().optimizer.enable_round_robin_repartition = false;
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(OptimizeProjections::new())];
+    let physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![
+        Arc::new(EnsureRequirements::new()),
+        Arc::new(CombinePartialFinalAggregate::new()),
+        Arc::new(ProjectionPushdown::new()),
+        Arc::new(EnsureCooperative::new()),
+        Arc::new(SanityCheckPlan::new()),
+    ];
     SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(environment)
         .with_analyzer_rules(vec![])
         .with_optimizer_rules(rules)
+        .with_physical_optimizer_rules(physical)
         .with_query_planner(Arc::new(PromqlQueryPlanner))
         .build()
 }

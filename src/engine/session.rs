@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::collect;
+use datafusion::physical_plan::{collect, displayable};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser as sql_parser;
 use datafusion::sql::sqlparser::ast::Statement;
@@ -196,6 +196,15 @@ impl Engine {
     /// Parses and plans PromQL without running it; for `EXPLAIN` and SQL's `promql()`.
     pub async fn plan_promql(&self, request: &QueryRequest) -> Result<PlannedQuery> {
         plan(&*self.store, &self.options, request).await
+    }
+
+    /// The physical plan of a PromQL query as [`Engine::promql`] runs it, as text; empty for a constant.
+    pub async fn explain_promql(&self, request: QueryRequest) -> Result<String> {
+        let planned = self.plan_promql(&request).await?;
+        let Some(logical) = &planned.plan else { return Ok(String::new()) };
+        let state = self.runtime.promql_state(planned.grid.steps, planned.series);
+        let physical = state.create_physical_plan(logical).await.map_err(from_datafusion)?;
+        Ok(displayable(physical.as_ref()).indent(false).to_string())
     }
 
     /// A DataFusion session of one SQL client: shared catalog, runtime and functions, its own settings.

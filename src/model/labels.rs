@@ -41,9 +41,14 @@ impl Labels {
         self.0.is_empty()
     }
 
+    /// Names and values as bytes: for those who look at many series and read few of their labels as text.
+    pub fn iter_bytes(&self) -> BytesIter<'_> {
+        BytesIter(&self.0)
+    }
+
     /// The value of a label; `None` where it is absent.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, v)| v)
+        self.iter_bytes().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| text(value))
     }
 
     /// The metric name, or `""`.
@@ -122,16 +127,37 @@ impl<'a> Iterator for Iter<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
+        let mut bytes = BytesIter(self.0);
+        let (name, value) = bytes.next()?;
+        self.0 = bytes.0;
+        Some((text(name), text(value)))
+    }
+}
+
+/// Iterates `(name, value)` in name order, as bytes.
+#[derive(Clone)]
+pub struct BytesIter<'a>(&'a [u8]);
+
+impl<'a> Iterator for BytesIter<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
             return None;
         }
-        let name = take_str(&mut self.0);
-        let value = take_str(&mut self.0);
+        let name = take_bytes(&mut self.0);
+        let value = take_bytes(&mut self.0);
         Some((name, value))
     }
 }
 
-fn take_str<'a>(bytes: &mut &'a [u8]) -> &'a str {
+/// A name or value as text.
+pub fn text(bytes: &[u8]) -> &str {
+    // The buffer is only ever written by `LabelsBuilder::build`, from `str`s.
+    std::str::from_utf8(bytes).expect("label text was written from a str")
+}
+
+fn take_bytes<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
     let mut len = 0usize;
     let mut shift = 0;
     loop {
@@ -145,8 +171,7 @@ fn take_str<'a>(bytes: &mut &'a [u8]) -> &'a str {
     }
     let (text, rest) = bytes.split_at(len);
     *bytes = rest;
-    // The buffer is only ever written by `LabelsBuilder::build`, from `str`s.
-    std::str::from_utf8(text).expect("label text was written from a str")
+    text
 }
 
 fn put_str(out: &mut Vec<u8>, text: &str) {

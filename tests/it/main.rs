@@ -7,6 +7,8 @@ mod architecture;
 mod http;
 /// The Postgres protocol.
 mod pg;
+/// The plans of dashboard queries.
+mod plans;
 /// The remote write receiver over the real store.
 mod remote_write;
 /// `kill -9` under load, and what is there afterwards.

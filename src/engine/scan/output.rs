@@ -17,7 +17,7 @@ use crate::engine::scan::histogram;
 use crate::engine::scan::merge::Segment;
 use crate::engine::scan::table::{Column, Shape, has_histograms, timestamp_type};
 use crate::model::histogram::FloatHistogram;
-use crate::model::labels::METRIC_NAME;
+use crate::model::labels::{METRIC_NAME, text};
 use crate::model::sample::TimeRange;
 use crate::storage::types::{MemorySource, Run, Series, Snapshot};
 
@@ -237,11 +237,11 @@ impl BatchBuilder {
         let mut builders: Vec<StringViewBuilder> =
             self.labels.iter().map(|_| StringViewBuilder::with_capacity(series.len())).collect();
         for series in series {
-            let mut labels = series.labels.iter().peekable();
+            let mut labels = series.labels.iter_bytes().peekable();
             for (builder, (name, _)) in builders.iter_mut().zip(&self.labels) {
-                while labels.next_if(|(label, _)| *label < name.as_str()).is_some() {}
-                let found = labels.peek().filter(|(label, _)| label == name);
-                builder.append_option(found.map(|(_, value)| *value));
+                while labels.next_if(|(label, _)| *label < name.as_bytes()).is_some() {}
+                let found = labels.peek().filter(|(label, _)| *label == name.as_bytes());
+                builder.append_option(found.map(|(_, value)| text(value)));
             }
         }
         let mut columns = vec![None; self.columns.len()];

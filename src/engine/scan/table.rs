@@ -114,7 +114,7 @@ pub fn label_names(snapshot: &Snapshot) -> Vec<String> {
     let mut before: &Labels = &Labels::empty();
     for series in snapshot.series.iter() {
         // Most series have the names of their neighbour.
-        if !series.labels.iter().map(|(name, _)| name).eq(before.iter().map(|(name, _)| name)) {
+        if !series.labels.iter_bytes().map(|(name, _)| name).eq(before.iter_bytes().map(|(name, _)| name)) {
             names.extend(series.labels.iter().map(|(name, _)| name));
             before = &series.labels;
         }
