@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::error::Result as DataFusionResult;
 use datafusion::functions_aggregate::expr_fn::bool_or;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection};
 use datafusion::prelude::lit;
 
 use super::resolve::Leaf;
@@ -178,8 +180,34 @@ pub fn cross_join(plan: LogicalPlan, sources: &[LogicalPlan]) -> Result<LogicalP
     Ok(joined)
 }
 
+/// Projects, and makes one projection of two equal ones: `sqrt(sqrt(x))` is twice `sqrt(__values__) AS __values__`, and
+/// DataFusion's optimizer takes a projection that equals the one below it for redundant. Columns between them are no
+/// hindrance to it, so they are merged too.
 pub fn project(plan: LogicalPlan, exprs: Vec<Expr>) -> Result<LogicalPlan> {
-    LogicalPlanBuilder::from(plan).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+    let projected = |plan: LogicalPlan, exprs| LogicalPlanBuilder::from(plan).project(exprs)?.build();
+    let mut plan = projected(plan, exprs).map_err(from_datafusion)?;
+    while let LogicalPlan::Projection(above) = &plan
+        && let LogicalPlan::Projection(below) = above.input.as_ref()
+        && (above.expr == below.expr || below.expr.iter().all(|e| matches!(e, Expr::Column(_))))
+    {
+        let exprs = above.expr.iter().map(|e| through(e, below)).collect::<DataFusionResult<Vec<_>>>();
+        let merged = exprs.and_then(|exprs| projected(below.input.as_ref().clone(), exprs));
+        plan = merged.map_err(from_datafusion)?;
+    }
+    Ok(plan)
+}
+
+/// An expression over the columns of a projection as one over what that projects.
+fn through(expr: &Expr, below: &Projection) -> DataFusionResult<Expr> {
+    let name = expr.schema_name().to_string();
+    let expr = expr.clone().transform_up(|e| match e {
+        Expr::Column(column) => {
+            let computed = below.expr[below.schema.index_of_column(&column)?].clone();
+            Ok(Transformed::yes(computed.unalias()))
+        }
+        e => Ok(Transformed::no(e)),
+    })?;
+    expr.data.alias_if_changed(name)
 }
 
 impl Lowered {
