@@ -148,7 +148,7 @@ fn arithmetic(
     if one_to_one {
         labels.retain(|l| listed(l) == matching.on);
     }
-    labels.retain(|l| !dropped(l) || (matching.on && listed(l) && one_to_one));
+    labels.retain(|l| !dropped(l));
     // A filled sample has the labels of its match group, also where the many side has no such label.
     if op_fills(matching) {
         let by = |l: &String| if matching.on { listed(l) } else { !listed(l) && l != METRIC_NAME };
