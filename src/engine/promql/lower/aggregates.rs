@@ -17,7 +17,7 @@ use crate::engine::promql::plan::ops::count_values::CountValues;
 use crate::engine::promql::plan::ops::select::{Grouping, Parameter, VectorSelect};
 use crate::error::{Error, Result};
 use crate::model::labels::METRIC_NAME;
-use crate::model::matcher::MatchOp;
+use crate::model::matcher::{MatchOp, Matcher};
 
 pub fn aggregate(cx: &Context<'_>, node: &Aggregate) -> Result<Lowered> {
     let input = vector(cx, &node.inner)?;
@@ -199,12 +199,18 @@ pub fn absent(cx: &Context<'_>, call: &Call, input: Lowered, selector: Option<&V
     absent.with_labels(exprs, labels.into_iter().map(|(name, _)| name).collect(), true)
 }
 
-/// The labels of equality matchers; one that is matched twice is not known.
+/// The labels of equality matchers. Prometheus puts a label in at its first `=` and takes it out at every other matcher
+/// of the label, after it has moved matchers that only take series away (`!=` and `!~` that match nothing) to the end.
+/// So a label is known where its first `=` is its last matcher and none of it takes away.
 fn promised_labels(selector: &VectorSelector) -> Vec<(String, String)> {
+    let takes_away = |m: &Matcher| matches!(m.op, MatchOp::NotEqual | MatchOp::NotRegex) && m.matches("");
     let mut labels: Vec<(String, String)> = vec![];
-    for matcher in &selector.matchers {
-        let times = selector.matchers.iter().filter(|m| m.name == matcher.name).count();
-        let known = matcher.op == MatchOp::Equal && times == 1 && !matcher.value.is_empty();
+    for (i, matcher) in selector.matchers.iter().enumerate() {
+        let removed = selector.matchers.iter().enumerate().any(|(k, other)| {
+            let another = k != i && other.name == matcher.name;
+            another && (k > i || other.op == MatchOp::Equal || takes_away(other))
+        });
+        let known = matcher.op == MatchOp::Equal && !removed && !matcher.value.is_empty();
         if known && matcher.name != METRIC_NAME {
             labels.push((matcher.name.clone(), matcher.value.clone()));
         }
