@@ -39,7 +39,10 @@ fn group(cx: &Context<'_>, node: &Aggregate, input: Lowered, grouping: &Grouping
     let mut parameters = vec![];
     let mut sources = vec![];
     if node.op == AggregateOp::Quantile {
-        let (argument, plans) = scalar(cx, param(node)?)?.into_argument();
+        let param = param(node)?;
+        let quantile = scalar(cx, param)?;
+        warn_of_constant(cx, &quantile, param.span());
+        let (argument, plans) = quantile.into_argument();
         parameters.push(argument);
         sources = plans;
     }
@@ -54,6 +57,17 @@ fn group(cx: &Context<'_>, node: &Aggregate, input: Lowered, grouping: &Grouping
         labels,
     };
     call.lower(cx, input)
+}
+
+/// Prometheus warns of a quantile out of bounds also where there are no series, but not in a subquery that has no step
+/// in its range; kernels see only the series there are.
+fn warn_of_constant(cx: &Context<'_>, quantile: &Scalar, at: Span) {
+    if let Scalar::Constant(q) = quantile
+        && !(0.0..=1.0).contains(q)
+        && !cx.unused
+    {
+        cx.query.annotations.warn(text::invalid_quantile(*q), at);
+    }
 }
 
 /// A grouping aggregate of a vector.
@@ -246,11 +260,8 @@ fn histogram_of(
     let mut parameters = vec![];
     let mut sources = vec![];
     for scalar in scalars {
-        // Prometheus warns also where there are no series; kernels see only those there are.
-        if let (Aggregation::HistogramQuantile, Scalar::Constant(q)) = (aggregation, &scalar)
-            && !(0.0..=1.0).contains(q)
-        {
-            cx.query.annotations.warn(text::invalid_quantile(*q), at.parameter);
+        if aggregation == Aggregation::HistogramQuantile {
+            warn_of_constant(cx, &scalar, at.parameter);
         }
         let (argument, plans) = scalar.into_argument();
         parameters.push(argument);

@@ -46,11 +46,13 @@ pub struct Context<'a> {
     pub grid: Grid,
     /// Selectors need no more of histograms than their statistics.
     pub statistics: bool,
+    /// Inside of a subquery without a step: the grid has one all the same, but its result is thrown away.
+    pub unused: bool,
 }
 
 impl<'a> Context<'a> {
     pub fn new(query: &'a Query) -> Self {
-        Self { query, grid: query.grid, statistics: false }
+        Self { query, grid: query.grid, statistics: false, unused: false }
     }
 
     /// Whether selectors below are asked for counts and sums of histograms only, see [`statistics`].
@@ -62,6 +64,10 @@ impl<'a> Context<'a> {
 
     pub fn with_grid(&self, grid: Grid) -> Self {
         Self { grid, ..*self }
+    }
+
+    pub fn with_unused(&self, unused: bool) -> Self {
+        Self { unused: self.unused || unused, ..*self }
     }
 
     pub fn sink(&self, span: Span) -> Sink {

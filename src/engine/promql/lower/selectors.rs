@@ -158,7 +158,8 @@ pub fn ranges(cx: &Context<'_>, expr: &Expr) -> Result<Ranges> {
             // Where the windows fall between two steps there is nothing to evaluate, and no row.
             let nothing = grid.steps == 0;
             let grid = if nothing { grid.first() } else { grid };
-            let mut rows = vector_or_scalar(&cx.with_grid(grid).with_statistics(false), &subquery.inner)?;
+            let inside = cx.with_grid(grid).with_statistics(false).with_unused(nothing);
+            let mut rows = vector_or_scalar(&inside, &subquery.inner)?;
             if nothing {
                 let schema = Arc::clone(rows.plan.schema());
                 rows.plan = LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema });
