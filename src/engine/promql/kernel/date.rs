@@ -36,7 +36,7 @@ impl DateFunction {
 
     pub fn apply(self, seconds: f64) -> f64 {
         use DateFunction::*;
-        let seconds = seconds as i64;
+        let seconds = whole_seconds(seconds);
         let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
         let result = match self {
             Hour => second / 3600,
@@ -60,6 +60,13 @@ impl DateFunction {
     pub fn evaluate(self, input: &VectorIn<'_>, out: &mut VectorOut<'_>) {
         map_floats(input, out, |_, v| Some(self.apply(v)));
     }
+}
+
+/// Seconds beyond an int64, infinities and NaN become what Go's conversion makes of them on amd64: the smallest int64,
+/// whose date wraps around to that of the largest.
+fn whole_seconds(seconds: f64) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&seconds) { seconds as i64 } else { i64::MAX }
 }
 
 fn days_in_month(year: i64, month: i64) -> i64 {
