@@ -16,6 +16,8 @@ mod restart;
 /// Scraping over the real store.
 mod scrape;
 /// Starting and stopping the binary, and an S3 server.
+#[path = "../support/server.rs"]
 mod support;
 /// Remote write requests, built by hand.
+#[path = "../support/write_request.rs"]
 mod write_request;
