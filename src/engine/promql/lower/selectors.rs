@@ -212,9 +212,12 @@ impl Ranges {
 
     /// The rows as they are: the result of an instant query for a range vector.
     pub fn raw(self) -> Result<(Lowered, Input, Shape)> {
-        let mut columns = self.rows.row_columns();
+        // The end of the query for what a subquery evaluated; samples have their names.
+        let evaluated = matches!(self.input, Input::Steps { .. });
+        let rows = if evaluated { self.rows.finish()? } else { self.rows };
+        let mut columns = rows.row_columns();
         columns.extend(sample_columns(self.input));
-        let plan = project(self.rows.plan.clone(), columns)?;
-        Ok((Lowered { plan, ..self.rows }, self.input, self.shape))
+        let plan = project(rows.plan.clone(), columns)?;
+        Ok((Lowered { plan, ..rows }, self.input, self.shape))
     }
 }
