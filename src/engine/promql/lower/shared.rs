@@ -25,10 +25,19 @@ pub struct Repeated {
     groups: HashMap<Span, usize>,
     /// The last occurrence of each.
     last: Vec<Expr>,
-    lowered: Mutex<HashMap<(usize, Grid, bool), Lowered>>,
+    lowered: Mutex<HashMap<Key, Lowered>>,
 }
 
 type Spelled<'a> = (&'a str, Grid);
+
+/// A group, and what of the context decides what it is lowered to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    group: usize,
+    grid: Grid,
+    statistics: bool,
+    unused: bool,
+}
 
 impl Repeated {
     /// `leaves` say how large a vector is.
@@ -151,7 +160,7 @@ fn each_call(expr: &Expr, visit: &mut impl FnMut(&str)) {
 pub fn lower(cx: &Context<'_>, expr: &Expr) -> Result<Option<Lowered>> {
     let repeated = &cx.query.repeated;
     let Some(&group) = repeated.groups.get(&expr.span()) else { return Ok(None) };
-    let key = (group, cx.grid, cx.statistics);
+    let key = Key { group, grid: cx.grid, statistics: cx.statistics, unused: cx.unused };
     if let Some(lowered) = repeated.lowered.lock().expect("no panic while the lock is held").get(&key) {
         return Ok(Some(lowered.clone()));
     }
