@@ -95,8 +95,13 @@ fn queries(c: &mut Criterion) {
             };
             group.bench_function(name, |b| {
                 b.iter(|| {
-                    let request =
-                        QueryRequest { query: query.to_string(), time, lookback_delta_ms: None, timeout: None };
+                    let request = QueryRequest {
+                        query: query.to_string(),
+                        time,
+                        lookback_delta_ms: None,
+                        timeout: None,
+                        stats: false,
+                    };
                     runtime.block_on(engine.promql(request)).expect("answered")
                 });
             });

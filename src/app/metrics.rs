@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::build_info;
+use crate::engine::session::Engine;
 use crate::ingest::stats::IngestStats;
 use crate::storage::store::Store;
 use crate::telemetry::metrics::{Family, Kind, Metrics};
@@ -29,6 +30,24 @@ pub fn register_parts(metrics: &Metrics, store: Arc<Store>, ingest: Arc<IngestSt
             Family::counter(format!("promlake_{name}"), help.trim_end_matches('.'), value as f64)
         };
         ingest.counters().into_iter().map(family).collect()
+    });
+}
+
+pub fn register_engine(metrics: &Metrics, engine: Engine) {
+    metrics.add_source(move || {
+        let load = engine.load();
+        let (concurrent, memory) = (engine.options.max_concurrency, engine.options.memory_bytes);
+        let gauge = |name: &'static str, help, value: usize| Family::gauge(name, help, value as f64);
+        vec![
+            gauge("promlake_engine_queries", "Queries that run or wait for a slot", load.queries),
+            gauge("promlake_engine_queries_concurrent_max", "PromQL queries that may run at a time", concurrent),
+            gauge(
+                "promlake_engine_reserved_bytes",
+                "Memory that running queries have reserved",
+                load.reserved_bytes,
+            ),
+            gauge("promlake_engine_reservable_bytes", "Memory that queries may reserve", memory),
+        ]
     });
 }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{Settings, build_info, listen, metrics, stopped_early, without_secrets};
 use crate::config::file::Config;
+use crate::engine::active::ActiveQueries;
 use crate::engine::session::Engine;
 use crate::error::{Context, ErrorKind, Result};
 use crate::ingest::appender::Appender;
@@ -22,6 +23,7 @@ use crate::ingest::stats::IngestStats;
 use crate::server::http::connections::{self, Limits};
 use crate::server::http::server::{self, Control, Parts, Server};
 use crate::server::{http, pg};
+use crate::storage::object;
 use crate::storage::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 
@@ -59,9 +61,14 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
 
     let mut engine_options = settings.engine.clone();
     engine_options.default_subquery_step_ms = config.global.evaluation_interval_ms;
-    let engine = Engine::new(store.clone(), engine_options)?;
+    let slots = engine_options.max_concurrency;
+    let mut engine = Engine::new(store.clone(), engine_options)?;
+    if let Some(folder) = object::folder(&settings.storage.url)? {
+        engine = engine.with_active_queries(active_queries(&folder, slots, clock.clone())?);
+    }
     let ingest_stats = Arc::new(IngestStats::default());
     metrics::register_parts(&own_metrics, store.clone(), ingest_stats.clone());
+    metrics::register_engine(&own_metrics, engine.clone());
     let appender = Arc::new(Appender::new(store.clone(), ingest_stats));
     let scrape = Arc::new(ScrapeManager::new(appender.clone(), clock.clone(), hostname()));
     scrape.apply_config(&config)?;
@@ -164,6 +171,16 @@ async fn open_store(settings: &Settings, config: &Config, clock: Clock) -> Resul
             }
         }
     }
+}
+
+/// The file of active queries, beside the lake where that is a folder; a bucket has none, since each query would cost
+/// it a write.
+fn active_queries(folder: &Path, slots: usize, clock: Clock) -> Result<ActiveQueries> {
+    let (active, left) = ActiveQueries::open(folder, slots, Arc::new(move || clock() / 1000))?;
+    if let Some(queries) = left {
+        tracing::info!(%queries, "these queries did not finish in the last run");
+    }
+    Ok(active)
 }
 
 fn serve_http(

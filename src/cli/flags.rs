@@ -77,7 +77,7 @@ pub struct Serve {
     /// Longest time a query may take
     #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
     query_timeout: Duration,
-    /// Most samples one query may hold in memory
+    /// Most samples one query may hold in memory at a time
     #[arg(long = "query.max-samples", value_name = "N", default_value = "50000000", value_parser = parse_count)]
     query_max_samples: usize,
     /// Queries at once; more of them wait

@@ -1,5 +1,7 @@
 //! Read side: PromQL and SQL become DataFusion plans over one leaf.
 
+/// The file of running queries.
+pub mod active;
 /// DataFusion's errors in our terms.
 pub mod error;
 /// PromQL: parse, lower to logical plans in the vector layout, kernels.

@@ -3,15 +3,16 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use datafusion::config::ConfigOptions;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
-use datafusion::optimizer::OptimizerRule;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::{Analyzer, AnalyzerRule, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::combine_partial_final_agg::CombinePartialFinalAggregate;
 use datafusion::physical_optimizer::ensure_coop::EnsureCooperative;
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 use super::error::from_datafusion;
 use super::promql::plan::node::PromqlQueryPlanner;
 use super::session::EngineOptions;
+use super::sql::milliseconds::RoundToMilliseconds;
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// A batch of step vectors holds about this many values, so that it is a few MiB whatever the number of steps.
@@ -39,10 +41,27 @@ pub struct QueryRuntime {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     slots: Arc<Semaphore>,
+    running: Arc<AtomicUsize>,
     environment: Arc<RuntimeEnv>,
     partitions: usize,
     /// The state PromQL queries start from.
     promql: SessionState,
+}
+
+/// What the queries of a process take at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    pub queries: usize,
+    pub reserved_bytes: usize,
+}
+
+/// A query that runs, for [`QueryRuntime::load`].
+pub struct Running(Arc<AtomicUsize>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Aborts the task when the caller loses interest.
@@ -69,7 +88,8 @@ impl QueryRuntime {
             .map_err(from_datafusion)?;
         let promql = promql_state(Arc::clone(&environment), partitions);
         let slots = Arc::new(Semaphore::new(options.max_concurrency.max(1)));
-        Ok(Self { runtime: Some(runtime), slots, environment, partitions, promql })
+        let running = Arc::default();
+        Ok(Self { runtime: Some(runtime), slots, running, environment, partitions, promql })
     }
 
     /// The state of one PromQL query over a grid of so many steps, that reads so many series.
@@ -84,11 +104,14 @@ impl QueryRuntime {
 
     /// A state with DataFusion's own rules and functions, which also plans PromQL's operators; for SQL.
     pub fn sql_state(&self) -> SessionState {
+        let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(RoundToMilliseconds)];
+        rules.extend(Analyzer::new().rules);
         SessionStateBuilder::new()
             .with_default_features()
             .with_config(config(self.partitions))
             .with_runtime_env(Arc::clone(&self.environment))
             .with_query_planner(Arc::new(PromqlQueryPlanner))
+            .with_analyzer_rules(rules)
             .build()
     }
 
@@ -97,16 +120,36 @@ impl QueryRuntime {
         self.runtime.as_ref().expect("taken only by drop").handle().clone()
     }
 
-    /// Runs a query on the query threads, after waiting for a slot. Dropping the returned future cancels it.
-    pub async fn run<T: Send + 'static>(
+    /// Counts a query as running until the guard is dropped.
+    pub fn running(&self) -> Running {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Running(Arc::clone(&self.running))
+    }
+
+    /// Queries that run or wait for a slot, and the bytes they have reserved.
+    pub fn load(&self) -> Load {
+        let reserved_bytes = self.environment.memory_pool.reserved();
+        Load { queries: self.running.load(Ordering::Relaxed), reserved_bytes }
+    }
+
+    /// Runs a query on the query threads, after waiting for a slot; it is told how long. Dropping the returned
+    /// future cancels it.
+    pub async fn run<T, Q>(
         &self,
         timeout: Duration,
-        query: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
+        query: impl FnOnce(Duration) -> Q + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        Q: Future<Output = Result<T>> + Send + 'static,
+    {
         let slots = Arc::clone(&self.slots);
+        let running = self.running();
         let task = async move {
+            let _running = running;
+            let queued = Instant::now();
             let _slot = slots.acquire_owned().await.context(ErrorKind::Unavailable, || "shutting down".into())?;
-            query.await
+            query(queued.elapsed()).await
         };
         let runtime = self.runtime.as_ref().expect("taken only by drop");
         let mut task = AbortOnDrop(runtime.spawn(task));

@@ -6,28 +6,33 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{collect, displayable};
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser as sql_parser;
 use datafusion::sql::sqlparser::ast::Statement;
+use futures::StreamExt;
 use futures::future::BoxFuture;
 
+use crate::engine::active::ActiveQueries;
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::ast::ValueType;
+use crate::engine::promql::cancel::{Cancel, CancelOnDrop};
 use crate::engine::promql::lower::lowered::{Context, Order, Query, Scalar, Value};
 use crate::engine::promql::lower::resolve::{self, Times};
 use crate::engine::promql::lower::shared::Repeated;
 use crate::engine::promql::parse::{self, ParseOptions};
 use crate::engine::promql::plan::functions::windows::{Input, Shape};
 use crate::engine::promql::plan::layout::{Grid, MAX_STEPS};
+use crate::engine::promql::tally::{Counted, SampleStats, Tally};
 use crate::engine::promql::{lower, result};
-use crate::engine::runtime::QueryRuntime;
+use crate::engine::runtime::{Load, QueryRuntime, Running};
 use crate::engine::scan::ScanOptions;
-use crate::engine::scan::budget::SampleBudget;
 use crate::engine::sql;
-use crate::engine::sql::promql::PlannedVector;
+use crate::engine::sql::promql::{PlannedVector, StatementPromql, StatementRuns};
 use crate::engine::sql::system::SystemTables;
 use crate::error::{Error, Result};
 use crate::model::histogram::FloatHistogram;
@@ -74,6 +79,8 @@ pub struct QueryRequest {
     pub time: EvalTime,
     pub lookback_delta_ms: Option<i64>,
     pub timeout: Option<Duration>,
+    /// Count the samples of every window, for [`QueryStats::samples`].
+    pub stats: bool,
 }
 
 /// A float or a histogram at one time.
@@ -103,9 +110,13 @@ pub enum QueryValue {
 
 #[derive(Clone, Debug, Default)]
 pub struct QueryStats {
-    pub samples_read: u64,
-    pub prepare_seconds: f64,
-    pub execute_seconds: f64,
+    /// Waiting for one of `--query.max-concurrency` slots.
+    pub queue: Duration,
+    pub prepare: Duration,
+    pub execute: Duration,
+    pub sort: Duration,
+    /// Where they were asked for.
+    pub samples: Option<SampleStats>,
 }
 
 #[derive(Clone, Debug)]
@@ -129,18 +140,20 @@ pub struct PlannedQuery {
     pub annotations: Annotations,
     /// How many series its selectors match.
     series: usize,
-    samples: Arc<SampleBudget>,
+    cancel: Cancel,
+    tally: Arc<Tally>,
 }
 
 impl PlannedQuery {
     /// The plan as a table of series; a constant becomes one series without labels.
-    fn into_vector(self, time: EvalTime) -> Result<PlannedVector> {
+    fn into_vector(self, request: &QueryRequest) -> Result<PlannedVector> {
         let plan = match (self.plan, &self.kind) {
             (Some(plan), _) => plan,
             (None, PlannedKind::Constant(value)) => lower::constant_vector(*value, self.grid.steps)?.plan,
             (None, _) => return Err(Error::bad_input("promql(): a string is not a table")),
         };
-        Ok(PlannedVector { plan, time })
+        let run = StatementPromql::new(request.query.clone(), self.annotations, self.cancel, self.tally);
+        Ok(PlannedVector { plan, time: request.time, run })
     }
 }
 
@@ -153,7 +166,7 @@ pub enum PlannedKind {
     String(String),
     Vector(Option<Order>),
     /// Samples of a range vector: where they are, and the window they belong to.
-    Ranges(Input, Shape),
+    Ranges(Input, Shape, Counted),
 }
 
 /// Where series come from: the store, or the fixtures of a test.
@@ -178,24 +191,40 @@ pub struct Engine {
     /// Tables of the application in schema `promlake`.
     pub system: Arc<SystemTables>,
     runtime: Arc<QueryRuntime>,
+    active: Option<ActiveQueries>,
 }
 
 impl Engine {
     pub fn new(store: Arc<Store>, options: EngineOptions) -> Result<Self> {
         let runtime = Arc::new(QueryRuntime::new(&options)?);
-        Ok(Self { store, options: Arc::new(options), system: Arc::default(), runtime })
+        Ok(Self { store, options: Arc::new(options), system: Arc::default(), runtime, active: None })
+    }
+
+    /// Keeps PromQL queries in a file while they run.
+    pub fn with_active_queries(self, active: ActiveQueries) -> Self {
+        Self { active: Some(active), ..self }
     }
 
     /// Parses, plans and runs one PromQL query. Dropping the future cancels it.
     pub async fn promql(&self, request: QueryRequest) -> Result<QueryResponse> {
         let timeout = request.timeout.map_or(self.options.timeout, |t| t.min(self.options.timeout));
         let (store, options, runtime) = (self.store.clone(), self.options.clone(), self.runtime.clone());
-        self.runtime.run(timeout, async move { evaluate(&*store, &options, &runtime, &request).await }).await
+        let cancel = Cancel::default();
+        // Whatever ends the wait for the answer ends the work.
+        let _raised = CancelOnDrop(cancel.clone());
+        let active = self.active.clone();
+        let query = move |queue| async move {
+            let _active = active.and_then(|active| active.insert(&request.query));
+            let mut response = evaluate(&*store, &options, &runtime, &request, cancel).await?;
+            response.stats.queue = queue;
+            Ok(response)
+        };
+        self.runtime.run(timeout, query).await
     }
 
     /// Parses and plans PromQL without running it; for `EXPLAIN` and SQL's `promql()`.
     pub async fn plan_promql(&self, request: &QueryRequest) -> Result<PlannedQuery> {
-        plan(&*self.store, &self.options, request).await
+        plan(&*self.store, &self.options, request, Cancel::default()).await
     }
 
     /// The physical plan of a PromQL query as [`Engine::promql`] runs it, as text; empty for a constant.
@@ -212,7 +241,7 @@ impl Engine {
         let (engine, lake) = (self.clone(), self.store.clone());
         let promql = move |request: QueryRequest| -> BoxFuture<'static, Result<PlannedVector>> {
             let engine = engine.clone();
-            Box::pin(async move { engine.plan_promql(&request).await?.into_vector(request.time) })
+            Box::pin(async move { engine.plan_promql(&request).await?.into_vector(&request) })
         };
         sql::context::build(sql::context::Parts {
             store: self.store.clone(),
@@ -223,18 +252,31 @@ impl Engine {
         })
     }
 
-    /// Plans one SQL statement on the query threads and refuses a plan that does more than read.
+    /// Plans one SQL statement on the query threads and refuses a plan that does more than read. With the plan
+    /// comes what the PromQL in it shares with whoever runs it.
     pub async fn plan_sql(
         &self,
         context: &SessionContext,
         statement: Statement,
-    ) -> Result<LogicalPlan, DataFusionError> {
-        let state = context.state();
+    ) -> Result<(LogicalPlan, Vec<StatementPromql>), DataFusionError> {
+        let mut state = context.state();
+        let runs = Arc::new(StatementRuns::default());
+        state.config_mut().set_extension(Arc::clone(&runs));
         let statement = sql_parser::Statement::Statement(Box::new(statement));
         let planning = self.runtime.handle().spawn(async move { state.statement_to_plan(statement).await });
         let plan = planning.await.map_err(|e| DataFusionError::External(Box::new(e)))??;
         sql::verify::verify(&plan).map_err(|refused| DataFusionError::External(Box::new(refused)))?;
-        Ok(plan)
+        Ok((plan, runs.take()))
+    }
+
+    /// What queries take at the moment.
+    pub fn load(&self) -> Load {
+        self.runtime.load()
+    }
+
+    /// Counts a SQL statement among the running queries until the guard is dropped.
+    pub fn running(&self) -> Running {
+        self.runtime.running()
     }
 
     /// The threads queries run on.
@@ -249,32 +291,57 @@ pub(crate) async fn evaluate(
     options: &EngineOptions,
     runtime: &QueryRuntime,
     request: &QueryRequest,
+    cancel: Cancel,
 ) -> Result<QueryResponse> {
     let started = Instant::now();
-    let planned = plan(snapshots, options, request).await?;
+    let planned = plan(snapshots, options, request, cancel).await?;
     let state = runtime.promql_state(planned.grid.steps, planned.series);
-    let batches = match &planned.plan {
-        Some(logical) => {
-            let physical = state.create_physical_plan(logical).await.map_err(from_datafusion)?;
-            let prepared = started.elapsed();
-            let batches = collect(physical, state.task_ctx()).await.map_err(from_datafusion)?;
-            (batches, prepared)
-        }
-        None => (vec![], started.elapsed()),
+    let physical = match &planned.plan {
+        Some(logical) => Some(state.create_physical_plan(logical).await.map_err(from_datafusion)?),
+        None => None,
     };
-    let (batches, prepared) = batches;
-    let value = value(&planned, &batches, request.time).map_err(from_datafusion)?;
+    let prepare = started.elapsed();
+    planned.tally.check().map_err(from_datafusion)?;
+    let batches = match physical {
+        Some(physical) => gather(&planned, physical, state.task_ctx()).await.map_err(from_datafusion)?,
+        None => vec![],
+    };
+    let (value, sort) = value(&planned, &batches, request.time).map_err(from_datafusion)?;
     let (warnings, infos) = planned.annotations.render(&request.query);
-    let stats = QueryStats {
-        samples_read: planned.samples.read(),
-        prepare_seconds: prepared.as_secs_f64(),
-        execute_seconds: (started.elapsed() - prepared).as_secs_f64(),
-    };
+    let execute = started.elapsed() - prepare - sort;
+    let samples = request.stats.then(|| planned.tally.stats());
+    let stats = QueryStats { queue: Duration::ZERO, prepare, execute, sort, samples };
     Ok(QueryResponse { value, warnings, infos, stats })
 }
 
+/// The batches of the result, as long as they fit the memory of queries.
+async fn gather(
+    planned: &PlannedQuery,
+    physical: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+) -> Result<Vec<RecordBatch>, DataFusionError> {
+    let reservation = MemoryConsumer::new("result").register(context.memory_pool());
+    let mut stream = execute_stream(physical, context)?;
+    let mut batches = vec![];
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        // Batches may be parts of one, so their own size would count it again and again.
+        reservation.try_grow(batch.num_rows() * planned.grid.steps * size_of::<f64>())?;
+        if let PlannedKind::Ranges(Input::Lists { .. }, shape, counted) = &planned.kind {
+            counted.add_whole(result::count_raw(&batch, shape)?)?;
+        }
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
 /// Text to plan: parse, resolve durations, take snapshots, lower.
-async fn plan(snapshots: &dyn Snapshots, options: &EngineOptions, request: &QueryRequest) -> Result<PlannedQuery> {
+async fn plan(
+    snapshots: &dyn Snapshots,
+    options: &EngineOptions,
+    request: &QueryRequest,
+    cancel: Cancel,
+) -> Result<PlannedQuery> {
     let (grid, step) = grid(request.time)?;
     let features = &options.features;
     let parse_options = ParseOptions {
@@ -292,13 +359,14 @@ async fn plan(snapshots: &dyn Snapshots, options: &EngineOptions, request: &Quer
         let message = format!("invalid expression type {word:?} for range query, must be Scalar or instant Vector");
         return Err(Error::bad_input(message));
     }
-    let lookback_ms = request.lookback_delta_ms.unwrap_or(options.lookback_delta_ms);
+    // None and nothing are the server's own, as in Prometheus.
+    let lookback_ms = request.lookback_delta_ms.filter(|ms| *ms > 0).unwrap_or(options.lookback_delta_ms);
     let default_subquery_step_ms = options.default_subquery_step_ms;
     let times = Times { query: grid, lookback_ms, default_subquery_step_ms };
-    let samples = Arc::new(SampleBudget::new(options.max_samples as u64));
+    let tally = Arc::new(Tally::new(&times, &expr, options.max_samples as u64, request.stats));
     let leaves = resolve::leaves(snapshots, resolve::requests(&times, &expr), lookback_ms).await?;
-    let repeated = match features.use_start_timestamps {
-        // Their annotations count occurrences.
+    let repeated = match features.use_start_timestamps || request.stats {
+        // Annotations, and samples asked for, are counted wherever they occur.
         true => Repeated::default(),
         false => Repeated::of(&request.query, &times, &expr, &leaves),
     };
@@ -308,15 +376,17 @@ async fn plan(snapshots: &dyn Snapshots, options: &EngineOptions, request: &Quer
         default_subquery_step_ms,
         features: features.clone(),
         annotations: Annotations::new(),
+        cancel,
+        tally,
         leaves,
         repeated,
-        scan: ScanOptions { budget: samples.clone(), ..ScanOptions::default() },
+        scan: ScanOptions::default(),
     };
     let series = query.leaves.values().map(|leaf| leaf.snapshot.series.len()).sum();
     let cx = Context::new(&query);
     let (plan, labels, kind) = if kind == ValueType::Matrix {
-        let (rows, input, shape) = lower::selectors::ranges(&cx, &expr)?.raw()?;
-        (Some(rows.plan), rows.labels, PlannedKind::Ranges(input, shape))
+        let rows = lower::selectors::ranges(&cx, &expr)?.raw()?;
+        (Some(rows.plan), rows.labels, PlannedKind::Ranges(rows.input, rows.shape, rows.counted))
     } else {
         match lower::query(&cx, &expr)? {
             Value::String(text) => (None, vec![], PlannedKind::String(text)),
@@ -325,7 +395,8 @@ async fn plan(snapshots: &dyn Snapshots, options: &EngineOptions, request: &Quer
             Value::Vector(lowered) => (Some(lowered.plan), lowered.labels, PlannedKind::Vector(lowered.order)),
         }
     };
-    Ok(PlannedQuery { plan, labels, grid, kind, series, annotations: query.annotations, samples })
+    let Query { annotations, cancel, tally, .. } = query;
+    Ok(PlannedQuery { plan, labels, grid, kind, series, annotations, cancel, tally })
 }
 
 /// The steps of a request, and the step a duration expression sees (0 for an instant query).
@@ -348,7 +419,12 @@ fn grid(time: EvalTime) -> Result<(Grid, i64)> {
     }
 }
 
-fn value(planned: &PlannedQuery, batches: &[RecordBatch], time: EvalTime) -> Result<QueryValue, DataFusionError> {
+/// The result, and how long it took to sort it.
+fn value(
+    planned: &PlannedQuery,
+    batches: &[RecordBatch],
+    time: EvalTime,
+) -> Result<(QueryValue, Duration), DataFusionError> {
     let grid = planned.grid;
     let instant = matches!(time, EvalTime::Instant { .. });
     let scalar = |values: Vec<f64>| {
@@ -358,15 +434,19 @@ fn value(planned: &PlannedQuery, batches: &[RecordBatch], time: EvalTime) -> Res
         let points = values.into_iter().enumerate().map(|(k, v)| (grid.at(k), Point::Float(v))).collect();
         QueryValue::Matrix(vec![ResultSeries { labels: Labels::empty(), points }])
     };
-    Ok(match &planned.kind {
+    let mut sorting = Duration::ZERO;
+    let value = match &planned.kind {
         PlannedKind::String(text) => QueryValue::String(grid.start, text.clone()),
         PlannedKind::Constant(value) => scalar(vec![*value; grid.steps]),
         PlannedKind::Scalar => scalar(result::scalar(batches, grid)?),
-        PlannedKind::Ranges(input, shape) => QueryValue::Matrix(result::ranges(batches, *input, shape)?),
+        PlannedKind::Ranges(input, shape, _) => QueryValue::Matrix(result::ranges(batches, *input, shape)?),
         PlannedKind::Vector(order) => {
             let mut series = result::vector(batches, grid)?;
+            let started = Instant::now();
             result::sort(&mut series, order.as_ref().filter(|_| instant));
+            sorting = started.elapsed();
             if instant { QueryValue::Vector(series) } else { QueryValue::Matrix(series) }
         }
-    })
+    };
+    Ok((value, sorting))
 }

@@ -79,6 +79,15 @@ pub fn open(url: &str) -> Result<Objects> {
     }
 }
 
+/// The folder a URL of [`open`] names; `None` if it names something else.
+pub fn folder(url: &str) -> Result<Option<PathBuf>> {
+    match url.split_once("://") {
+        None => Ok(Some(PathBuf::from(url))),
+        Some(("file", _)) => Ok(parse_url(url)?.to_file_path().ok()),
+        Some(_) => Ok(None),
+    }
+}
+
 fn parse_url(url: &str) -> Result<Url> {
     // The text is not repeated: it may hold credentials.
     Url::parse(url).context(ErrorKind::BadInput, || "storage url cannot be parsed".to_string())

@@ -9,6 +9,8 @@ mod http;
 mod pg;
 /// The plans of dashboard queries.
 mod plans;
+/// The life of a query: limits, cancellation, what is left of it.
+mod queries;
 /// The remote write receiver over the real store.
 mod remote_write;
 /// `kill -9` under load, and what is there afterwards.

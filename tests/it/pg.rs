@@ -1,12 +1,14 @@
 //! The Postgres protocol of the real binary, as a driver speaks it and as psql does.
 
+use std::future::poll_fn;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_postgres::types::{Oid, Type};
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
 
-use crate::support::{Home, NO_TARGETS, Promlake, skip, write};
+use crate::support::{Home, NO_TARGETS, Promlake, get_json, skip, with_params, write};
 use crate::write_request::{Series, encode};
 
 const MINUTE_MS: i64 = 60_000;
@@ -47,6 +49,23 @@ impl World {
         let (client, connection) = tokio_postgres::connect(&config, NoTls).await.expect("a connection");
         tokio::spawn(connection);
         client
+    }
+
+    /// A connection that keeps what the server says besides rows, as `severity: text`.
+    async fn connect_listening(&self) -> (Client, Arc<Mutex<Vec<String>>>) {
+        let (host, port) = self.server.pg.split_once(':').expect("host and port");
+        let config = format!("host={host} port={port} user=reader dbname=promlake");
+        let (client, mut connection) = tokio_postgres::connect(&config, NoTls).await.expect("a connection");
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&notices);
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+                if let AsyncMessage::Notice(notice) = message {
+                    heard.lock().unwrap().push(format!("{}: {}", notice.severity(), notice.message()));
+                }
+            }
+        });
+        (client, notices)
     }
 
     fn time(&self, minute: i64) -> SystemTime {
@@ -168,6 +187,42 @@ async fn errors_have_their_sqlstate() {
     assert_eq!(world.files(), before);
 }
 
+#[tokio::test]
+async fn names_follow_the_search_path() {
+    let world = World::new().await;
+    let client = world.connect().await;
+    let count = async |sql: &str| text(&client, sql).await;
+    assert_eq!(count("SELECT count(*) FROM requests").await, "6");
+    let missing = client.simple_query("SELECT count(*) FROM metrics").await.expect_err("not in public");
+    assert_eq!(sqlstate(&missing), "42P01");
+    client.batch_execute("SET search_path = promlake, public, nowhere").await.unwrap();
+    assert_eq!(count("SELECT current_schema()").await, "promlake");
+    assert_eq!(count("SELECT count(*) FROM metrics").await, count("SELECT count(*) FROM promlake.metrics").await);
+    assert_eq!(count("WITH series AS (SELECT 1) SELECT count(*) FROM series").await, "1");
+    let both = "SELECT count(*) FROM requests r, pg_class c, promql('1') WHERE c.relname = 'requests'";
+    assert_eq!(count(both).await, "6");
+    client.batch_execute("SET search_path TO promlake").await.unwrap();
+    for sql in ["SELECT count(*) FROM requests", "SELECT 'requests'::regclass"] {
+        let missing = client.simple_query(sql).await.expect_err("not in the path");
+        assert_eq!(sqlstate(&missing), "42P01", "{sql}");
+    }
+    assert_eq!(count("SELECT count(*) FROM public.requests").await, "6");
+    client.batch_execute("RESET search_path").await.unwrap();
+    assert_eq!(count("SELECT count(*) FROM requests").await, "6");
+}
+
+#[tokio::test]
+async fn parameters_keep_their_microseconds() {
+    let world = World::new().await;
+    let client = world.connect().await;
+    let after = world.time(1) + Duration::from_micros(1);
+    for (op, expected) in [(">=", 1_i64), (">", 1), ("=", 0), ("<", 2), ("<=", 2), ("<>", 3)] {
+        let sql = format!("SELECT count(*) FROM requests WHERE job = 'api' AND timestamp {op} $1");
+        let count: i64 = client.query_one(&sql, &[&after]).await.unwrap().get(0);
+        assert_eq!(count, expected, "{sql}");
+    }
+}
+
 /// Billions of rows.
 const LONG: &str =
     "SELECT count(*) FROM many a, many b, many c, many d WHERE a.value + b.value + c.value + d.value < 0";
@@ -197,6 +252,52 @@ async fn statements_can_be_canceled() {
     let error = result.expect("an end within half a minute").expect_err("a cancellation");
     assert_eq!(sqlstate(&error), "57014", "{error:?}");
     assert_eq!(text(&client, "SELECT count(*) FROM many").await, "1000");
+}
+
+#[tokio::test]
+async fn promql_annotations_are_notices() {
+    let world = World::new().await;
+    let (client, notices) = world.connect_listening().await;
+    let heard = || std::mem::take(&mut *notices.lock().unwrap());
+    let at = (world.base_ms + 2 * MINUTE_MS) / 1000;
+    let promql = "quantile(2, rate(requests[5m]))";
+    let (_, json) =
+        get_json(&with_params(&world.server.url("/api/v1/query"), &[("query", promql), ("time", &at.to_string())]))
+            .await;
+    let said = |key: &str, severity: &str| -> Vec<String> {
+        let texts = json[key].as_array().unwrap_or_else(|| panic!("no {key} in {json}"));
+        texts.iter().map(|t| format!("{severity}: {}", t.as_str().expect("a text"))).collect()
+    };
+    let expected = [said("warnings", "WARNING"), said("infos", "NOTICE")].concat();
+    assert_eq!(expected.len(), 2, "{expected:?}");
+
+    let sql = format!("SELECT value FROM promql('{promql}', {at})");
+    assert_eq!(texts(&client, &sql).await.len(), 1);
+    assert_eq!(heard(), expected);
+    // The same text from two places of a statement is said once.
+    let twice = format!("{sql} UNION ALL {sql}");
+    assert_eq!(texts(&client, &twice).await.len(), 2);
+    assert_eq!(heard(), expected);
+    // A prepared statement says it each time.
+    let statement = client.prepare(&sql).await.unwrap();
+    assert_eq!(heard(), Vec::<String>::new());
+    for _ in 0..2 {
+        assert_eq!(client.query(&statement, &[]).await.unwrap().len(), 1);
+        assert_eq!(heard(), expected);
+    }
+    for (level, expected) in [("warning", &expected[..1]), ("error", &[])] {
+        client.batch_execute(&format!("SET client_min_messages = {level}")).await.unwrap();
+        texts(&client, &sql).await;
+        assert_eq!(heard(), expected, "{level}");
+    }
+    assert_eq!(sqlstate(&client.batch_execute("SET client_min_messages = loud").await.unwrap_err()), "22023");
+    client.batch_execute("RESET client_min_messages").await.unwrap();
+    // More than ten are counted, as over HTTP.
+    let many: Vec<String> = (2..14).map(|q| format!("quantile({q}, requests)")).collect();
+    let sql = format!("SELECT value FROM promql('{}', {at})", many.join(" + "));
+    texts(&client, &sql).await;
+    let heard = heard();
+    assert_eq!((heard.len(), heard[10].as_str()), (11, "WARNING: 2 more warning annotations omitted"), "{heard:?}");
 }
 
 #[tokio::test]

@@ -104,6 +104,11 @@ impl Promlake {
         }
     }
 
+    /// Whether a line of the log up to the start has this in it.
+    pub fn logged(&self, text: &str) -> bool {
+        self.lines.iter().any(|line| line.contains(text))
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.http)
     }

@@ -22,6 +22,10 @@ pub struct Annotations {
     inner: Arc<Mutex<BTreeMap<(Level, String), Entry>>>,
 }
 
+/// Annotations at some time.
+#[derive(Clone, Debug, Default)]
+pub struct Saved(BTreeMap<(Level, String), Entry>);
+
 #[derive(Clone, Debug)]
 struct Entry {
     at: Span,
@@ -50,9 +54,11 @@ pub struct Monotonicity {
     pub samples: u64,
 }
 
-/// Texts beyond this many are dropped, so that a query over many series stays bounded; the HTTP API
-/// returns ten of each.
+/// Texts beyond this many are dropped, so that a query over many series stays bounded.
 const MAX_TEXTS: usize = 1_000;
+
+/// How many warnings, and how many infos, an answer carries before the rest is only counted.
+const MAX_SHOWN: usize = 10;
 
 impl Annotations {
     pub fn new() -> Self {
@@ -91,6 +97,16 @@ impl Annotations {
         self.inner.lock().expect("no panic while the lock is held").is_empty()
     }
 
+    /// What was said so far, to go back to with [`Annotations::restore`].
+    pub fn saved(&self) -> Saved {
+        Saved(self.inner.lock().expect("no panic while the lock is held").clone())
+    }
+
+    /// Forgets what was said since.
+    pub fn restore(&self, saved: &Saved) {
+        *self.inner.lock().expect("no panic while the lock is held") = saved.0.clone();
+    }
+
     /// `(warnings, infos)` with prefix and ` (line:col)`, sorted by text.
     pub fn render(&self, query: &str) -> (Vec<String>, Vec<String>) {
         let inner = self.inner.lock().expect("no panic while the lock is held");
@@ -104,6 +120,24 @@ impl Annotations {
             }
         }
         out
+    }
+}
+
+/// Leaves the texts an answer carries, and how many it does not.
+pub fn shorten(texts: &mut Vec<String>, level: Level) {
+    if texts.len() > MAX_SHOWN {
+        let (omitted, level) = (texts.len() - MAX_SHOWN, level.as_str());
+        texts.truncate(MAX_SHOWN);
+        texts.push(format!("{omitted} more {level} annotations omitted"));
+    }
+}
+
+impl Level {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Warning => "warning",
+            Level::Info => "info",
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 pub mod annotations;
 /// The syntax tree, with positions.
 pub mod ast;
+/// The flag that ends a computation early.
+pub mod cancel;
 /// Every function: name, signature, kernel. One row per function.
 pub mod functions;
 /// Pure kernels on slices: range functions, histograms, aggregations. No DataFusion.
@@ -18,3 +20,5 @@ pub mod plan;
 pub mod print;
 /// Record batches to the result of a query.
 pub mod result;
+/// How many samples a query holds.
+pub mod tally;

@@ -94,6 +94,16 @@ pub fn ranges(batches: &[RecordBatch], input: Input, shape: &Shape) -> Result<Ve
     Ok(series)
 }
 
+/// How many samples [`ranges`] takes from a batch of raw samples, histograms by their size.
+pub fn count_raw(batch: &RecordBatch, shape: &Shape) -> Result<u64> {
+    let size = |(_, point): &(i64, Point)| match point {
+        Point::Float(_) => 1,
+        Point::Histogram(histogram) => histogram.size_in_samples() as u64,
+    };
+    let series = raw_samples(batch, shape.start.saturating_sub(shape.range_ms), shape.start)?;
+    Ok(series.iter().flat_map(|s| &s.points).map(size).sum())
+}
+
 fn raw_samples(batch: &RecordBatch, begin: i64, end: i64) -> Result<Vec<ResultSeries>> {
     let lists = |name: &str| -> Result<&ListArray> {
         let array = batch.column_by_name(name).ok_or_else(|| missing(name))?;

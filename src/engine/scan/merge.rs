@@ -131,7 +131,6 @@ impl Merge {
         self.read_memory(rank, run, segments);
         let samples = self.builder.samples() - start;
         self.metrics.samples_read.add(samples);
-        self.options.budget.add(samples)?;
         if !is_in_time_order(segments, self.builder.timestamps()) {
             self.metrics.series_merged.add(1);
             self.builder.buffer().merge(segments);

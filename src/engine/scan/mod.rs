@@ -4,8 +4,6 @@
 //! ranges) or one row per sample (SQL). Which series match is decided before, by the snapshot; staleness,
 //! lookback and everything else PromQL is decided after.
 
-/// Counts the samples a query reads and stops it at the limit.
-pub mod budget;
 /// Reads the runs of one file, in order, from its record batches.
 mod cursor;
 /// The physical operator.

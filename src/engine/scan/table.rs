@@ -10,7 +10,6 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::engine::scan::budget::SampleBudget;
 use crate::engine::scan::sources;
 use crate::model::labels::Labels;
 use crate::model::sample::TimeRange;
@@ -31,14 +30,12 @@ pub const HISTOGRAM: &str = "histogram";
 pub struct ScanOptions {
     /// An output batch is closed when it holds this many samples; one series is never split in the list shape.
     pub batch_samples: usize,
-    /// Counts what is read, over all leaves of the query that share it.
-    pub budget: Arc<SampleBudget>,
 }
 
 impl Default for ScanOptions {
     fn default() -> Self {
         // 128 Ki samples of 16 bytes are 2 MiB.
-        Self { batch_samples: 128 << 10, budget: Arc::default() }
+        Self { batch_samples: 128 << 10 }
     }
 }
 

@@ -11,6 +11,8 @@ pub mod catalog;
 pub mod context;
 /// Scalar and aggregate functions.
 pub mod functions;
+/// Comparisons of `timestamp` with finer constants.
+pub mod milliseconds;
 /// `promql(query, start, end, step)` and `promql(query [, at])`.
 pub mod promql;
 /// WHERE clauses to matchers and a time range.

@@ -5,7 +5,7 @@
 //! vector layout is a series; on top of it, `unnest` makes a row per sample.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::{Column, UnnestOptions, internal_datafusion_err, plan_err};
@@ -14,6 +14,9 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit};
 use futures::future::BoxFuture;
 
+use crate::engine::promql::annotations::{Annotations, Saved};
+use crate::engine::promql::cancel::Cancel;
+use crate::engine::promql::tally::Tally;
 use crate::engine::scan::table::timestamp_type;
 use crate::engine::scan::table::{HISTOGRAM, HISTOGRAMS, START_TIMESTAMPS, TIMESTAMP, TIMESTAMPS, VALUE, VALUES};
 use crate::engine::session::{EvalTime, QueryRequest};
@@ -29,6 +32,54 @@ use crate::engine::sql::wait::wait;
 pub struct PlannedVector {
     pub plan: LogicalPlan,
     pub time: EvalTime,
+    pub run: StatementPromql,
+}
+
+/// What a `promql()` shares with whoever runs its statement, which may be more than once.
+#[derive(Clone, Debug, Default)]
+pub struct StatementPromql {
+    query: String,
+    annotations: Annotations,
+    /// What was known before anything ran.
+    planned: Saved,
+    cancel: Cancel,
+    tally: Arc<Tally>,
+}
+
+impl StatementPromql {
+    /// Of a query that is planned and has not run yet.
+    pub fn new(query: String, annotations: Annotations, cancel: Cancel, tally: Arc<Tally>) -> Self {
+        let planned = annotations.saved();
+        Self { query, annotations, planned, cancel, tally }
+    }
+
+    /// Before each run: forgets the last one.
+    pub fn begin(&self) {
+        self.annotations.restore(&self.planned);
+        self.tally.reset();
+        self.cancel.lower();
+    }
+
+    /// `(warnings, infos)` of the run so far.
+    pub fn annotations(&self) -> (Vec<String>, Vec<String>) {
+        self.annotations.render(&self.query)
+    }
+
+    /// Ends the run, if there is one.
+    pub fn cancel(&self) {
+        self.cancel.raise();
+    }
+}
+
+/// Every `promql()` of a statement: an extension of the configuration it is planned with, since a table function
+/// has nothing else of its statement.
+#[derive(Debug, Default)]
+pub struct StatementRuns(Mutex<Vec<StatementPromql>>);
+
+impl StatementRuns {
+    pub fn take(&self) -> Vec<StatementPromql> {
+        std::mem::take(&mut self.0.lock().expect("no panic while the lock is held"))
+    }
 }
 
 /// Parses and plans PromQL; from the engine.
@@ -59,6 +110,9 @@ impl TableFunctionImpl for PromqlFunction {
         let request = request(args.exprs(), args.session())?;
         let text = request.query.clone();
         let planned = wait(async { (self.plan)(request).await.map_err(external) })?;
+        if let Some(runs) = args.session().config().get_extension::<StatementRuns>() {
+            runs.0.lock().expect("no panic while the lock is held").push(planned.run);
+        }
         let plan = to_rows(planned.plan, steps(planned.time)?)?;
         Ok(Arc::new(ViewTable::new(plan, Some(text))))
     }
@@ -84,7 +138,7 @@ fn request(args: &[Expr], session: &dyn Session) -> Result<QueryRequest> {
         check_range(start, end_inclusive, step)?;
     }
     let query = arguments::text("query", &fold("query", query)?)?;
-    Ok(QueryRequest { query, time, lookback_delta_ms: None, timeout: None })
+    Ok(QueryRequest { query, time, lookback_delta_ms: None, timeout: None, stats: false })
 }
 
 fn check_range(start: i64, end_inclusive: i64, step: i64) -> Result<()> {

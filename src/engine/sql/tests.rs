@@ -16,7 +16,7 @@ use futures::FutureExt;
 use crate::engine::scan::table::{Column, Shape};
 use crate::engine::session::EvalTime;
 use crate::engine::sql::functions;
-use crate::engine::sql::promql::{PlanPromql, PlannedVector, PromqlFunction};
+use crate::engine::sql::promql::{PlanPromql, PlannedVector, PromqlFunction, StatementPromql};
 use crate::engine::sql::pushdown::translate;
 use crate::engine::sql::verify::{Reason, verify};
 
@@ -172,7 +172,8 @@ async fn vector() -> PlannedVector {
     ];
     let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
     let plan = SessionContext::new().read_batch(batch).unwrap().into_unoptimized_plan();
-    PlannedVector { plan, time: EvalTime::Range { start: 0, end_inclusive: 120_000, step: 60_000 } }
+    let time = EvalTime::Range { start: 0, end_inclusive: 120_000, step: 60_000 };
+    PlannedVector { plan, time, run: StatementPromql::default() }
 }
 
 fn with_promql() -> SessionContext {

@@ -5,10 +5,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 
+use crate::engine::promql::annotations::{Level, shorten};
 use crate::server::http::json::write_string;
-
-/// How many warnings, and how many infos, an answer carries before the rest is only counted.
-const MAX_ANNOTATIONS: usize = 10;
 
 /// A successful answer around anything serde can write.
 pub fn success(data: &impl Serialize) -> Response {
@@ -33,20 +31,16 @@ pub fn success_json(data: &str, warnings: Vec<String>, infos: Vec<String>) -> Re
 pub const OPEN: &str = "{\"status\":\"success\",\"data\":";
 
 pub fn close(body: &mut String, warnings: Vec<String>, infos: Vec<String>) {
-    write_annotations(body, "warnings", "warning", warnings);
-    write_annotations(body, "infos", "info", infos);
+    write_annotations(body, "warnings", Level::Warning, warnings);
+    write_annotations(body, "infos", Level::Info, infos);
     body.push('}');
 }
 
-fn write_annotations(body: &mut String, key: &str, level: &str, mut texts: Vec<String>) {
+fn write_annotations(body: &mut String, key: &str, level: Level, mut texts: Vec<String>) {
     if texts.is_empty() {
         return;
     }
-    if texts.len() > MAX_ANNOTATIONS {
-        let omitted = texts.len() - MAX_ANNOTATIONS;
-        texts.truncate(MAX_ANNOTATIONS);
-        texts.push(format!("{omitted} more {level} annotations omitted"));
-    }
+    shorten(&mut texts, level);
     body.push_str(",\"");
     body.push_str(key);
     body.push_str("\":[");

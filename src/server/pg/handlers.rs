@@ -9,21 +9,23 @@ use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::logical_expr::LogicalPlan;
 use futures::{Sink, SinkExt, StreamExt};
 use pgwire::api::portal::{Format, Portal, PortalExecutionState};
-use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
+use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler, send_execution_response, send_ready_for_query};
 use pgwire::api::results::{FieldInfo, QueryResponse, Response, Tag};
 use pgwire::api::stmt::QueryParser;
 use pgwire::api::store::{Entry, PortalStore};
 use pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NAME, PgWireConnectionState, Type};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::data::RowDescription;
 use pgwire::messages::extendedquery::{Execute, PortalSuspended};
-use pgwire::messages::response::TransactionStatus;
+use pgwire::messages::response::{EmptyQueryResponse, TransactionStatus};
+use pgwire::messages::simplequery::Query;
 
 use super::command::{self, Outcome};
 use super::run::{self, Shape};
 use super::session::Session;
 use super::statement::{self, Prepared, Work};
-use super::{encode, errors, params};
+use super::{encode, errors, notices, params};
 use crate::engine::session::Engine;
 
 /// Serves the statements of every connection; state is in the connection's [`Session`].
@@ -54,7 +56,8 @@ impl Handler {
         if let Some(values) = values {
             plan = plan.replace_params_with_values(values).map_err(errors::datafusion)?;
         }
-        let rows = run::start(&self.engine, session, plan, fields.clone(), shape);
+        let promql = prepared.promql.clone();
+        let rows = run::start(&self.engine, session, plan, fields.clone(), shape, promql);
         let mut response = QueryResponse::new(fields, rows);
         if shape == Shape::Explain {
             response.set_command_tag("EXPLAIN");
@@ -101,8 +104,70 @@ fn check_transaction<C: ClientInfo + ?Sized>(client: &C, prepared: &Prepared) ->
     Ok(())
 }
 
+/// Sends the rows of a statement, what it has to say besides them, and its end.
+async fn send_rows<C>(client: &mut C, session: &Session, mut response: QueryResponse) -> PgWireResult<()>
+where
+    C: Sink<PgWireBackendMessage> + Unpin + Send,
+    PgWireError: From<C::Error>,
+{
+    let description = RowDescription::new(response.row_schema().iter().map(Into::into).collect());
+    client.feed(PgWireBackendMessage::RowDescription(description)).await?;
+    let mut sent = 0;
+    while let Some(row) = response.data_rows().next().await {
+        client.feed(PgWireBackendMessage::DataRow(row?)).await?;
+        sent += 1;
+    }
+    notices::send(client, session).await?;
+    let tag = Tag::new(response.command_tag()).with_rows(sent);
+    client.feed(PgWireBackendMessage::CommandComplete(tag.into())).await?;
+    Ok(())
+}
+
 #[async_trait]
 impl SimpleQueryHandler for Handler {
+    /// The library's own version has no place for notices between rows and the end of a statement.
+    async fn on_query<C>(&self, client: &mut C, query: Query) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        if !matches!(client.state(), PgWireConnectionState::ReadyForQuery) {
+            return Err(PgWireError::NotReadyForQuery);
+        }
+        client.set_state(PgWireConnectionState::QueryInProgress);
+        let session = session(client)?;
+        let mut status = client.transaction_status();
+        for response in SimpleQueryHandler::do_query(self, client, &query.query).await? {
+            match response {
+                Response::Query(rows) => send_rows(client, &session, rows).await?,
+                Response::Execution(tag) => send_execution_response(client, tag).await?,
+                Response::TransactionStart(tag) => {
+                    send_execution_response(client, tag).await?;
+                    status = status.to_in_transaction_state();
+                }
+                Response::TransactionEnd(tag) => {
+                    send_execution_response(client, tag).await?;
+                    status = status.to_idle_state();
+                }
+                Response::Error(e) => {
+                    client.feed(PgWireBackendMessage::ErrorResponse((*e).into())).await?;
+                    status = status.to_error_state();
+                }
+                Response::EmptyQuery => {
+                    client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
+                }
+                Response::CopyIn(_) | Response::CopyOut(_) | Response::CopyBoth(_) => {
+                    return Err(errors::unsupported("COPY"));
+                }
+            }
+        }
+        client.set_state(PgWireConnectionState::ReadyForQuery);
+        client.set_transaction_status(status);
+        send_ready_for_query(client, status).await
+    }
+
     async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
@@ -238,6 +303,7 @@ impl ExtendedQueryHandler for Handler {
             client.send(PgWireBackendMessage::PortalSuspended(PortalSuspended::new())).await?;
         } else {
             *state = PortalExecutionState::Finished;
+            notices::send(client, &portal.statement.statement.session).await?;
             let tag = if tag == "SELECT" { Tag::new(&tag).with_rows(sent) } else { Tag::new(&tag) };
             client.send(PgWireBackendMessage::CommandComplete(tag.into())).await?;
         }

@@ -38,7 +38,7 @@ pub const DATABASE: &str = "promlake";
 /// How long open connections may finish their statements at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How often a running connection is checked for a client that went away.
-const DISCONNECT_CHECK: Duration = Duration::from_millis(500);
+const DISCONNECT_CHECK: Duration = Duration::from_millis(200);
 
 /// Serves until `shutdown`; then accepts no more, and ends open connections after a short grace.
 pub async fn serve(engine: Engine, listener: TcpListener, shutdown: CancellationToken) {

@@ -23,6 +23,8 @@ mod handlers;
 pub mod listener;
 /// Result column names as Postgres gives them.
 mod names;
+/// Warnings and infos of PromQL as notices.
+mod notices;
 /// Bound parameters to scalar values.
 mod params;
 /// Rewrites that catalog queries need; user SQL without these constructs is untouched.

@@ -23,6 +23,11 @@ pub fn decode(
     let wire = declared.cloned().unwrap_or_else(|| inferred.map_or(Type::TEXT, super::types::pg_type));
     let target = inferred.cloned().unwrap_or_else(|| super::types::arrow_type(&wire));
     let Some(bytes) = bytes else { return ScalarValue::try_from(&target).map_err(errors::datafusion) };
+    // A time keeps what it has below milliseconds: comparisons round it in the right direction.
+    let target = match target {
+        DataType::Timestamp(TimeUnit::Millisecond, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone),
+        other => other,
+    };
     let value = if binary { from_binary(index, bytes, &wire)? } else { from_text(index, bytes, &wire)? };
     if value.data_type() == target {
         return Ok(value);

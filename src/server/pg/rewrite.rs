@@ -15,8 +15,76 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, SelectItem, SetExpr, Statement, VisitMut, VisitorMut,
+    ObjectName, ObjectNamePart, SelectItem, SetExpr, Statement, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
+
+/// The relations a statement names without a schema, each once. Names of `WITH` are not among them, wherever in the
+/// statement they are known, nor are table functions.
+pub fn unqualified(statement: &Statement) -> Vec<Ident> {
+    let mut names = Unqualified::default();
+    let _: ControlFlow<()> = statement.visit(&mut names);
+    let Unqualified { found, local } = names;
+    let local: Vec<String> = local.iter().map(folded).collect();
+    let mut kept: Vec<Ident> = vec![];
+    for ident in found {
+        if !local.contains(&folded(&ident)) && !kept.contains(&ident) {
+            kept.push(ident);
+        }
+    }
+    kept
+}
+
+/// Gives names of [`unqualified`] their schema.
+pub fn qualify(statement: &mut Statement, schemas: &[(Ident, &'static str)]) {
+    let _: ControlFlow<()> = statement.visit(&mut Qualify(schemas));
+}
+
+/// A name as it is looked up.
+pub fn folded(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
+}
+
+#[derive(Default)]
+struct Unqualified {
+    found: Vec<Ident>,
+    local: Vec<Ident>,
+}
+
+impl Visitor for Unqualified {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+        let with = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.local.extend(with.map(|cte| cte.alias.name.clone()));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, args: None, .. } = factor
+            && let [part] = name.0.as_slice()
+        {
+            self.found.extend(part.as_ident().cloned());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+struct Qualify<'a>(&'a [(Ident, &'static str)]);
+
+impl VisitorMut for Qualify<'_> {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, args: None, .. } = factor
+            && let [part] = name.0.as_slice()
+            && let Some(ident) = part.as_ident()
+            && let Some((_, schema)) = self.0.iter().find(|(named, _)| named == ident)
+        {
+            name.0.insert(0, ObjectNamePart::Identifier(Ident::new(*schema)));
+        }
+        ControlFlow::Continue(())
+    }
+}
 
 /// Applies all rules in place.
 pub fn apply(statement: &mut Statement) {
@@ -211,6 +279,29 @@ mod tests {
         check(
             "SELECT (SELECT d.x FROM pg_attrdef d WHERE d.a = t.a AND t.has) FROM t",
             "SELECT CAST(NULL AS TEXT) FROM t",
+        );
+    }
+
+    #[test]
+    fn names_without_a_schema() {
+        let check = |sql: &str, names: &[&str], qualified: &str| {
+            let mut statement = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0);
+            let found = unqualified(&statement);
+            assert_eq!(found.iter().map(|i| i.value.as_str()).collect::<Vec<_>>(), names, "{sql}");
+            let schemas: Vec<_> = found.into_iter().map(|ident| (ident, "s")).collect();
+            qualify(&mut statement, &schemas);
+            assert_eq!(statement.to_string(), qualified);
+        };
+        check(
+            "SELECT a.x FROM a JOIN b.c ON true, a AS d",
+            &["a"],
+            "SELECT a.x FROM s.a JOIN b.c ON true, s.a AS d",
+        );
+        check("SELECT * FROM promql('up')", &[], "SELECT * FROM promql('up')");
+        check(
+            "WITH w AS (SELECT 1 FROM a) SELECT (SELECT max(x) FROM b) FROM w",
+            &["a", "b"],
+            "WITH w AS (SELECT 1 FROM s.a) SELECT (SELECT max(x) FROM s.b) FROM w",
         );
     }
 

@@ -21,17 +21,26 @@ use super::session::Session;
 use super::statement::explain_schema;
 use super::{encode, errors};
 use crate::engine::session::Engine;
+use crate::engine::sql::promql::StatementPromql;
 
 /// Encoded batches that may wait for the client; with batches of 8,192 rows this bounds a slow reader's memory.
 const WAITING_BATCHES: usize = 2;
 
 pub type Rows = Pin<Box<dyn Stream<Item = PgWireResult<DataRow>> + Send>>;
 
-struct Aborting(AbortHandle);
+struct Aborting {
+    task: AbortHandle,
+    promql: Arc<Vec<StatementPromql>>,
+    /// The rows are at their end, and the PromQL may be another run's.
+    done: bool,
+}
 
 impl Drop for Aborting {
     fn drop(&mut self) {
-        self.0.abort();
+        if !self.done {
+            self.promql.iter().for_each(StatementPromql::cancel);
+        }
+        self.task.abort();
     }
 }
 
@@ -50,13 +59,17 @@ pub fn start(
     plan: LogicalPlan,
     fields: Arc<Vec<FieldInfo>>,
     shape: Shape,
+    promql: Arc<Vec<StatementPromql>>,
 ) -> Rows {
+    promql.iter().for_each(StatementPromql::begin);
     let token = session.begin();
     let timeout = session.statement_timeout();
     let zone = session.time_zone();
     let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
     let context = session.context.clone();
+    let running = engine.running();
     let task = engine.runtime().spawn(async move {
+        let _running = running;
         let result: PgWireResult<()> = async {
             let frame = context.execute_logical_plan(plan).await.map_err(errors::datafusion)?;
             let mut batches = frame.execute_stream().await.map_err(errors::datafusion)?;
@@ -82,8 +95,9 @@ pub fn start(
         receiver,
         token,
         deadline: timeout.map(|t: Duration| Instant::now() + t),
-        _task: Aborting(task.abort_handle()),
+        work: Aborting { task: task.abort_handle(), promql, done: false },
         rows: Vec::new().into_iter(),
+        session: Arc::clone(session),
     };
     Box::pin(futures::stream::unfold(Some(state), receive))
 }
@@ -92,8 +106,9 @@ struct Receiving {
     receiver: mpsc::Receiver<PgWireResult<Vec<DataRow>>>,
     token: CancellationToken,
     deadline: Option<Instant>,
-    _task: Aborting,
+    work: Aborting,
     rows: std::vec::IntoIter<DataRow>,
+    session: Arc<Session>,
 }
 
 async fn receive(state: Option<Receiving>) -> Option<(PgWireResult<DataRow>, Option<Receiving>)> {
@@ -116,9 +131,14 @@ async fn receive(state: Option<Receiving>) -> Option<(PgWireResult<DataRow>, Opt
             () = deadline => {
                 return Some((Err(errors::error("57014", "canceling statement due to statement timeout")), None));
             }
-            next = state.receiver.recv() => match next? {
-                Ok(rows) => state.rows = rows.into_iter(),
-                Err(e) => return Some((Err(e), None)),
+            next = state.receiver.recv() => match next {
+                Some(Ok(rows)) => state.rows = rows.into_iter(),
+                Some(Err(e)) => return Some((Err(e), None)),
+                None => {
+                    state.session.notices.add(&state.work.promql);
+                    state.work.done = true;
+                    return None;
+                }
             },
         }
     }

@@ -11,6 +11,7 @@ use pgwire::error::PgWireResult;
 use tokio_util::sync::CancellationToken;
 
 use super::errors;
+use super::notices::Notices;
 
 /// What `version()` and the start-up parameters say; clients parse the number.
 pub const SERVER_VERSION: &str = "16.6";
@@ -56,11 +57,20 @@ const READ_ONLY: &[&str] = &[
     "server_version_num",
 ];
 
+/// The schemas there are.
+const SCHEMAS: &[&str] = &["public", "promlake", "pg_catalog", "information_schema"];
+
+/// `client_min_messages`, from all to least.
+pub const MESSAGE_LEVELS: &[&str] =
+    &["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"];
+
 /// State of one connection.
 pub struct Session {
     pub user: String,
     pub process_id: i32,
     pub context: SessionContext,
+    /// What the statement that ended has to say besides its rows.
+    pub notices: Notices,
     settings: Mutex<BTreeMap<String, String>>,
     running: Mutex<CancellationToken>,
 }
@@ -71,6 +81,7 @@ impl Session {
             user,
             process_id,
             context,
+            notices: Notices::default(),
             settings: Mutex::new(defaults()),
             running: Mutex::new(CancellationToken::new()),
         }
@@ -133,6 +144,35 @@ impl Session {
         self.settings.lock().get("TimeZone").and_then(|z| zone(z)).unwrap_or(Tz::UTC)
     }
 
+    /// The schemas a name without one is looked up in, in order. Names of schemas there are none of are passed
+    /// over, as Postgres does.
+    pub fn search_path(&self) -> Vec<&'static str> {
+        let path = self.settings.lock().get("search_path").cloned().unwrap_or_default();
+        let known = |name: &str| {
+            let name = name.trim();
+            let (name, folded) = match name.strip_prefix('"').and_then(|n| n.strip_suffix('"')) {
+                Some(quoted) => (quoted, quoted.to_string()),
+                None => (name, name.to_ascii_lowercase()),
+            };
+            let name = if name == "$user" { &self.user } else { &folded };
+            SCHEMAS.iter().copied().find(|schema| schema == name)
+        };
+        let mut schemas: Vec<&'static str> = vec![];
+        for schema in path.split(',').filter_map(known) {
+            if !schemas.contains(&schema) {
+                schemas.push(schema);
+            }
+        }
+        schemas
+    }
+
+    /// Whether the client wants messages of this level.
+    pub fn wants(&self, level: &str) -> bool {
+        let rank = |name: &str| MESSAGE_LEVELS.iter().position(|l| *l == name);
+        let settings = self.settings.lock();
+        rank(level) >= settings.get("client_min_messages").and_then(|name| rank(name))
+    }
+
     /// `None` for no timeout.
     pub fn statement_timeout(&self) -> Option<Duration> {
         let settings = self.settings.lock();
@@ -157,6 +197,10 @@ fn checked(name: &str, value: &str) -> PgWireResult<String> {
         "client_encoding" => {
             let plain = value.replace(['-', '_'], "").to_ascii_lowercase();
             if plain == "utf8" || plain == "unicode" { Ok("UTF8".into()) } else { Err(bad()) }
+        }
+        "client_min_messages" => {
+            let level = value.to_ascii_lowercase();
+            if MESSAGE_LEVELS.contains(&level.as_str()) { Ok(level) } else { Err(bad()) }
         }
         "transaction_read_only" | "default_transaction_read_only" => match value.to_ascii_lowercase().as_str() {
             "on" | "true" | "1" | "yes" => Ok("on".into()),
@@ -250,6 +294,21 @@ mod tests {
         }
         session.reset_all();
         assert_eq!(session.time_zone(), Tz::UTC);
+    }
+
+    #[test]
+    fn search_paths() {
+        let check = |path: &str, expected: &[&str]| {
+            let session = Session::new("reader".into(), 1, SessionContext::new());
+            session.set("search_path", Some(path)).unwrap();
+            assert_eq!(session.search_path(), expected, "{path}");
+        };
+        check("\"$user\", public", &["public"]);
+        check("Promlake, nope,\"public\", public", &["promlake", "public"]);
+        check("\"Promlake\"", &[]);
+        check("", &[]);
+        let session = Session::new("promlake".into(), 1, SessionContext::new());
+        assert_eq!(session.search_path(), ["promlake", "public"]);
     }
 
     #[test]

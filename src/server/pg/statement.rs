@@ -13,9 +13,11 @@ use pgwire::api::portal::Format;
 use pgwire::api::results::FieldInfo;
 use pgwire::error::PgWireResult;
 
+use super::listener::DATABASE;
 use super::session::Session;
 use super::{command, errors, names, rewrite, types};
 use crate::engine::session::Engine;
+use crate::engine::sql::promql::StatementPromql;
 
 /// The largest statement text accepted.
 pub const MAX_STATEMENT_BYTES: usize = 4 << 20;
@@ -25,6 +27,8 @@ pub const MAX_STATEMENT_BYTES: usize = 4 << 20;
 pub struct Prepared {
     pub statement: Arc<Statement>,
     pub work: Work,
+    /// What the PromQL in the statement shares with its runs.
+    pub promql: Arc<Vec<StatementPromql>>,
 }
 
 /// What running a statement means.
@@ -53,18 +57,49 @@ pub fn parse(sql: &str) -> PgWireResult<Vec<Statement>> {
 /// Plans a statement, refusing whatever is not a read.
 pub async fn prepare(engine: &Engine, session: &Session, mut statement: Statement) -> PgWireResult<Prepared> {
     if command::is_command(&statement) {
-        return Ok(Prepared { statement: Arc::new(statement), work: Work::Command });
+        return Ok(Prepared { statement: Arc::new(statement), work: Work::Command, promql: Arc::default() });
     }
     refuse_writes(&statement)?;
     let names = names::output_names(&statement).map(Arc::new);
     rewrite::apply(&mut statement);
-    let plan = engine.plan_sql(&session.context, statement.clone()).await.map_err(errors::datafusion)?;
+    follow_search_path(session, &mut statement).await?;
+    let planned = engine.plan_sql(&session.context, statement.clone()).await;
+    let (plan, promql) = planned.map_err(errors::datafusion)?;
     let plan = Arc::new(plan);
     let work = match &statement {
         Statement::Explain { .. } => Work::Explain { plan },
         _ => Work::Query { plan, names },
     };
-    Ok(Prepared { statement: Arc::new(statement), work })
+    Ok(Prepared { statement: Arc::new(statement), work, promql: Arc::new(promql) })
+}
+
+/// Looks names without a schema up along `search_path`. The engine looks in `public`, so there is nothing to do
+/// where that is the path. What is in `pg_catalog` was found before, wherever in the path it stands.
+async fn follow_search_path(session: &Session, statement: &mut Statement) -> PgWireResult<()> {
+    let path = session.search_path();
+    if path == ["public"] {
+        return Ok(());
+    }
+    let catalog = session.context.catalog(DATABASE);
+    let catalog =
+        catalog.ok_or_else(|| errors::error("3D000", format!("database \"{DATABASE}\" does not exist")))?;
+    let mut found = vec![];
+    for ident in rewrite::unqualified(statement) {
+        let name = rewrite::folded(&ident);
+        let mut schema = None;
+        for candidate in &path {
+            let Some(provider) = catalog.schema(candidate) else { continue };
+            if schema.is_none() && provider.table(&name).await.map_err(errors::datafusion)?.is_some() {
+                schema = Some(*candidate);
+            }
+        }
+        let Some(schema) = schema else {
+            return Err(errors::error("42P01", format!("relation \"{name}\" does not exist")));
+        };
+        found.push((ident, schema));
+    }
+    rewrite::qualify(statement, &found);
+    Ok(())
 }
 
 /// Only reads are planned at all, so that no statement reaches the server's files even while it is planned

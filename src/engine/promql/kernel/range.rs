@@ -64,6 +64,11 @@ impl RangeFunction {
 
     /// Prometheus' error for a modifier on a function that cannot take it.
     pub fn check_extension(self, extension: Extension) -> Result<()> {
+        self.check_extension_as(extension, self.name())
+    }
+
+    /// The same for a function of another name that is computed by this one.
+    pub fn check_extension_as(self, extension: Extension, name: &str) -> Result<()> {
         use RangeFunction::*;
         let (word, allowed) = match extension {
             Extension::None => return Ok(()),
@@ -78,10 +83,7 @@ impl RangeFunction {
         if fits {
             return Ok(());
         }
-        Err(Error::execution(format!(
-            "{word} modifier can only be used with: {allowed} - not with {}",
-            self.name()
-        )))
+        Err(Error::execution(format!("{word} modifier can only be used with: {allowed} - not with {name}")))
     }
 
     fn uses_start_timestamps(self) -> bool {

@@ -9,11 +9,13 @@ use super::{scalar, string, vector};
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::annotations::text;
 use crate::engine::promql::ast::{Aggregate, AggregateOp, Call, Expr, Span, VectorSelector};
+use crate::engine::promql::kernel::buckets::quantile_label;
 use crate::engine::promql::parse::strings::{is_label_name, quote};
 use crate::engine::promql::plan::aggregate::{self, Aggregation, Settings};
 use crate::engine::promql::plan::layout::{VALUES, scalar_column};
 use crate::engine::promql::plan::node::{VectorNode, VectorOp};
 use crate::engine::promql::plan::ops::count_values::CountValues;
+use crate::engine::promql::plan::ops::quantile_label::QuantileLabel;
 use crate::engine::promql::plan::ops::select::{Grouping, Parameter, VectorSelect};
 use crate::error::{Error, Result};
 use crate::model::labels::METRIC_NAME;
@@ -60,7 +62,7 @@ fn group(cx: &Context<'_>, node: &Aggregate, input: Lowered, grouping: &Grouping
 }
 
 /// Prometheus warns of a quantile out of bounds also where there are no series, but not in a subquery that has no step
-/// in its range; kernels see only the series there are.
+/// in its range; kernels see only the series there are. A quantile that varies by step is left to them.
 fn warn_of_constant(cx: &Context<'_>, quantile: &Scalar, at: Span) {
     if let Scalar::Constant(q) = quantile
         && !(0.0..=1.0).contains(q)
@@ -285,24 +287,41 @@ pub fn histogram_quantiles(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     check_label_name(&label)?;
     let mut result: Option<Lowered> = None;
     for arg in &call.args[2..] {
-        let Scalar::Constant(q) = scalar(cx, arg)? else {
-            return Err(Error::unsupported("histogram_quantiles with a quantile that varies by step"));
-        };
-        let quantile = vec![Scalar::Constant(q)];
+        let quantile = scalar(cx, arg)?;
         let at = HistogramSpans { call: call.span, vector: call.args[0].span(), parameter: arg.span() };
-        let part = histogram_of(cx, at, Aggregation::HistogramQuantile, input.clone(), quantile)?;
-        let labels: Vec<String> =
-            part.labels.iter().filter(|l| **l != label).cloned().chain([label.clone()]).collect();
-        let text = label_literal(&crate::model::float::format_open_metrics(q));
-        let exprs = labels.iter().map(|l| if *l == label { text.clone() } else { column(l) }).collect();
-        let unique = !part.has_label(&label);
-        let part = part.with_labels(exprs, labels, unique)?;
+        let values = vec![quantile.clone()];
+        let part = histogram_of(cx, at, Aggregation::HistogramQuantile, input.clone(), values)?;
+        let part = label_quantile(cx, part, &label, quantile, arg.span())?;
         result = Some(match result {
             None => part,
             Some(before) => union(before, part)?,
         });
     }
     result.ok_or_else(|| Error::internal("histogram_quantiles without quantiles"))?.ensure_unique()
+}
+
+/// The quantile of each value as a label.
+fn label_quantile(cx: &Context<'_>, part: Lowered, label: &str, quantile: Scalar, at: Span) -> Result<Lowered> {
+    let labels: Vec<String> =
+        part.labels.iter().filter(|l| *l != label).cloned().chain([label.to_string()]).collect();
+    let unique = !part.has_label(label);
+    let (expr, sources) = match quantile {
+        Scalar::Constant(q) => {
+            let text = label_literal(&quantile_label(q));
+            let exprs = labels.iter().map(|l| if l == label { text.clone() } else { column(l) }).collect();
+            return part.with_labels(exprs, labels, unique);
+        }
+        Scalar::Steps { expr, sources } => (expr, sources),
+    };
+    let quantiles = format!("{}q", scalar_column(at.start));
+    let mut columns: Vec<PlanExpr> = part.labels.iter().map(|l| column(l)).collect();
+    columns.extend([column(VALUES), expr.alias(&quantiles)]);
+    let plan = project(cross_join(part.plan.clone(), &sources)?, columns)?;
+    let schema = Lowered::schema(&labels, false, false, cx.grid.steps)?;
+    let op = QuantileLabel { label: label.to_string(), quantiles, steps: cx.grid.steps };
+    let plan = VectorNode::plan(VectorOp::QuantileLabel(op), vec![plan], schema);
+    let unnamed = unique && (part.unique_unnamed || !labels.iter().any(|l| is_metadata_label(l)));
+    Ok(Lowered { plan, labels, unique, unique_unnamed: unnamed, histograms: false, ..part })
 }
 
 /// All rows of two vectors of the same shape; equal quantiles give equal label sets.

@@ -3,14 +3,15 @@
 use datafusion::logical_expr::Expr as PlanExpr;
 
 use super::lowered::{Context, Lowered, Order, Scalar, Value, column};
-use super::operators::as_selector;
+use super::operators::{self, as_selector};
 use super::selectors;
 use super::{aggregates, labels, scalar, scalar_vector, string, unwrap_parens, vector};
 use crate::engine::promql::ast::{Call, Expr};
 use crate::engine::promql::kernel::date::DateFunction;
-use crate::engine::promql::kernel::math::{self, MathFunction};
+use crate::engine::promql::kernel::math::MathFunction;
 use crate::engine::promql::kernel::range::RangeFunction;
 use crate::engine::promql::plan::aggregate::Aggregation;
+use crate::engine::promql::plan::functions::binary::ScalarOp;
 use crate::engine::promql::plan::functions::elementwise::{self, Elementwise, HistogramPart};
 use crate::engine::promql::plan::functions::shape;
 use crate::engine::promql::plan::functions::windows::Over;
@@ -129,6 +130,7 @@ fn range_function(cx: &Context<'_>, call: &Call, function: RangeFunction) -> Res
 
 fn absent_over_time(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let ranges = selectors::ranges(cx, &call.args[0])?;
+    RangeFunction::PresentOverTime.check_extension_as(ranges.shape.extension(), call.function.name)?;
     let sink = cx.sink_for(call.span, call.args[0].span());
     let present = ranges.evaluate(cx, Over::Range(RangeFunction::PresentOverTime), false, sink, vec![], &[])?;
     let selector = match unwrap_parens(&call.args[0]) {
@@ -166,13 +168,8 @@ fn scalar_call(cx: &Context<'_>, call: &Call) -> Result<Scalar> {
         "time" => Scalar::Steps { expr: shape::time(cx.grid), sources: vec![] },
         "scalar" => aggregates::scalar_of(cx, call)?,
         name => {
-            let pair = (scalar(cx, &call.args[0])?, scalar(cx, &call.args[1])?);
-            let (Scalar::Constant(a), Scalar::Constant(b)) = pair else {
-                return Err(Error::unsupported(format!(
-                    "{name} of scalars that vary by step is not supported yet"
-                )));
-            };
-            Scalar::Constant(if name == "max_of" { math::larger(a, b) } else { math::smaller(a, b) })
+            let op = if name == "max_of" { ScalarOp::Larger } else { ScalarOp::Smaller };
+            operators::scalars(cx, op, scalar(cx, &call.args[0])?, scalar(cx, &call.args[1])?)
         }
     })
 }

@@ -16,14 +16,16 @@ use super::shared::Repeated;
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::ast::Span;
+use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::plan::functions::shape;
 use crate::engine::promql::plan::layout::{DROP_NAME, Grid, HISTOGRAMS, VALUES, histograms_type, values_type};
 use crate::engine::promql::plan::node::{VectorNode, VectorOp};
 use crate::engine::promql::plan::ops::unique::UniqueSeries;
 use crate::engine::promql::plan::samples::Sink;
+use crate::engine::promql::tally::{Counted, Tally};
 use crate::engine::scan::ScanOptions;
 use crate::engine::session::Features;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::labels::METRIC_NAME;
 
 /// What is the same for the whole query.
@@ -33,6 +35,8 @@ pub struct Query {
     pub default_subquery_step_ms: i64,
     pub features: Features,
     pub annotations: Annotations,
+    pub cancel: Cancel,
+    pub tally: Arc<Tally>,
     /// By the place of the selector (or the `info` call) in the query.
     pub leaves: HashMap<Span, Leaf>,
     pub repeated: Repeated,
@@ -71,12 +75,18 @@ impl<'a> Context<'a> {
     }
 
     pub fn sink(&self, span: Span) -> Sink {
-        Sink { annotations: self.query.annotations.clone(), span, arg_span: span }
+        self.sink_for(span, span)
     }
 
     /// A sink that reports for an argument of the node.
     pub fn sink_for(&self, span: Span, arg_span: Span) -> Sink {
-        Sink { annotations: self.query.annotations.clone(), span, arg_span }
+        let (annotations, cancel) = (self.query.annotations.clone(), self.query.cancel.clone());
+        Sink { annotations, cancel, span, arg_span }
+    }
+
+    /// Where the samples of a selector, an `info` call or a subquery are counted.
+    pub fn counted(&self, span: Span) -> Result<Counted> {
+        Counted::new(&self.query.tally, span).ok_or_else(|| Error::internal("a selector that is not counted"))
     }
 
     pub fn delayed_names(&self) -> bool {

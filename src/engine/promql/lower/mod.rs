@@ -23,7 +23,7 @@ pub mod selectors;
 pub mod shared;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use datafusion::prelude::lit;
 
@@ -114,7 +114,7 @@ fn lower_once(cx: &Context<'_>, expr: &Expr) -> Result<Value> {
     })
 }
 
-fn is_literal(expr: &Expr) -> bool {
+pub fn is_literal(expr: &Expr) -> bool {
     matches!(unwrap_parens(expr), Expr::Number { .. } | Expr::String { .. })
 }
 
@@ -138,7 +138,7 @@ const TIME_DEPENDENT: &[&str] = &[
 ];
 
 /// Whether the expression has the same value at every step, because of `@`.
-fn is_step_invariant(expr: &Expr) -> bool {
+pub fn is_step_invariant(expr: &Expr) -> bool {
     match expr {
         Expr::Number { .. } | Expr::String { .. } => true,
         Expr::Paren { inner, .. } | Expr::Unary { inner, .. } => is_step_invariant(inner),

@@ -5,7 +5,7 @@ use datafusion::logical_expr::LogicalPlan;
 use super::lowered::{Context, Lowered, NameFate, Scalar, Value, is_metadata_label};
 use super::{lower, unwrap_parens};
 use crate::engine::promql::ast::{Binary, BinaryOp, Cardinality, Expr, Matching, Span, VectorSelector};
-use crate::engine::promql::plan::functions::binary::{self, Operation, scalar_op};
+use crate::engine::promql::plan::functions::binary::{self, Operation, ScalarOp};
 use crate::engine::promql::plan::functions::elementwise::{self, Elementwise};
 use crate::engine::promql::plan::node::{VectorNode, VectorOp};
 use crate::engine::promql::plan::ops::matching::VectorMatch;
@@ -37,7 +37,7 @@ pub fn unary(cx: &Context<'_>, negative: bool, inner: &Expr, _span: Span) -> Res
 pub fn binary(cx: &Context<'_>, node: &Binary) -> Result<Value> {
     let cx = &cx.with_statistics(false);
     match (lower(cx, &node.left)?, lower(cx, &node.right)?) {
-        (Value::Scalar(l), Value::Scalar(r)) => Ok(Value::Scalar(scalars(cx, node.op, l, r))),
+        (Value::Scalar(l), Value::Scalar(r)) => Ok(Value::Scalar(scalars(cx, ScalarOp::Operator(node.op), l, r))),
         (Value::Vector(l), Value::Scalar(r)) => with_scalar(cx, node, l, r, false).map(Value::Vector),
         (Value::Scalar(l), Value::Vector(r)) => with_scalar(cx, node, r, l, true).map(Value::Vector),
         (Value::Vector(l), Value::Vector(r)) => vectors(cx, node, l, r).map(Value::Vector),
@@ -45,9 +45,9 @@ pub fn binary(cx: &Context<'_>, node: &Binary) -> Result<Value> {
     }
 }
 
-pub fn scalars(cx: &Context<'_>, op: BinaryOp, left: Scalar, right: Scalar) -> Scalar {
+pub fn scalars(cx: &Context<'_>, op: ScalarOp, left: Scalar, right: Scalar) -> Scalar {
     if let (Scalar::Constant(l), Scalar::Constant(r)) = (&left, &right) {
-        return Scalar::Constant(scalar_op(op, *l, *r));
+        return Scalar::Constant(op.apply(*l, *r));
     }
     let (l, mut sources) = left.into_argument();
     let (r, more) = right.into_argument();

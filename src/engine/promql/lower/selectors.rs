@@ -13,6 +13,7 @@ use crate::engine::promql::ast::{Call, Expr, Span, VectorSelector};
 use crate::engine::promql::plan::functions::windows::{Evaluation, Input, Over, Shape, evaluate};
 use crate::engine::promql::plan::layout::{HISTOGRAMS, MAX_STEPS, START_TIMESTAMPS, TIMESTAMPS, VALUES};
 use crate::engine::promql::plan::samples::Sink;
+use crate::engine::promql::tally::Counted;
 use crate::engine::scan::SeriesTable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::labels::METRIC_NAME;
@@ -22,7 +23,18 @@ pub struct Ranges {
     /// Labels and points; the points of raw samples are lists.
     pub rows: Lowered,
     pub input: Input,
+    /// Where its samples are counted.
+    pub counted: Counted,
     /// The grid the functions are evaluated for, and the windows that belong to it.
+    pub shape: Shape,
+}
+
+/// A range vector that is the result of a query.
+pub struct RawRanges {
+    pub plan: LogicalPlan,
+    pub labels: Vec<String>,
+    pub input: Input,
+    pub counted: Counted,
     pub shape: Shape,
 }
 
@@ -111,14 +123,23 @@ pub fn take(cx: &Context<'_>, selector: &VectorSelector, over: Over, span: Span)
     }
     let leaf = leaf(cx, selector.span)?;
     let over = if selector.smoothed && over == Over::Instant { Over::Smoothed } else { over };
-    select(cx, leaf, over, shape(cx, selector, cx.query.lookback_ms), cx.sink(span))
+    let counted = cx.counted(selector.span)?;
+    select(cx, leaf, over, shape(cx, selector, cx.query.lookback_ms), counted, cx.sink(span))
 }
 
 /// The newest samples of a leaf that is not written as a selector.
-pub fn select(cx: &Context<'_>, leaf: &Leaf, over: Over, shape: Shape, sink: Sink) -> Result<Lowered> {
+fn select(
+    cx: &Context<'_>,
+    leaf: &Leaf,
+    over: Over,
+    shape: Shape,
+    counted: Counted,
+    sink: Sink,
+) -> Result<Lowered> {
     let (plan, input) = scan(cx, leaf)?;
     let histograms = input.has_histograms() && !matches!(over, Over::Timestamp | Over::StartTimestamp);
-    let ranges = Ranges { rows: rows(leaf, plan, cx.grid.steps, input.has_histograms()), input, shape };
+    let rows = rows(leaf, plan, cx.grid.steps, input.has_histograms());
+    let ranges = Ranges { rows, input, counted, shape };
     ranges.evaluate(cx, over, histograms, sink, vec![], &[])
 }
 
@@ -136,7 +157,8 @@ pub fn info_series(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
         lookback_ms: cx.query.lookback_ms,
         use_start_timestamps: false,
     };
-    select(cx, leaf(cx, call.span)?, Over::InfoTimestamp, shape, cx.sink(call.span))
+    let counted = cx.counted(call.span)?;
+    select(cx, leaf(cx, call.span)?, Over::InfoTimestamp, shape, counted, cx.sink(call.span))
 }
 
 /// A range vector: a selector with a range, or a subquery.
@@ -146,10 +168,12 @@ pub fn ranges(cx: &Context<'_>, expr: &Expr) -> Result<Ranges> {
             let leaf = leaf(cx, matrix.span)?;
             let (plan, input) = scan(cx, leaf)?;
             let rows = rows(leaf, plan, cx.grid.steps, input.has_histograms());
-            Ok(Ranges { rows, input, shape: shape(cx, &matrix.selector, matrix.range.millis()) })
+            let shape = shape(cx, &matrix.selector, matrix.range.millis());
+            Ok(Ranges { rows, input, counted: cx.counted(matrix.span)?, shape })
         }
         Expr::Subquery(subquery) => {
             let times = times(cx);
+            let counted = cx.counted(subquery.span)?;
             let grid = times.inner_grid(cx.grid, subquery);
             if grid.steps > MAX_STEPS {
                 let message = format!("a subquery has at most {MAX_STEPS} steps");
@@ -177,7 +201,7 @@ pub fn ranges(cx: &Context<'_>, expr: &Expr) -> Result<Ranges> {
                 lookback_ms: cx.query.lookback_ms,
                 use_start_timestamps: false,
             };
-            Ok(Ranges { rows, input, shape })
+            Ok(Ranges { rows, input, counted, shape })
         }
         _ => Err(Error::internal("the parser lets only range vectors through here")),
     }
@@ -204,20 +228,22 @@ impl Ranges {
     ) -> Result<Lowered> {
         let typed = cx.query.features.type_and_unit_labels;
         let (input, shape, statistics) = (self.input, self.shape, cx.statistics);
-        let evaluation = Evaluation { over, input, shape, histograms, statistics, typed, sink };
+        let counted = self.counted;
+        let evaluation = Evaluation { over, input, shape, histograms, statistics, typed, counted, sink };
         let (metric, kind) = (self.rows.label(METRIC_NAME), self.rows.label("__type__"));
         let points = evaluate(evaluation, sample_columns(self.input), metric, kind, parameters);
         self.rows.with_points_from(points, sources, histograms, cx.grid.steps)
     }
 
     /// The rows as they are: the result of an instant query for a range vector.
-    pub fn raw(self) -> Result<(Lowered, Input, Shape)> {
+    pub fn raw(self) -> Result<RawRanges> {
         // The end of the query for what a subquery evaluated; samples have their names.
         let evaluated = matches!(self.input, Input::Steps { .. });
-        let rows = if evaluated { self.rows.finish()? } else { self.rows };
+        let Self { rows, input, counted, shape } = self;
+        let rows = if evaluated { rows.finish()? } else { rows };
         let mut columns = rows.row_columns();
-        columns.extend(sample_columns(self.input));
+        columns.extend(sample_columns(input));
         let plan = project(rows.plan.clone(), columns)?;
-        Ok((Lowered { plan, ..rows }, self.input, self.shape))
+        Ok(RawRanges { plan, labels: rows.labels, input, counted, shape })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use object_store::memory::InMemory;
 
+use crate::engine::promql::cancel::Cancel;
 use crate::engine::runtime::QueryRuntime;
 use crate::engine::session::{
     EngineOptions, EvalTime, Features, Point, QueryRequest, QueryResponse, QueryValue, Snapshots, evaluate,
@@ -91,7 +92,7 @@ fn load(text: &str) -> Data {
     Data(Arc::new(Fixture { series }))
 }
 
-fn options(delayed_name_removal: bool) -> EngineOptions {
+pub(crate) fn options(delayed_name_removal: bool) -> EngineOptions {
     EngineOptions {
         lookback_delta_ms: 300_000,
         default_subquery_step_ms: 60_000,
@@ -112,12 +113,22 @@ fn options(delayed_name_removal: bool) -> EngineOptions {
 }
 
 fn run(data: &str, query: &str, time: EvalTime, delayed: bool) -> Result<QueryResponse> {
-    let options = options(delayed);
-    let runtime = QueryRuntime::new(&options)?;
-    let request = QueryRequest { query: query.into(), time, lookback_delta_ms: None, timeout: None };
+    run_with(data, query, time, &options(delayed), false)
+}
+
+/// A query over [`load`]ed data.
+pub(crate) fn run_with(
+    data: &str,
+    query: &str,
+    time: EvalTime,
+    options: &EngineOptions,
+    stats: bool,
+) -> Result<QueryResponse> {
+    let runtime = QueryRuntime::new(options)?;
+    let request = QueryRequest { query: query.into(), time, lookback_delta_ms: None, timeout: None, stats };
     let data = load(data);
     let local = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    local.block_on(evaluate(&data, &options, &runtime, &request))
+    local.block_on(evaluate(&data, options, &runtime, &request, Cancel::default()))
 }
 
 fn print(value: &QueryValue) -> String {
@@ -214,6 +225,9 @@ fn scalars() {
     check("x 1 2 3", "2 <= x", minutes(0, 2), "x 2@1 3@2");
     check("x 1 2 3", "-x", at(1), "{} -2@1");
     check("", "\"text\"", at(1), "text");
+    check("x 1 2 3", "max_of(scalar(x), 2)", minutes(0, 2), "{} 2@0 2@1 3@2");
+    check("x 1 2 3", "min_of(scalar(x), time() / 60)", minutes(0, 2), "{} 0@0 1@1 2@2");
+    check("", "max_of(1, 2)", at(0), "2");
     check("x 1 2 3", "clamp(x, 2, scalar(x) - 1)", minutes(0, 2), "{} 2@2");
 }
 
@@ -334,6 +348,28 @@ fn classic_histograms() {
     check(buckets, "histogram_quantile(0.5, h_bucket)", at(0), "{} 1.5@0");
     check(buckets, "histogram_fraction(0, 1, h_bucket)", at(0), "{} 0.25@0");
     check(buckets, "histogram_quantiles(h_bucket, \"q\", 0.5, 0.25)", at(0), "{q=\"0.25\"} 1@0\n{q=\"0.5\"} 1.5@0");
+    // A quantile that varies by step is another series at each.
+    let varying = "histogram_quantiles(h_bucket, \"q\", time() / 120, 0.25)";
+    check(buckets, varying, minutes(0, 1), "{q=\"0.0\"} 0@0\n{q=\"0.25\"} 1@0 1@1\n{q=\"0.5\"} 1.5@1");
+}
+
+#[test]
+fn quantiles_are_checked_also_without_series() {
+    let check = |query: &str, time: EvalTime, expected: &[&str]| {
+        let warnings = run("x 1 2", query, time, false).unwrap().warnings;
+        let got = "PromQL warning: quantile value should be between 0 and 1, got";
+        let expected: Vec<String> = expected.iter().map(|e| format!("{got} {e}")).collect();
+        assert_eq!(warnings, expected, "{query}");
+    };
+    for vector in ["x", "nothing"] {
+        check(&format!("quantile(2, {vector})"), at(1), &["2 (1:10)"]);
+        check(&format!("quantile(0.5, {vector})"), at(1), &[]);
+    }
+    check("histogram_quantile(2, nothing)", at(1), &["2 (1:20)"]);
+    // The aggregation tells the extremes of what varies by step.
+    check("quantile(time() / 60, x)", minutes(1, 3), &["3 (1:10)"]);
+    check("quantile(scalar(x), x)", minutes(0, 1), &["2 (1:10)"]);
+    check("quantile_over_time(2, nothing[1m])", at(1), &[]);
 }
 
 #[test]
@@ -351,5 +387,12 @@ fn limits_and_refusals() {
         "a[1m] ",
         minutes(0, 1),
         "error: invalid expression type \"range vector\" for range query, must be Scalar or instant Vector",
+    );
+    check(
+        PAIRS,
+        "absent_over_time(a[1m] anchored)",
+        at(1),
+        "error: anchored modifier can only be used with: changes, delta, increase, rate, resets - not with \
+         absent_over_time",
     );
 }

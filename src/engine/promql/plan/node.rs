@@ -33,6 +33,7 @@ use futures::{StreamExt, TryStreamExt};
 use super::ops::count_values::CountValues;
 use super::ops::info::InfoJoin;
 use super::ops::matching::VectorMatch;
+use super::ops::quantile_label::QuantileLabel;
 use super::ops::select::VectorSelect;
 use super::ops::unique::UniqueSeries;
 use super::shared::SharedNode;
@@ -45,6 +46,7 @@ pub enum VectorOp {
     Unique(UniqueSeries),
     CountValues(CountValues),
     Info(InfoJoin),
+    QuantileLabel(QuantileLabel),
 }
 
 impl VectorOp {
@@ -55,6 +57,7 @@ impl VectorOp {
             VectorOp::Unique(_) => "UniqueSeries",
             VectorOp::CountValues(_) => "CountValues",
             VectorOp::Info(_) => "InfoJoin",
+            VectorOp::QuantileLabel(_) => "QuantileLabel",
         }
     }
 
@@ -65,6 +68,7 @@ impl VectorOp {
             VectorOp::Unique(_) => String::new(),
             VectorOp::CountValues(op) => op.to_string(),
             VectorOp::Info(op) => op.to_string(),
+            VectorOp::QuantileLabel(op) => op.to_string(),
         }
     }
 
@@ -76,6 +80,7 @@ impl VectorOp {
             VectorOp::Unique(op) => op.evaluate(&inputs[0], schema),
             VectorOp::CountValues(op) => op.evaluate(&inputs[0], schema),
             VectorOp::Info(op) => op.evaluate(&inputs[0], &inputs[1], schema),
+            VectorOp::QuantileLabel(op) => op.evaluate(&inputs[0], schema),
         }
     }
 }

@@ -9,6 +9,7 @@ use datafusion::error::{DataFusionError, Result};
 use super::layout::{PointsBuilder, Sample};
 use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::ast::{BinaryOp, Span};
+use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::kernel::binary;
 use crate::engine::promql::kernel::types::{Mask, Notes, Value};
 use crate::model::histogram::{FloatHistogram, codec};
@@ -18,6 +19,8 @@ use crate::model::histogram::{FloatHistogram, codec};
 #[derive(Clone, Debug)]
 pub struct Sink {
     pub annotations: Annotations,
+    /// Raised when nobody waits for the query any more.
+    pub cancel: Cancel,
     /// The node.
     pub span: Span,
     /// What Prometheus blames; for a function its first argument.
@@ -31,7 +34,7 @@ impl Sink {
 
     /// The same for kernels; `metric` is the name they blame.
     pub fn notes<'a>(&'a self, metric: &'a str) -> Notes<'a> {
-        let Self { annotations, span, arg_span } = self;
+        let Self { annotations, span, arg_span, .. } = self;
         Notes { annotations, metric, span: *span, arg_span: *arg_span, type_label: None }
     }
 

@@ -1,5 +1,6 @@
 //! `/api/v1/query` and `/api/v1/query_range`: parameters to a [`QueryRequest`], its response to JSON.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 
+use crate::engine::promql::tally::BySteps;
 use crate::engine::session::{EvalTime, QueryRequest, QueryResponse, QueryStats, QueryValue};
 use crate::error::{Error, ErrorKind};
 use crate::server::http::envelope;
@@ -71,12 +73,13 @@ async fn run(
         time,
         lookback_delta_ms: lookback_delta(params)?,
         timeout: timeout.map(|t| t.min(parts.engine.options.timeout)),
+        stats: !params.get("stats").is_empty(),
     };
     let stats = params.get("stats").to_string();
     let body = server
         .on_queries(async move {
             let response = parts.engine.promql(request).await?;
-            Ok(render(response, limit, &stats))
+            Ok(render(response, time, limit, &stats))
         })
         .await
         .map_err(|error| match error.kind {
@@ -95,21 +98,22 @@ fn lookback_delta(params: &Params) -> Result<Option<i64>, ApiError> {
     }
 }
 
-fn render(mut response: QueryResponse, limit: Option<usize>, stats: &str) -> String {
+fn render(mut response: QueryResponse, time: EvalTime, limit: Option<usize>, stats: &str) -> String {
     if truncate(&mut response.value, limit) {
         response.warnings.push("results truncated due to limit".into());
     }
     if !matches!(stats, "" | "true" | "all") {
-        response
-            .warnings
-            .push(format!("unknown value {stats:?} of the parameter \"stats\" was taken for \"true\""));
+        response.warnings.push(format!(
+            "value {stats:?} for parameter \"stats\" is deprecated and will be rejected in the next major release, \
+             use \"true\" or \"all\""
+        ));
     }
     let mut body = String::with_capacity(256);
     body.push_str(envelope::OPEN);
     body.push('{');
     json::write_result(&mut body, &response.value);
     if !stats.is_empty() {
-        write_stats(&mut body, &response.stats);
+        write_stats(&mut body, &response.stats, time, stats == "all");
     }
     body.push('}');
     envelope::close(&mut body, response.warnings, response.infos);
@@ -126,28 +130,60 @@ fn truncate(value: &mut QueryValue, limit: Option<usize>) -> bool {
     cut
 }
 
-/// The part of Prometheus' statistics we can count. `totalQueryableSamples` and `peakSamples` describe an
-/// evaluator that walks steps, which ours does not, so they are left out rather than made up.
-fn write_stats(body: &mut String, stats: &QueryStats) {
-    let (prepare, execute) = (stats.prepare_seconds, stats.execute_seconds);
-    let object = serde_json::json!({
-        "timings": {
-            "evalTotalTime": prepare + execute,
-            "queryPreparationTime": prepare,
-            "innerEvalTime": execute,
-            "execTotalTime": prepare + execute,
-        },
-        "samples": { "samplesRead": stats.samples_read },
-    });
-    body.push_str(",\"stats\":");
-    body.push_str(&object.to_string());
+/// Prometheus' `stats`, in its order; seconds of timers, samples as [`tally`] counts them. `all` adds the samples of
+/// each step, for which Prometheus wants `--enable-feature=promql-per-step-stats` besides.
+///
+/// [`tally`]: crate::engine::promql::tally
+fn write_stats(body: &mut String, stats: &QueryStats, time: EvalTime, by_step: bool) {
+    let evaluated = stats.prepare + stats.execute + stats.sort;
+    body.push_str(",\"stats\":{\"timings\":{");
+    let timings = [
+        ("evalTotalTime", evaluated),
+        ("resultSortTime", stats.sort),
+        ("queryPreparationTime", stats.prepare),
+        ("innerEvalTime", stats.execute),
+        ("execQueueTime", stats.queue),
+        ("execTotalTime", stats.queue + evaluated),
+    ];
+    for (i, (name, time)) in timings.into_iter().enumerate() {
+        let comma = if i > 0 { "," } else { "" };
+        let _ = write!(body, "{comma}\"{name}\":{}", time.as_secs_f64());
+    }
+    body.push('}');
+    if let Some(samples) = &stats.samples {
+        let BySteps { queryable, read } = &samples.by_step;
+        let steps = |values: &[u64]| {
+            let step = |(k, samples): (usize, &u64)| format!("[{},{samples}]", step_time(time, k) as f64 / 1000.0);
+            values.iter().enumerate().map(step).collect::<Vec<_>>().join(",")
+        };
+        body.push_str(",\"samples\":{");
+        if by_step && !queryable.is_empty() {
+            let _ = write!(body, "\"totalQueryableSamplesPerStep\":[{}],", steps(queryable));
+        }
+        let _ = write!(body, "\"totalQueryableSamples\":{},", queryable.iter().sum::<u64>());
+        if by_step && !read.is_empty() {
+            let _ = write!(body, "\"samplesReadPerStep\":[{}],", steps(read));
+        }
+        let _ = write!(body, "\"samplesRead\":{},\"peakSamples\":{}}}", read.iter().sum::<u64>(), samples.peak);
+    }
+    body.push('}');
+}
+
+fn step_time(time: EvalTime, k: usize) -> i64 {
+    match time {
+        EvalTime::Instant { at } => at,
+        EvalTime::Range { start, step, .. } => start + k as i64 * step,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::promql::tally::SampleStats;
     use crate::engine::session::{Point, ResultSeries};
     use crate::model::labels::Labels;
+
+    const AT: EvalTime = EvalTime::Instant { at: 0 };
 
     #[test]
     fn ranges() {
@@ -188,14 +224,38 @@ mod tests {
             stats: QueryStats::default(),
         };
         assert_eq!(
-            render(response(2), Some(1), ""),
+            render(response(2), AT, Some(1), ""),
             concat!(
                 r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"i":"0"},"value":[0,"0"]}]},"#,
                 r#""warnings":["results truncated due to limit"]}"#
             )
         );
-        assert!(!render(response(2), Some(2), "").contains("warnings"));
-        assert!(!render(response(2), None, "").contains("stats"));
-        assert!(render(response(0), None, "all").contains(r#""stats":{"#));
+        assert!(!render(response(2), AT, Some(2), "").contains("warnings"));
+        assert!(!render(response(2), AT, None, "").contains("stats"));
+    }
+
+    #[test]
+    fn stats_have_the_shape_of_prometheus() {
+        let ms = Duration::from_millis;
+        let by_step = BySteps { queryable: vec![3, 4], read: vec![3, 1] };
+        let samples = Some(SampleStats { by_step, peak: 5 });
+        let stats = QueryStats { queue: ms(1), prepare: ms(20), execute: ms(300), sort: ms(4), samples };
+        let time = EvalTime::Range { start: 500, end_inclusive: 1500, step: 1000 };
+        let written = |by_step| {
+            let mut body = String::new();
+            write_stats(&mut body, &stats, time, by_step);
+            body
+        };
+        let timings = concat!(
+            r#""timings":{"evalTotalTime":0.324,"resultSortTime":0.004,"queryPreparationTime":0.02,"#,
+            r#""innerEvalTime":0.3,"execQueueTime":0.001,"execTotalTime":0.325}"#
+        );
+        let totals = r#""samples":{"totalQueryableSamples":7,"samplesRead":4,"peakSamples":5}"#;
+        assert_eq!(written(false), format!(r#","stats":{{{timings},{totals}}}"#));
+        let all = concat!(
+            r#""samples":{"totalQueryableSamplesPerStep":[[0.5,3],[1.5,4]],"totalQueryableSamples":7,"#,
+            r#""samplesReadPerStep":[[0.5,3],[1.5,1]],"samplesRead":4,"peakSamples":5}"#
+        );
+        assert_eq!(written(true), format!(r#","stats":{{{timings},{all}}}"#));
     }
 }

@@ -25,7 +25,9 @@ const FUNCTIONS: &[(&str, DataType, Body)] = &[
     }),
     ("current_database", DataType::Utf8, |_, _| text(DATABASE)),
     ("current_catalog", DataType::Utf8, |_, _| text(DATABASE)),
-    ("current_schema", DataType::Utf8, |_, _| text("public")),
+    ("current_schema", DataType::Utf8, |s, _| {
+        Ok(ScalarValue::Utf8(s.search_path().first().map(|schema| schema.to_string())))
+    }),
     ("current_user", DataType::Utf8, |s, _| text(&s.user)),
     ("session_user", DataType::Utf8, |s, _| text(&s.user)),
     ("user", DataType::Utf8, |s, _| text(&s.user)),
@@ -186,7 +188,9 @@ fn visible(session: &Session, arguments: &[ScalarValue]) -> Result<ScalarValue> 
     let Some(oid) = number(arguments, 0) else { return Ok(ScalarValue::Boolean(None)) };
     let catalog = session.context.catalog(DATABASE);
     let found = catalog.and_then(|c| relations::tables(&c).remove(&(oid as u32)));
-    boolean(found.is_some_and(|(schema, _)| schema == "public" || schema == "pg_catalog"))
+    boolean(
+        found.is_some_and(|(schema, _)| schema == "pg_catalog" || session.search_path().contains(&schema.as_str())),
+    )
 }
 
 fn owner(_session: &Session, arguments: &[ScalarValue]) -> Result<ScalarValue> {
@@ -210,16 +214,16 @@ fn regclass(session: &Session, arguments: &[ScalarValue]) -> Result<ScalarValue>
     }
     let Some(name) = string(arguments, 0) else { return Ok(ScalarValue::UInt32(None)) };
     let parts: Vec<String> = name.split('.').map(|p| p.trim_matches('"').to_string()).collect();
-    let (schema, table) = match parts.as_slice() {
-        [schema, table] => (schema.clone(), table.clone()),
-        [table] if super::is_relation(table) => ("pg_catalog".to_string(), table.clone()),
-        [table] => ("public".to_string(), table.clone()),
+    let (path, table) = match parts.as_slice() {
+        [schema, table] => (vec![schema.as_str()], table),
+        [table] if super::is_relation(table) => (vec!["pg_catalog"], table),
+        [table] => (session.search_path(), table),
         _ => return Ok(ScalarValue::UInt32(None)),
     };
     let tables = session.context.catalog(DATABASE).map(|c| relations::tables(&c)).unwrap_or_default();
-    let found = tables.into_iter().find(|(_, (s, t))| *s == schema && *t == table);
-    match found {
-        Some((oid, _)) => Ok(ScalarValue::UInt32(Some(oid))),
+    let find = |schema: &&str| tables.iter().find(|(_, (s, t))| s == schema && t == table);
+    match path.iter().find_map(find) {
+        Some((oid, _)) => Ok(ScalarValue::UInt32(Some(*oid))),
         None => Err(DataFusionError::Plan(format!("table '{name}' not found"))),
     }
 }

@@ -7,6 +7,7 @@ use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUD
 
 use super::args::{Args, ScalarReader, any_signature, call};
 use crate::engine::promql::ast::BinaryOp;
+use crate::engine::promql::kernel::math;
 use crate::engine::promql::kernel::types::Mask;
 use crate::engine::promql::plan::layout::{Points, PointsBuilder, Sample, points_type, values_type};
 use crate::engine::promql::plan::samples::{self, Comparison, Sink};
@@ -122,22 +123,50 @@ impl WithScalar {
     }
 }
 
+/// What makes one scalar of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ScalarOp {
+    /// Comparisons have `bool`.
+    Operator(BinaryOp),
+    /// `max_of` and `min_of`.
+    Larger,
+    Smaller,
+}
+
+impl ScalarOp {
+    fn as_str(self) -> &'static str {
+        match self {
+            ScalarOp::Operator(op) => op.as_str(),
+            ScalarOp::Larger => "max_of",
+            ScalarOp::Smaller => "min_of",
+        }
+    }
+
+    pub fn apply(self, l: f64, r: f64) -> f64 {
+        match self {
+            ScalarOp::Operator(op) => scalar_op(op, l, r),
+            ScalarOp::Larger => math::larger(l, r),
+            ScalarOp::Smaller => math::smaller(l, r),
+        }
+    }
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Scalars {
-    op: BinaryOp,
+    op: ScalarOp,
     steps: usize,
     name: String,
     signature: Signature,
 }
 
-/// Two scalars, of which at least one varies by step; comparisons have `bool`.
-pub fn scalars(op: BinaryOp, steps: usize, left: Expr, right: Expr) -> Expr {
+/// Two scalars, of which at least one varies by step.
+pub fn scalars(op: ScalarOp, steps: usize, left: Expr, right: Expr) -> Expr {
     let name = format!("prom_scalars {}", op.as_str());
     call(Scalars { op, steps, name, signature: any_signature() }, vec![left, right])
 }
 
 /// The operator on two scalars.
-pub fn scalar_op(op: BinaryOp, l: f64, r: f64) -> f64 {
+fn scalar_op(op: BinaryOp, l: f64, r: f64) -> f64 {
     let (value, keep) = samples::float_op(op, l, r);
     if op.is_comparison() { f64::from(u8::from(keep)) } else { value }
 }
@@ -163,7 +192,7 @@ impl ScalarUDFImpl for Scalars {
         let mut out = PointsBuilder::new(rows, self.steps, false);
         for row in 0..rows {
             for step in 0..self.steps {
-                out.push_float(scalar_op(self.op, left.at(row, step), right.at(row, step)));
+                out.push_float(self.op.apply(left.at(row, step), right.at(row, step)));
             }
         }
         Args { rows, ..args }.result(out.finish_points()?)

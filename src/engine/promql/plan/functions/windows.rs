@@ -16,6 +16,7 @@ use crate::engine::promql::kernel::range::{self, RangeFunction};
 use crate::engine::promql::kernel::types::{Extension, Notes, Param, RangeOptions, SeriesIn, VectorOut, Windows};
 use crate::engine::promql::plan::layout::{Grid, Points, PointsBuilder, Sample, label, points_type, strings};
 use crate::engine::promql::plan::samples::{Sink, decode, decode_stored, encode};
+use crate::engine::promql::tally::Counted;
 use crate::model::histogram::{CounterResetHint, FloatHistogram};
 
 /// What is evaluated over the windows.
@@ -100,6 +101,7 @@ pub struct Evaluation {
     pub statistics: bool,
     /// Annotations name the type of a metric, by its `__type__` label.
     pub typed: bool,
+    pub counted: Counted,
     pub sink: Sink,
 }
 
@@ -212,7 +214,10 @@ impl Evaluation {
         let mut histograms = vec![None; if self.histograms { steps } else { 0 }];
         let mut scratch = Scratch::default();
         let mut parameters: Vec<Vec<f64>> = vec![vec![]; scalars.len()];
+        let counted_windows = self.counted_windows();
+        let mut counter = self.counted.rows();
         for row in 0..rows {
+            self.sink.cancel.check()?;
             for (values, scalar) in parameters.iter_mut().zip(scalars) {
                 values.clear();
                 if matches!(scalar, ScalarReader::Steps(..)) {
@@ -249,14 +254,85 @@ impl Evaluation {
                     instant::select_smoothed(&series, &windows, options.lookback_ms, &notes, &mut target);
                 }
                 Over::Range(function) => {
-                    range::evaluate(function, &parameters, &series, &windows, &options, &notes, &mut target)
-                        .map_err(|e| DataFusionError::External(Box::new(e)))?;
+                    let call = RangeCall { function, windows: &windows, options: &options, notes: &notes };
+                    self.evaluate_range(&call, &parameters, &series, &mut target)?;
                 }
+            }
+            match self.over {
+                Over::Range(_) => counter.windows(&series, &counted_windows, &present, &histograms),
+                _ => counter.instant(&present, &histograms),
             }
             push_row(&mut out, &values, &present, &histograms);
         }
+        counter.finish()?;
         out.finish_points()
     }
+
+    /// The windows with the samples around them that `anchored` and `smoothed` look at.
+    fn counted_windows(&self) -> Windows {
+        let (before, after) = match self.shape.extension() {
+            Extension::None => (0, 0),
+            Extension::Anchored => (self.shape.lookback_ms, 0),
+            Extension::Smoothed => (self.shape.lookback_ms, self.shape.lookback_ms),
+        };
+        let windows = self.shape.windows();
+        let range = windows.range.saturating_add(before).saturating_add(after);
+        Windows { start: windows.start.saturating_add(after), range, ..windows }
+    }
+
+    /// One row of a range function. Where it may take long it is done in parts, so that a query that is canceled
+    /// ends soon; a part begins anew, which costs little beside what it computes.
+    fn evaluate_range(
+        &self,
+        call: &RangeCall<'_>,
+        parameters: &[Param<'_>],
+        series: &SeriesIn<'_>,
+        target: &mut VectorOut<'_>,
+    ) -> Result<()> {
+        let RangeCall { function, windows, options, notes } = *call;
+        let steps = windows.steps;
+        let part = (SAMPLES_PER_CHECK / series.timestamps.len().max(1)).clamp(1, steps.max(1));
+        let mut from = 0;
+        while from < steps {
+            let to = steps.min(from + part);
+            self.sink.cancel.check()?;
+            let windows = Windows {
+                start: windows.end(from),
+                steps: to - from,
+                eval_start: windows.eval_time(from),
+                ..*windows
+            };
+            let parameters: Vec<Param<'_>> = parameters
+                .iter()
+                .map(|parameter| match parameter {
+                    Param::Constant(value) => Param::Constant(*value),
+                    Param::Steps(values) => Param::Steps(&values[from..to]),
+                })
+                .collect();
+            let mut target = VectorOut {
+                values: &mut target.values[from..to],
+                present: &mut target.present[from..to],
+                histograms: target.histograms.as_deref_mut().map(|h| &mut h[from..to]),
+            };
+            range::evaluate(function, &parameters, series, &windows, options, notes, &mut target)
+                .map_err(|e| DataFusionError::External(Box::new(e)))?;
+            from = to;
+        }
+        Ok(())
+    }
+}
+
+/// Samples times steps that are computed between two looks at whether anybody still waits: half a second of the
+/// slowest functions, which sort every window.
+const SAMPLES_PER_CHECK: usize = 32 << 20;
+
+/// What is the same for all rows of a range function.
+#[derive(Clone, Copy)]
+struct RangeCall<'a> {
+    function: RangeFunction,
+    windows: &'a Windows,
+    options: &'a RangeOptions,
+    notes: &'a Notes<'a>,
 }
 
 /// Appends what a kernel wrote.

@@ -118,6 +118,7 @@ impl VectorMatch {
         let points = Points::of(left)?;
         let mut out = PointsBuilder::new(left.num_rows(), self.steps, schema.index_of(HISTOGRAMS).is_ok());
         for (row, group) in keys.ids[0].iter().enumerate() {
+            self.sink.cancel.check()?;
             for step in 0..self.steps {
                 let keep = present[group * self.steps + step] == wanted;
                 out.push(if keep { points.get(row, step) } else { None });
@@ -141,10 +142,12 @@ impl VectorMatch {
         let mut out = PointsBuilder::new(total, self.steps, schema.index_of(HISTOGRAMS).is_ok());
         let mut rows = Vec::with_capacity(total);
         for row in 0..left.num_rows() {
+            self.sink.cancel.check()?;
             (0..self.steps).for_each(|step| out.push(l.get(row, step)));
             rows.push((0, row));
         }
         for (row, group) in keys.ids[1].iter().enumerate() {
+            self.sink.cancel.check()?;
             let free = |step: &usize| !present[group * self.steps + step] && r.present(row, *step);
             if !(0..self.steps).any(|step| free(&step)) {
                 continue;
@@ -264,6 +267,7 @@ impl<'a> Arithmetic<'a> {
                 }
             }
             for partner in partners {
+                self.op.sink.cancel.check()?;
                 self.pair(row, *partner, &mut out)?;
                 origins.push(Origin { many: Some(row), one: Some(*partner), group: *group });
             }

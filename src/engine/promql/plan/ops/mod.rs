@@ -6,6 +6,8 @@ pub mod count_values;
 pub mod info;
 /// Binary and set operators between two vectors.
 pub mod matching;
+/// `histogram_quantiles` of quantiles that vary by step.
+pub mod quantile_label;
 /// `topk`, `bottomk`, `limitk`, `limit_ratio`.
 pub mod select;
 /// Label columns of gathered vectors: keys, gathering, printing.

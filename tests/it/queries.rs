@@ -1,0 +1,196 @@
+//! The life of a query in the real binary: a query that ends early, however it does, gives back what it took within
+//! a second, and one that is refused leaves the server as it was.
+
+use std::time::{Duration, Instant};
+
+use tokio_postgres::NoTls;
+
+use crate::support::{Home, NO_TARGETS, Promlake, get_json, with_params, write};
+use crate::write_request::{Series, encode};
+
+/// Minutes of work in one call of one function for one series: each of many steps sorts a long window.
+const LONG_ROW: &str = "quantile_over_time(0.9, vector(time() % 1000)[2d:1s])";
+/// Much of everything else: series, groups, matching and memory.
+const LONG_PLAN: &str = "sum by (i) (quantile_over_time(0.5, (m * on (i) m + time())[12h:1s]))";
+
+/// How soon a query that has ended must have given back what it took.
+const SOON: Duration = Duration::from_secs(1);
+
+async fn start(home: &Home, flags: &[&str]) -> Promlake {
+    let server = home.start(NO_TARGETS, flags);
+    let series: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+    let labels: Vec<_> = series.iter().map(|i| [("__name__", "m"), ("i", i.as_str())]).collect();
+    let samples: Vec<(i64, f64)> = (0..50).map(|k| (now_ms() - 3_000_000 + k * 60_000, k as f64)).collect();
+    let body: Vec<Series<'_>> = labels.iter().map(|labels| Series { labels, samples: &samples }).collect();
+    assert_eq!(write(&reqwest::Client::new(), &server.http, encode(&body)).await, Some(204));
+    server
+}
+
+fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+/// Running queries and the memory they have reserved, by the server's own metrics.
+async fn load(server: &Promlake) -> (f64, f64) {
+    let text = reqwest::get(server.url("/metrics")).await.unwrap().text().await.unwrap();
+    let value = |name: &str| {
+        let line = text.lines().find(|l| l.split_once(' ').is_some_and(|(n, _)| n == name));
+        let line = line.unwrap_or_else(|| panic!("no {name} in {text}"));
+        line.split_once(' ').unwrap().1.parse::<f64>().unwrap()
+    };
+    (value("promlake_engine_queries"), value("promlake_engine_reserved_bytes"))
+}
+
+async fn wait_until_running(server: &Promlake) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while load(server).await.0 < 1.0 {
+        assert!(Instant::now() < deadline, "the query does not run");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Past planning.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+}
+
+/// Waits until nothing is left of a query.
+async fn wait_until_idle(server: &Promlake, what: &str) {
+    let ended = Instant::now();
+    loop {
+        let load = load(server).await;
+        if load == (0.0, 0.0) {
+            break;
+        }
+        assert!(ended.elapsed() < SOON, "{what}: {load:?} queries and bytes after {:?}", ended.elapsed());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    eprintln!("{what}: idle after {:?}", ended.elapsed());
+}
+
+/// Eleven thousand steps of a query.
+fn range_url(server: &Promlake, query: &str, more: &[(&str, &str)]) -> String {
+    let end = now_ms() / 1000;
+    let (start, end) = ((end - 10_999).to_string(), end.to_string());
+    let params = [&[("query", query), ("start", &start), ("end", &end), ("step", "1")], more].concat();
+    with_params(&server.url("/api/v1/query_range"), &params)
+}
+
+#[tokio::test]
+async fn a_query_that_ends_early_gives_back_what_it_took() {
+    let home = Home::on_disk();
+    let server = start(&home, &[]).await;
+    for query in [LONG_ROW, LONG_PLAN] {
+        // Its time is over.
+        let (status, body) = get_json(&range_url(&server, query, &[("timeout", "700ms")])).await;
+        assert_eq!((status, &body["errorType"]), (503, &"timeout".into()), "{body}");
+        assert_eq!(body["error"], "query timed out in expression evaluation");
+        wait_until_idle(&server, "timeout").await;
+
+        // The client goes away.
+        let request = tokio::spawn(reqwest::get(range_url(&server, query, &[])));
+        wait_until_running(&server).await;
+        request.abort();
+        wait_until_idle(&server, "HTTP disconnect").await;
+
+        let (host, port) = server.pg.split_once(':').expect("host and port");
+        let config = format!("host={host} port={port} user=reader dbname=promlake");
+        let end = now_ms() / 1000;
+        let sql = format!("SELECT count(*) FROM promql('{query}', {}, {end}, INTERVAL '1 s')", end - 10_999);
+
+        // The statement's time is over; the user cancels it; the client goes away.
+        let (client, connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        client.batch_execute("SET statement_timeout = '700ms'").await.unwrap();
+        let late = client.simple_query(&sql).await.expect_err("a timeout");
+        assert_eq!(late.code().expect("a SQLSTATE").code(), "57014", "{late:?}");
+        wait_until_idle(&server, "statement_timeout").await;
+        client.batch_execute("RESET statement_timeout").await.unwrap();
+
+        let token = client.cancel_token();
+        let canceled = async {
+            wait_until_running(&server).await;
+            token.cancel_query(NoTls).await.unwrap();
+        };
+        let (result, ()) = tokio::join!(client.simple_query(&sql), canceled);
+        assert_eq!(result.expect_err("a cancellation").code().expect("a SQLSTATE").code(), "57014");
+        wait_until_idle(&server, "cancel request").await;
+
+        let statement = tokio::spawn(async move { client.simple_query(&sql).await.is_ok() });
+        wait_until_running(&server).await;
+        connection.abort();
+        wait_until_idle(&server, "Postgres disconnect").await;
+        assert!(!statement.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn limits_refuse_and_leave_the_server_as_it_was() {
+    let home = Home::on_disk();
+    let server = start(&home, &["--query.max-samples=150"]).await;
+    let url = |query: &str| with_params(&server.url("/api/v1/query"), &[("query", query), ("stats", "all")]);
+    let (status, body) = get_json(&url("sum(m)")).await;
+    assert_eq!((status, &body["data"]["stats"]["samples"]["peakSamples"]), (200, &100.into()), "{body}");
+    // All of the samples are read, 51 of a window are held at most beside the result.
+    let (status, body) = get_json(&url("sum_over_time(m[2h])")).await;
+    assert_eq!((status, &body["data"]["stats"]["samples"]["peakSamples"]), (200, &150.into()), "{body}");
+    assert_eq!(body["data"]["stats"]["samples"]["totalQueryableSamples"], 5_000);
+    let (status, body) = get_json(&url("m[2h]")).await;
+    assert_eq!((status, &body["errorType"]), (422, &"execution".into()), "{body}");
+    let expected = "query processing would load too many samples into memory in query execution";
+    assert_eq!(body["error"], expected);
+    wait_until_idle(&server, "max-samples").await;
+
+    // A number is a sample at each step.
+    let (status, body) = get_json(&range_url(&server, "vector(1)", &[])).await;
+    assert_eq!((status, &body["errorType"]), (422, &"execution".into()), "{body}");
+    let (status, body) = get_json(&url("sum(m)")).await;
+    assert_eq!(status, 200, "{body}");
+}
+
+#[tokio::test]
+async fn memory_has_a_limit() {
+    let home = Home::on_disk();
+    let server = start(&home, &["--query.memory-bytes=4MB"]).await;
+    // A hundred series of eleven thousand steps are 8.8 MB.
+    let (status, body) = get_json(&range_url(&server, "m or m", &[])).await;
+    assert_eq!((status, &body["errorType"]), (422, &"execution".into()), "{body}");
+    let text = body["error"].as_str().unwrap();
+    assert!(text.starts_with("query exceeds its memory limit: "), "{text}");
+    wait_until_idle(&server, "memory").await;
+    let (status, body) = get_json(&with_params(&server.url("/api/v1/query"), &[("query", "sum(m)")])).await;
+    assert_eq!(status, 200, "{body}");
+}
+
+#[tokio::test]
+async fn the_next_start_tells_of_queries_a_crash_interrupted() {
+    let home = Home::on_disk();
+    let server = start(&home, &[]).await;
+    let request = tokio::spawn(reqwest::get(range_url(&server, LONG_ROW, &[])));
+    wait_until_running(&server).await;
+    server.kill();
+    assert!(request.await.unwrap().is_err());
+
+    let server = home.start(NO_TARGETS, &[]);
+    assert!(server.logged("these queries did not finish in the last run"));
+    assert!(server.logged("quantile_over_time(0.9"));
+    server.kill();
+    let server = home.start(NO_TARGETS, &[]);
+    assert!(!server.logged("these queries did not finish"));
+}
+
+#[tokio::test]
+async fn queries_wait_for_a_slot() {
+    let home = Home::on_disk();
+    let server = start(&home, &["--query.max-concurrency=1"]).await;
+    let long = tokio::spawn(reqwest::get(range_url(&server, LONG_ROW, &[])));
+    wait_until_running(&server).await;
+    // Waiting counts against the time of the query.
+    let params = [("query", "m"), ("timeout", "300ms")];
+    let (status, body) = get_json(&with_params(&server.url("/api/v1/query"), &params)).await;
+    assert_eq!((status, &body["errorType"]), (503, &"timeout".into()), "{body}");
+    let waiting = with_params(&server.url("/api/v1/query"), &[("query", "m"), ("stats", "all")]);
+    let waiting = tokio::spawn(async move { get_json(&waiting).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    long.abort();
+    let (status, body) = waiting.await.unwrap();
+    assert_eq!(status, 200, "{body}");
+    assert!(body["data"]["stats"]["timings"]["execQueueTime"].as_f64().unwrap() > 0.2, "{body}");
+}
