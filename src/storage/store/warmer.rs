@@ -2,7 +2,8 @@
 //! were not all cached, costs the next queries little.
 //!
 //! Files are taken newest commit first and the first that does not fit ends it: the cache then holds the latest
-//! commits whole, and a cached sample rightly wins over one of equal timestamp in a file.
+//! commits whole, and a cached sample rightly wins over one of equal timestamp in a file. Many blocks that stand for one
+//! merged file are replaced by one block of that file, since a query looks into every block for every series.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -41,6 +42,14 @@ impl Inner {
                 Some(block) => self.update_view(|view| with_entry(view, &file, block)),
             }
         }
+        while let Some((file, room_bytes)) = self.next_to_join(too_large) {
+            match self.pack(&file, room_bytes).await? {
+                None => {
+                    too_large.insert(file.path.clone());
+                }
+                Some(block) => self.update_view(|view| with_joined(view, &file, block)),
+            }
+        }
         let live = self.lake.files();
         too_large.retain(|path| live.samples.iter().any(|file| file.path == *path));
         Ok(())
@@ -53,6 +62,15 @@ impl Inner {
         let newest = view.files.samples.iter().rev().find(|file| !cache::holds(&view.cached, &file.path));
         // Packed samples are hardly ever smaller than the file.
         newest.filter(|file| file.size_bytes <= room_bytes as u64).map(|file| (file.clone(), room_bytes))
+    }
+
+    /// A file that several blocks stand for, and the bytes one block may take instead of them.
+    fn next_to_join(&self, too_large: &HashSet<String>) -> Option<(Arc<SampleFile>, usize)> {
+        let view = self.view();
+        let entry = view.cached.iter().find(|entry| is_scattered(entry) && !too_large.contains(&entry.files[0]))?;
+        let file = view.files.samples.iter().find(|file| file.path == entry.files[0])?;
+        let others = cache::bytes(&view.cached).saturating_sub(entry.bytes());
+        Some((file.clone(), self.options.cache_bytes.saturating_sub(others)))
     }
 
     /// Reads a file into a block; `None` where that would be larger than `room_bytes`.
@@ -83,4 +101,109 @@ fn with_entry(view: &View, file: &SampleFile, block: PackedBlock) -> View {
         cached.push(Arc::new(Entry { blocks: vec![Arc::new(block)], files: vec![file.path.clone()] }));
     }
     View { cached, ..view.clone() }.with_files(view.files.clone())
+}
+
+/// The view with one block in the place of those that stood for the file, unless they are gone meanwhile.
+fn with_joined(view: &View, file: &SampleFile, block: PackedBlock) -> View {
+    let joined = Arc::new(Entry { blocks: vec![Arc::new(block)], files: vec![file.path.clone()] });
+    let stands_for = |entry: &Entry| is_scattered(entry) && entry.files[0] == file.path;
+    let replace = |entry: &Arc<Entry>| if stands_for(entry) { joined.clone() } else { entry.clone() };
+    View { cached: view.cached.iter().map(replace).collect(), ..view.clone() }
+}
+
+fn is_scattered(entry: &Entry) -> bool {
+    entry.files.len() == 1 && entry.blocks.len() > 1
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::model::labels::Labels;
+    use crate::model::sample::TimeRange;
+    use crate::storage::object::{self, Objects};
+    use crate::storage::store::{Options, Store};
+    use crate::storage::types::{Run, SampleRow, WriteBatch};
+    use std::sync::Arc;
+
+    /// A day that is over, so that its files are merged.
+    const START_MS: i64 = 1_700_006_400_000;
+    const NOW_MS: i64 = START_MS + 10 * 86_400_000;
+
+    async fn open(objects: &Objects, cache_bytes: usize) -> Arc<Store> {
+        let options = Options {
+            url: "memory://".to_string(),
+            node: "warm".to_string(),
+            wal_flush_interval: Some(Duration::ZERO),
+            flush_interval: Duration::ZERO,
+            flush_bytes: 1 << 30,
+            cache_bytes,
+            out_of_order_window_ms: 0,
+        };
+        Store::open_on(objects.clone(), options, Arc::new(|| NOW_MS), 1).await.unwrap()
+    }
+
+    async fn flushes(store: &Store, rounds: std::ops::Range<i64>) {
+        let series = store.intern(&Labels::from_pairs([("__name__", "m")]));
+        for round in rounds {
+            let row = |i| SampleRow {
+                series,
+                timestamp: START_MS + (round * 10 + i) * 1000,
+                value: (round * 10 + i) as f64,
+                start_timestamp: 0,
+            };
+            store
+                .append(WriteBatch { samples: (0..10).map(row).collect(), ..WriteBatch::default() })
+                .await
+                .unwrap();
+            store.flush().await.unwrap();
+        }
+    }
+
+    /// All samples are read from so many blocks, and from no file.
+    async fn check(store: &Store, blocks: usize, samples: i64) {
+        for _ in 0..500 {
+            if store.stats().cache_blocks == blocks {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(store.stats().cache_blocks, blocks);
+        let snapshot = store.snapshot(TimeRange::ALL, &[]).await.unwrap();
+        assert!(snapshot.files.is_empty(), "{:?}", snapshot.files);
+        let mut run = Run::default();
+        for source in &snapshot.memory {
+            source.read(snapshot.series[0].id, TimeRange::ALL, &mut run);
+        }
+        assert_eq!(run.values, (0..samples).map(|i| i as f64).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn files_are_read_back_and_blocks_joined() {
+        let objects = object::open("memory://").unwrap();
+        let store = open(&objects, 1 << 20).await;
+        flushes(&store, 0..3).await;
+        check(&store, 3, 30).await;
+        assert!(store.merge().await.unwrap() >= 3);
+        check(&store, 1, 30).await;
+        flushes(&store, 3..5).await;
+        check(&store, 3, 50).await;
+        store.stop().await;
+        drop(store);
+        // After a start: the merged file, and the two flushed since.
+        let store = open(&objects, 1 << 20).await;
+        check(&store, 3, 50).await;
+        store.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_does_not_fit_stays_in_its_file() {
+        let objects = object::open("memory://").unwrap();
+        let store = open(&objects, 0).await;
+        flushes(&store, 0..3).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(store.stats().cache_blocks, 0);
+        assert_eq!(store.snapshot(TimeRange::ALL, &[]).await.unwrap().files.len(), 3);
+        store.stop().await;
+    }
 }
