@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use promlake::engine::session::{Engine, EngineOptions, EvalTime, Features, QueryRequest};
+use promlake::engine::session::{Engine, EngineOptions, EvalTime, QueryRequest};
 use promlake::model::labels::Labels;
 use promlake::storage::store::{Options, Store};
 use promlake::storage::types::{SampleRow, WriteBatch};
@@ -75,16 +75,7 @@ fn queries(c: &mut Criterion) {
     for (place, cache_bytes) in [("memory", 1 << 30), ("Parquet", 0)] {
         let folder = tempfile::tempdir().expect("folder");
         let store = runtime.block_on(store(folder.path(), cache_bytes));
-        let options = EngineOptions {
-            lookback_delta_ms: 300_000,
-            default_subquery_step_ms: 60_000,
-            timeout: Duration::from_secs(60),
-            max_samples: 50_000_000,
-            max_concurrency: 4,
-            memory_bytes: 1 << 30,
-            features: Features::default(),
-        };
-        let engine = Engine::new(store, options).expect("engine");
+        let engine = Engine::new(store, EngineOptions::default()).expect("engine");
         let mut group = c.benchmark_group(format!("query from {place}"));
         for (name, query, window_ms) in QUERIES {
             // Between two samples, as dashboards ask.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
-use promlake::engine::session::{Engine, EngineOptions, Features};
+use promlake::engine::session::{Engine, EngineOptions};
 use promlake::engine::sql::verify::verify;
 use promlake::model::labels::Labels;
 use promlake::model::metadata::{Metadata, MetricType};
@@ -105,16 +105,7 @@ async fn open(state: State, folder: &Path) -> Arc<Store> {
 }
 
 fn engine(store: Arc<Store>) -> Engine {
-    let options = EngineOptions {
-        lookback_delta_ms: 300_000,
-        default_subquery_step_ms: 60_000,
-        timeout: Duration::from_secs(60),
-        max_samples: 50_000_000,
-        max_concurrency: 4,
-        memory_bytes: 1 << 30,
-        features: Features::default(),
-    };
-    Engine::new(store, options).unwrap()
+    Engine::new(store, EngineOptions::default()).unwrap()
 }
 
 /// One session, as a client has it.

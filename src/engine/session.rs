@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array, RecordBatch};
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::MemoryConsumer;
@@ -52,6 +52,21 @@ pub struct EngineOptions {
     pub max_concurrency: usize,
     pub memory_bytes: usize,
     pub features: Features,
+}
+
+/// Prometheus' defaults, and 1 GiB.
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            lookback_delta_ms: 300_000,
+            default_subquery_step_ms: 60_000,
+            timeout: Duration::from_secs(120),
+            max_samples: 50_000_000,
+            max_concurrency: 20,
+            memory_bytes: 1 << 30,
+            features: Features::default(),
+        }
+    }
 }
 
 /// `--enable-feature` names that change PromQL.
@@ -325,8 +340,10 @@ async fn gather(
     let mut batches = vec![];
     while let Some(batch) = stream.next().await {
         let batch = batch?;
-        // Batches may be parts of one, so their own size would count it again and again.
-        reservation.try_grow(batch.num_rows() * planned.grid.steps * size_of::<f64>())?;
+        // Batches may be parts of one, so the size of their buffers would count it again and again.
+        for column in batch.columns() {
+            reservation.try_grow(column.to_data().get_slice_memory_size()?)?;
+        }
         if let PlannedKind::Ranges(Input::Lists { .. }, shape, counted) = &planned.kind {
             counted.add_whole(result::count_raw(&batch, shape)?)?;
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use promlake::engine::session::{Engine, EngineOptions, EvalTime, Features, QueryRequest};
+use promlake::engine::session::{Engine, EngineOptions, EvalTime, QueryRequest};
 use promlake::model::labels::Labels;
 use promlake::storage::store::{Options, Store};
 use promlake::storage::types::{SampleRow, WriteBatch};
@@ -99,16 +99,7 @@ async fn plans_of_dashboard_queries() {
     }
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path()).await;
-    let options = EngineOptions {
-        lookback_delta_ms: 300_000,
-        default_subquery_step_ms: 60_000,
-        timeout: Duration::from_secs(60),
-        max_samples: 50_000_000,
-        max_concurrency: 4,
-        memory_bytes: 1 << 30,
-        features: Features::default(),
-    };
-    let engine = Engine::new(store, options).unwrap();
+    let engine = Engine::new(store, EngineOptions::default()).unwrap();
     let time = EvalTime::Range {
         start: START_MS + 30 * MINUTE_MS,
         end_inclusive: START_MS + 59 * MINUTE_MS,

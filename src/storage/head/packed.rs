@@ -212,8 +212,8 @@ pub struct PackedBlock {
 }
 
 impl PackedBlock {
-    /// Packs a block that was flushed.
-    pub fn of(sorted: &SortedBlock, commit: i64) -> Self {
+    /// Packs a block that was flushed; `None` where it is too large to be packed.
+    pub fn of(sorted: &SortedBlock, commit: i64) -> Option<Self> {
         let mut builder = Builder::default();
         let block = &sorted.block;
         for series in &block.series {
@@ -225,8 +225,11 @@ impl PackedBlock {
                 start_timestamps: block.start_timestamps.get(rows).unwrap_or_default(),
             };
             builder.push(series.series.id, run);
+            if builder.is_full() {
+                return None;
+            }
         }
-        builder.finish(commit)
+        Some(builder.finish(commit))
     }
 
     /// Memory held, roughly.

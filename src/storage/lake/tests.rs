@@ -531,6 +531,8 @@ async fn duckdb_reads_a_lake() {
     let script = r#"
 import glob, os, sys, duckdb, duckdb_extension_delta
 db = duckdb.connect()
+# On a slow machine it would draw a bar between the lines.
+db.execute("SET enable_progress_bar = false")
 wheel = os.path.dirname(duckdb_extension_delta.__file__)
 db.execute("LOAD '" + glob.glob(wheel + "/extensions/*/delta.duckdb_extension")[0] + "'")
 db.execute("SET TimeZone = 'UTC'")

@@ -101,7 +101,11 @@ impl Flusher {
                 }
             }
         };
-        let packed = pack(block, files.first().map_or(0, |file| file.commit)).await?;
+        // Without a file there is nothing for a block to stand for, and without room no reason to make one.
+        let packed = match files.first() {
+            Some(file) if self.inner.options.cache_bytes > 0 => pack(block, file.commit).await?,
+            _ => None,
+        };
         self.publish(packed, &files);
         self.listed.note(&rows.series_by_day);
         self.delete_log(frozen.last_sequence).await;
@@ -125,16 +129,17 @@ impl Flusher {
         lake.commit_flush(sequence, &block.block, series_by_day, exemplars, metadata).await
     }
 
-    /// Swaps the frozen memtable for the files and the block that caches them.
-    fn publish(&self, block: Arc<PackedBlock>, files: &[Arc<SampleFile>]) {
+    /// Swaps the frozen memtable for the files, and the block that caches them if there is one.
+    fn publish(&self, block: Option<PackedBlock>, files: &[Arc<SampleFile>]) {
         let budget_bytes = self.inner.options.cache_bytes;
+        let entry = block.map(|block| {
+            let files = files.iter().map(|file| file.path.clone()).collect();
+            Arc::new(cache::Entry { blocks: vec![Arc::new(block)], files })
+        });
         self.inner.update_view(|view| {
             let mut next = view.with_files(self.inner.lake.files());
             next.frozen.remove(0);
-            if !files.is_empty() {
-                let files = files.iter().map(|file| file.path.clone()).collect();
-                next.cached.push(Arc::new(cache::Entry { blocks: vec![block.clone()], files }));
-            }
+            next.cached.extend(entry);
             next.cached = cache::evict(next.cached, budget_bytes);
             // A merge or a delete may have been quicker than this swap.
             next.with_files(next.files.clone())
@@ -175,9 +180,9 @@ impl Flusher {
     }
 }
 
-/// `None` where the runtime ends.
-async fn pack(block: Arc<SortedBlock>, commit: i64) -> Option<Arc<PackedBlock>> {
-    tokio::task::spawn_blocking(move || Arc::new(PackedBlock::of(&block, commit))).await.ok()
+/// The block as the cache keeps it, if it can be packed. `None` outside where the runtime ends.
+async fn pack(block: Arc<SortedBlock>, commit: i64) -> Option<Option<PackedBlock>> {
+    tokio::task::spawn_blocking(move || PackedBlock::of(&block, commit)).await.ok()
 }
 
 async fn sort(memtable: Arc<Memtable>) -> Option<(Arc<SortedBlock>, FlushRows)> {

@@ -58,7 +58,10 @@ impl Repeated {
             !repeated
         });
         let mut repeated = Self::default();
-        for occurrences in found.into_values().filter(|occurrences| occurrences.len() > 1) {
+        let mut groups: Vec<Vec<&Expr>> = found.into_values().filter(|group| group.len() > 1).collect();
+        // Numbered as they stand in the query, so that equal queries have equal plans.
+        groups.sort_by_key(|occurrences| occurrences[0].span().start);
+        for occurrences in groups {
             let group = repeated.last.len();
             repeated.groups.extend(occurrences.iter().map(|expr| (expr.span(), group)));
             repeated.last.extend(occurrences.into_iter().max_by_key(|expr| expr.span().start).cloned());

@@ -213,6 +213,43 @@ fn subqueries() {
     check("x 1 2 3 4", "last_over_time(x[2m:1m] offset 1m)", at(3), "x 3@3");
 }
 
+/// What a query repeats is computed once; `apart` is the same query with its repetitions spelled so that they are not
+/// recognised, in as many characters, as annotations have positions.
+#[test]
+fn repetitions() {
+    const GAUGE: &str = "x 0 60 120 180 240";
+    let same = |query: &str, apart: &str, time: EvalTime| {
+        assert_eq!(query.len(), apart.len());
+        let data = format!("{COUNTERS}\n{GAUGE}");
+        for delayed in [false, true] {
+            let (once, twice) = (run(&data, query, time, delayed), run(&data, apart, time, delayed));
+            let (once, twice) = (once.expect("answered"), twice.expect("answered"));
+            assert!(!print(&once.value).is_empty(), "{query} has no answer");
+            assert_eq!(print(&once.value), print(&twice.value), "{query} (delayed: {delayed})");
+            assert_eq!(once.infos.is_empty(), !query.contains("rate(x"), "{query}: {:?}", once.infos);
+            assert_eq!((once.warnings, once.infos), (twice.warnings, twice.infos), "{query}");
+        }
+    };
+    let rates = "sum by (job) (rate(http_total[2m]))";
+    let apart = "sum by (job)(rate( http_total[2m]))";
+    same(&format!("{rates} / ({rates} + 1)"), &format!("{rates} / ({apart} + 1)"), minutes(3, 4));
+    same(&format!("{rates} / ({rates} + 1)"), &format!("{rates} / ({apart} + 1)"), at(4));
+    // A repetition within a repetition, and one more of the inner one.
+    let nested = |a: &str, b: &str| format!("({a} + {a}) / ({b} + {b}) + {b}");
+    same(&nested(rates, rates), &nested(rates, apart), minutes(3, 4));
+    // The same words at other times are not the same.
+    let (sum, apart) = ("sum(http_total) ", "sum( http_total)");
+    same(&format!("max_over_time({sum}[2m:1m]) - {sum}"), &format!("max_over_time({sum}[2m:1m]) - {apart}"), at(4));
+    let shifted = |a: &str, b: &str| format!("max_over_time({a}[2m:1m]) - min_over_time({b}[2m:1m] offset 1m)");
+    same(&shifted(sum, sum), &shifted(sum, apart), minutes(3, 4));
+    let (once, apart) = ("sum(http_total @ 60) ", "sum( http_total @ 60)");
+    same(&format!("{once} + {once}"), &format!("{once} + {apart}"), minutes(2, 4));
+    // The position of a note is that of the last repetition.
+    let (noted, apart) = ("avg(rate(x[2m]))", "avg(rate(x[ 2m]))");
+    assert_eq!(apart.len(), noted.len() + 1);
+    same(&format!("{noted} + {noted} "), &format!("{noted} + {apart}"), minutes(3, 4));
+}
+
 #[test]
 fn scalars() {
     check("", "1 + 2 * 3", at(0), "7");

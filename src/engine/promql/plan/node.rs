@@ -16,7 +16,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchemaRef, DataFusionError, Result};
 use datafusion::execution::context::QueryPlanner;
-use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
@@ -239,14 +239,7 @@ impl ExecutionPlan for VectorExec {
             let reservation = MemoryConsumer::new(op.name()).register(context.memory_pool());
             let mut gathered = Vec::with_capacity(inputs.len());
             for input in &inputs {
-                debug_assert_eq!(input.output_partitioning().partition_count(), 1);
-                let mut stream = input.execute(0, Arc::clone(&context))?;
-                let mut batches = vec![];
-                while let Some(batch) = stream.next().await {
-                    let batch = batch?;
-                    reservation.try_grow(batch.get_array_memory_size())?;
-                    batches.push(batch);
-                }
+                let batches = gather(input, &context, &reservation).await?;
                 gathered.push(concat_batches(&input.schema(), &batches)?);
             }
             let batch = op.evaluate(&gathered, &out)?;
@@ -263,4 +256,21 @@ impl ExecutionPlan for VectorExec {
         let stream = futures::stream::once(result).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
+}
+
+/// All batches of an input with one partition, accounted for.
+pub(super) async fn gather(
+    input: &Arc<dyn ExecutionPlan>,
+    context: &Arc<TaskContext>,
+    reservation: &MemoryReservation,
+) -> Result<Vec<RecordBatch>> {
+    debug_assert_eq!(input.output_partitioning().partition_count(), 1);
+    let mut stream = input.execute(0, Arc::clone(context))?;
+    let mut batches = vec![];
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        reservation.try_grow(batch.get_array_memory_size())?;
+        batches.push(batch);
+    }
+    Ok(batches)
 }

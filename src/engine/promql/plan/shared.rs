@@ -20,8 +20,10 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, InputDistributionRequirements, Partitioning,
     PlanProperties,
 };
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use tokio::sync::OnceCell;
+
+use super::node::gather;
 
 /// The result, once it is there, and the memory it is accounted for.
 type Held = OnceCell<(Vec<RecordBatch>, MemoryReservation)>;
@@ -166,26 +168,16 @@ impl ExecutionPlan for SharedExec {
         let (input, held) = (Arc::clone(&self.input), Arc::clone(&self.held));
         let schema: SchemaRef = self.schema();
         let batches = async move {
-            let (batches, _) = held.get_or_try_init(|| gather(input, context)).await?;
+            let compute = async || {
+                let reservation = MemoryConsumer::new("SharedExec").register(context.memory_pool());
+                let batches = gather(&input, &context, &reservation).await?;
+                Ok::<_, DataFusionError>((batches, reservation))
+            };
+            let (batches, _) = held.get_or_try_init(compute).await?;
             let batches: Vec<Result<RecordBatch>> = batches.iter().cloned().map(Ok).collect();
             Ok::<_, DataFusionError>(futures::stream::iter(batches))
         };
         let stream = futures::stream::once(batches).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
-}
-
-async fn gather(
-    input: Arc<dyn ExecutionPlan>,
-    context: Arc<TaskContext>,
-) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
-    let reservation = MemoryConsumer::new("SharedExec").register(context.memory_pool());
-    let mut stream = input.execute(0, context)?;
-    let mut batches = vec![];
-    while let Some(batch) = stream.next().await {
-        let batch = batch?;
-        reservation.try_grow(batch.get_array_memory_size())?;
-        batches.push(batch);
-    }
-    Ok((batches, reservation))
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use datafusion::error::DataFusionError;
 
 use super::{BySteps, Counted};
+use crate::engine::promql::kernel::samples::Cursor;
 use crate::engine::promql::kernel::types::{SeriesIn, Windows};
 use crate::model::histogram::FloatHistogram;
 use crate::model::sample::is_stale;
@@ -108,17 +109,12 @@ impl<'a> RowCounter<'a> {
             };
             self.sums.push(sum);
         }
-        let (mut from, mut to, mut largest, mut last) = (0, 0, 0, 0);
+        let (mut largest, mut last) = (0, 0);
+        let mut cursor = Cursor::seek(series.timestamps, windows.begin(0));
         for step in 0..windows.steps {
-            let (begin, end, seen) = (windows.begin(step), windows.end(step), to);
-            let advance = |mut at: usize, bound: i64| {
-                while series.timestamps.get(at).is_some_and(|t| *t <= bound) {
-                    at += 1;
-                }
-                at
-            };
-            from = advance(from, begin);
-            to = advance(to.max(from), end);
+            let seen = cursor.to;
+            cursor.advance(series.timestamps, windows.begin(step), windows.end(step));
+            let Cursor { from, to, .. } = cursor;
             last = self.sums[to] - self.sums[from];
             largest = largest.max(last);
             if self.detailed {
