@@ -1,5 +1,6 @@
 //! `rate`, `increase` and `delta` with extrapolation to the ends of the window (`extrapolatedRate`).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::range::RangeFunction;
@@ -55,6 +56,11 @@ struct Reach {
 }
 
 impl Extent {
+    fn of(samples: &Floats<'_>, begin: i64, end: i64) -> Self {
+        let intervals = samples.len() - 1;
+        Self { first: samples.timestamps[0], last: samples.timestamps[intervals], intervals, begin, end }
+    }
+
     /// `zero_at` is a start timestamp inside the window, where the counter is known to be zero. `None` if there is
     /// one sample only.
     fn reach(&self, kind: Kind, zero_at: Option<i64>) -> Option<Reach> {
@@ -111,6 +117,18 @@ impl Reach {
         }
         self.factor
     }
+
+    /// Windows that lie over their samples as the one over `window` does and have no resets, each `stride` samples
+    /// after the one before.
+    fn apply(&self, kind: Kind, values: &[f64], window: Range<usize>, stride: usize, out: &mut [f64]) {
+        let firsts = values[window.start..].iter().step_by(stride);
+        let lasts = values[window.end - 1..].iter().step_by(stride);
+        for ((first, last), out) in firsts.zip(lasts).zip(out) {
+            let increase = last - first;
+            let counter = kind.counter.then_some(Counter { first: *first, increase });
+            *out = increase * self.capped(kind, counter);
+        }
+    }
 }
 
 fn seconds(milliseconds: i64) -> f64 {
@@ -166,21 +184,27 @@ fn is_reset(floats: &Floats<'_>, i: usize) -> bool {
 
 /// Where a value is below the one before it.
 fn drops(values: &[f64]) -> Vec<usize> {
+    places(values, usize::MAX, |previous, value| value < previous).expect("there is no limit")
+}
+
+/// Where `is` holds for an item and the one before it; `None` if in more places than `most`.
+fn places<T: Copy>(items: &[T], most: usize, is: impl Fn(T, T) -> bool) -> Option<Vec<usize>> {
     const BLOCK: usize = 64;
     let mut found = Vec::new();
     let mut from = 1;
-    while from < values.len() {
-        let to = (from + BLOCK).min(values.len());
-        let pairs = || values[from..to].iter().zip(&values[from - 1..to - 1]);
-        // Counters rarely reset: most blocks are settled by one pass without branches.
-        if pairs().fold(false, |any, (value, previous)| any | (value < previous)) {
-            found.extend(
-                pairs().enumerate().filter(|(_, (value, previous))| value < previous).map(|(i, _)| from + i),
-            );
+    while from < items.len() {
+        let to = (from + BLOCK).min(items.len());
+        let pairs = || items[from - 1..to - 1].iter().zip(&items[from..to]);
+        // Most blocks have none, which one pass without branches tells.
+        if pairs().fold(false, |any, (previous, item)| any | is(*previous, *item)) {
+            found.extend(pairs().enumerate().filter(|(_, (p, item))| is(**p, **item)).map(|(i, _)| from + i));
+            if found.len() > most {
+                return None;
+            }
         }
         from = to;
     }
-    found
+    Some(found)
 }
 
 /// All windows of a series of floats. Resets are found once; a window then needs its ends and its resets only.
@@ -191,55 +215,110 @@ pub fn slide(kind: Kind, floats: Floats<'_>, windows: &Windows, notes: &Notes<'_
         (true, true) => drops(floats.values),
         (true, false) => (1..floats.len()).filter(|i| is_reset(&floats, *i)).collect(),
     };
-    let mut latest: Option<(i64, i64, usize, Reach)> = None;
+    let mut resets = Places::new(&resets);
+    let regular = Regular::of(&floats, windows);
+    let mut breaks = Places::new(regular.as_ref().map_or(&[], |regular| &regular.breaks));
     let may_overlap = kind.counter && overlaps(floats.timestamps, floats.start_timestamps);
     let mut cursor = Cursor::seek(floats.timestamps, windows.begin(0));
-    let mut first_reset = 0;
-    for k in 0..windows.steps {
+    let mut next = 0;
+    while next < windows.steps {
+        let k = next;
+        next += 1;
         let (begin, end) = (windows.begin(k), windows.end(k));
         cursor.advance(floats.timestamps, begin, end);
         let Cursor { from, to, .. } = cursor;
         if from == to {
             continue;
         }
-        while first_reset < resets.len() && resets[first_reset] <= from {
-            first_reset += 1;
-        }
-        let mut increase = floats.values[to - 1] - floats.values[from];
-        for reset in resets[first_reset..].iter().take_while(|i| **i < to) {
-            increase += floats.values[*reset - 1];
-        }
         let samples = floats.slice(from, to);
+        let resets = resets.after(from);
+        if let Some(regular) = &regular
+            && from > 0
+            && samples.len() > 1
+        {
+            let last = resets.first().copied().unwrap_or(usize::MAX);
+            let last = last.min(breaks.after(from - 1).first().map_or(floats.len(), |b| *b) - 1);
+            let alike = regular.alike(to, last).min(windows.steps - k);
+            if alike > 0 {
+                let reach = Extent::of(&samples, begin, end).reach(kind, None).expect("there are two samples");
+                let steps = k..k + alike;
+                reach.apply(kind, floats.values, from..to, regular.stride, &mut out.values[steps.clone()]);
+                out.present[steps].fill(true);
+                cursor.skip((alike - 1) * regular.stride, regular.stride);
+                next = k + alike;
+                continue;
+            }
+        }
         if may_overlap && overlaps(samples.timestamps, samples.start_timestamps) {
             note_overlap(notes);
         }
-        if !floats.start_timestamps.is_empty() || samples.len() == 1 {
-            if let Some(value) = extrapolate(kind, &samples, increase, begin, end) {
-                out.set(k, value);
-            }
-            continue;
+        let mut increase = samples.values[samples.len() - 1] - samples.values[0];
+        for reset in resets.iter().take_while(|i| **i < to) {
+            increase += floats.values[*reset - 1];
         }
-        // Where the step is a multiple of the scrape interval, all windows lie alike over their samples.
-        let intervals = samples.len() - 1;
-        let extent =
-            Extent { first: samples.timestamps[0], last: samples.timestamps[intervals], intervals, begin, end };
-        let (to_first, to_last) = (extent.first - begin, end - extent.last);
-        let reach = match latest {
-            Some((first, last, count, reach)) if (first, last, count) == (to_first, to_last, intervals) => reach,
-            _ => extent.reach(kind, None).expect("there are two samples"),
-        };
-        latest = Some((to_first, to_last, intervals, reach));
-        let counter = kind.counter.then_some(Counter { first: samples.values[0], increase });
-        out.set(k, increase * reach.capped(kind, counter));
+        if let Some(value) = extrapolate(kind, &samples, increase, begin, end) {
+            out.set(k, value);
+        }
+    }
+}
+
+/// Ascending positions, asked for from left to right.
+struct Places<'a>(&'a [usize]);
+
+impl<'a> Places<'a> {
+    fn new(places: &'a [usize]) -> Self {
+        Self(places)
+    }
+
+    fn after(&mut self, position: usize) -> &'a [usize] {
+        while let Some((first, rest)) = self.0.split_first()
+            && *first <= position
+        {
+            self.0 = rest;
+        }
+        self.0
+    }
+}
+
+/// A series scraped at one distance, and windows that move by a multiple of it: they lie over their samples alike.
+struct Regular {
+    /// How many samples windows move by.
+    stride: usize,
+    /// Samples at another distance from the one before.
+    breaks: Vec<usize>,
+}
+
+impl Regular {
+    fn of(floats: &Floats<'_>, windows: &Windows) -> Option<Self> {
+        let timestamps = floats.timestamps;
+        let middle = timestamps.len() / 2;
+        if timestamps.len() < 3 || windows.steps < 3 || !floats.start_timestamps.is_empty() {
+            return None;
+        }
+        let distance = timestamps[middle].wrapping_sub(timestamps[middle - 1]);
+        if distance <= 0 || windows.step <= 0 || windows.step % distance != 0 {
+            return None;
+        }
+        // The ends of windows must not be cut off where 64 bits end.
+        i64::try_from(windows.steps).ok()?.checked_mul(windows.step)?.checked_add(windows.start)?;
+        windows.start.checked_sub(windows.range)?;
+        let breaks = places(timestamps, timestamps.len() / 16, |previous, timestamp| {
+            timestamp.wrapping_sub(previous) != distance
+        })?;
+        Some(Self { stride: usize::try_from(windows.step / distance).ok()?, breaks })
+    }
+
+    /// How many windows, the first one ending before sample `to`, end before a sample up to `last`.
+    fn alike(&self, to: usize, last: usize) -> usize {
+        if to > last { 0 } else { (last - to) / self.stride + 1 }
     }
 }
 
 fn extrapolate(kind: Kind, samples: &Floats<'_>, increase: f64, begin: i64, end: i64) -> Option<f64> {
-    let intervals = samples.len() - 1;
-    let (first, last) = (samples.timestamps[0], samples.timestamps[intervals]);
-    let zero_at = zero_in_window(kind, samples.start_timestamps, begin, first);
+    let extent = Extent::of(samples, begin, end);
+    let zero_at = zero_in_window(kind, samples.start_timestamps, begin, extent.first);
     let counter = kind.counter.then_some(Counter { first: samples.values[0], increase });
-    let factor = Extent { first, last, intervals, begin, end }.factor(kind, counter, zero_at)?;
+    let factor = extent.factor(kind, counter, zero_at)?;
     let increase = if zero_at.is_some() { increase + samples.values[0] } else { increase };
     Some(increase * factor)
 }
@@ -374,3 +453,6 @@ pub(super) fn subtract(base: &mut FloatHistogram, other: &FloatHistogram, notes:
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

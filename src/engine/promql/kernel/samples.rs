@@ -171,6 +171,13 @@ impl Cursor {
         (self.from_moved, self.to_moved) = (self.from - from, self.to - to);
     }
 
+    /// Past windows that were dealt with otherwise: `moved` samples on, `stride` by the last of them.
+    pub fn skip(&mut self, moved: usize, stride: usize) {
+        self.from += moved;
+        self.to += moved;
+        (self.from_moved, self.to_moved) = (stride, stride);
+    }
+
     /// The first window may lie far into the series; finds it by bisection.
     pub fn seek(timestamps: &[i64], begin: i64) -> Self {
         let from = timestamps.partition_point(|t| *t <= begin);
