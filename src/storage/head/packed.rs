@@ -1,10 +1,10 @@
 //! Samples of the cache, packed: a block of runs in a few bytes a sample instead of sixteen.
 //!
 //! Integers lie in frames of [`FRAME_ROWS`], as offsets from the frame's smallest one, or their deltas as offsets from
-//! the smallest delta, in as many whole bytes as the largest offset needs; a frame decodes in one plain loop without
-//! those before it. Timestamps are kept as distances from a straight line, which regular scraping makes zeros, and then no frame is kept at all. Values
-//! are integers where that is exact (see [`crate::storage::scaled`]), with the few that are not listed beside them.
-//! Histograms and start timestamps lie beside the runs that have them.
+//! the smallest delta, in as many whole bytes as the largest offset needs; a frame decodes in plain loops without those
+//! before it. Timestamps are kept as distances from a straight line, which regular scraping makes zeros, and then no
+//! frame is kept at all. Values are integers where that is exact (see [`crate::storage::scaled`]), with the few that
+//! are not listed beside them. Histograms and start timestamps lie beside the runs that have them.
 
 use std::mem::size_of;
 use std::ops::Range;
@@ -93,65 +93,58 @@ impl Ints {
     /// One number of a sequence without deltas.
     fn get(&self, first: u32, row: usize) -> i64 {
         let mut number = 0;
-        self.for_each(first, row..row + 1, |found| number = found);
+        self.for_each_part(first, row..row + 1, |part| number = part[0]);
         number
     }
 
-    /// Appends what `map` makes of the rows of the sequence that begins with the frame `first`.
-    fn extend<T>(&self, first: u32, rows: Range<usize>, out: &mut Vec<T>, map: impl Fn(i64) -> T) {
-        out.reserve(rows.len());
-        self.for_each(first, rows, |number| out.push(map(number)));
-    }
-
-    fn for_each(&self, first: u32, rows: Range<usize>, mut visit: impl FnMut(i64)) {
+    /// Calls `visit` with the rows of the sequence that begins with the frame `first`, part by part.
+    fn for_each_part(&self, first: u32, rows: Range<usize>, mut visit: impl FnMut(&[i64])) {
+        let mut numbers = [0; FRAME_ROWS];
         let mut row = rows.start;
         while row < rows.end {
             let frame = self.frames[first as usize + row / FRAME_ROWS];
             let within = row % FRAME_ROWS;
             let end = FRAME_ROWS.min(within + rows.end - row);
-            let width = usize::from(frame.width);
-            let start = frame.start as usize;
-            let bytes = &self.bytes[start..start + end * width];
-            match width {
-                0 => frame.visit(std::iter::repeat_n(0, end), within, &mut visit),
-                1 => frame.visit(bytes.iter().map(|o| u64::from(*o)), within, &mut visit),
-                2 => frame.visit(
-                    bytes.as_chunks().0.iter().map(|o| u64::from(u16::from_le_bytes(*o))),
-                    within,
-                    &mut visit,
-                ),
-                3 => frame.visit(bytes.as_chunks().0.iter().map(three_bytes), within, &mut visit),
-                4 => frame.visit(
-                    bytes.as_chunks().0.iter().map(|o| u64::from(u32::from_le_bytes(*o))),
-                    within,
-                    &mut visit,
-                ),
-                _ => frame.visit(bytes.as_chunks().0.iter().map(|o| u64::from_le_bytes(*o)), within, &mut visit),
-            }
+            // Deltas are added up from the frame's first row.
+            let from = if frame.step.is_some() { 0 } else { within };
+            let (start, width) = (frame.start as usize, usize::from(frame.width));
+            frame.decode(&self.bytes[start + from * width..start + end * width], &mut numbers[from..end]);
+            visit(&numbers[within..end]);
             row += end - within;
         }
     }
 }
 
 impl Frame {
-    /// Calls `visit` with the numbers from `within` on.
-    #[inline]
-    fn visit(self, mut offsets: impl Iterator<Item = u64>, within: usize, visit: &mut impl FnMut(i64)) {
-        let Some(step) = self.step else {
-            return offsets.skip(within).for_each(|offset| visit(self.base.wrapping_add(offset as i64)));
-        };
-        let mut number = self.base.wrapping_sub(step);
-        for offset in offsets.by_ref().take(within) {
-            number = number.wrapping_add(step).wrapping_add(offset as i64);
+    /// The numbers whose offsets are `bytes`; of deltas the first ones of the frame. Each loop is plain enough to be
+    /// vectorised, but for the sum of deltas.
+    fn decode(self, bytes: &[u8], numbers: &mut [i64]) {
+        let base = if self.step.is_some() { 0 } else { self.base };
+        let number = |offset: u64| base.wrapping_add(offset as i64);
+        match self.width {
+            0 => numbers.fill(base),
+            1 => fill(numbers, bytes.as_chunks(), |[byte]| number(u64::from(byte))),
+            2 => fill(numbers, bytes.as_chunks(), |o| number(u64::from(u16::from_le_bytes(o)))),
+            3 => fill(numbers, bytes.as_chunks(), |o| number(three_bytes(o))),
+            4 => fill(numbers, bytes.as_chunks(), |o| number(u64::from(u32::from_le_bytes(o)))),
+            _ => fill(numbers, bytes.as_chunks(), |o| number(u64::from_le_bytes(o))),
         }
-        offsets.for_each(|offset| {
-            number = number.wrapping_add(step).wrapping_add(offset as i64);
-            visit(number);
-        });
+        if let Some(step) = self.step {
+            let mut before = self.base.wrapping_sub(step);
+            for number in numbers {
+                before = before.wrapping_add(number.wrapping_add(step));
+                *number = before;
+            }
+        }
     }
 }
 
-fn three_bytes(bytes: &[u8; 3]) -> u64 {
+#[inline]
+fn fill<const N: usize>(numbers: &mut [i64], chunks: (&[[u8; N]], &[u8]), number: impl Fn([u8; N]) -> i64) {
+    numbers.iter_mut().zip(chunks.0).for_each(|(out, offset)| *out = number(*offset));
+}
+
+fn three_bytes(bytes: [u8; 3]) -> u64 {
     u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]))
 }
 
@@ -270,7 +263,7 @@ impl PackedBlock {
             NONE => out.extend(rows.map(|row| on_line(run, row))),
             distances => {
                 let first_row = rows.start;
-                self.ints.extend(distances, rows, out, |distance| distance);
+                self.ints.for_each_part(distances, rows, |distances| out.extend_from_slice(distances));
                 for (row, timestamp) in (first_row..).zip(&mut out[from..]) {
                     *timestamp = timestamp.wrapping_add(on_line(run, row));
                 }
@@ -287,13 +280,8 @@ impl PackedBlock {
             Values::Scaled { scale, first, exceptions } => (scale, first, exceptions),
         };
         let start = out.len();
-        match scale {
-            0 => self.ints.extend(first, rows.clone(), out, |scaled| scaled as f64),
-            _ => {
-                let power = scaled::POWERS[usize::from(scale)];
-                self.ints.extend(first, rows.clone(), out, |scaled| scaled as f64 / power);
-            }
-        }
+        out.reserve(rows.len());
+        self.ints.for_each_part(first, rows.clone(), |part| scaled::unscale_all(part, scale, out));
         let exceptions = &self.exceptions[from as usize..to as usize];
         let next = exceptions.partition_point(|(row, _)| (*row as usize) < rows.start);
         for (row, value) in exceptions[next..].iter().take_while(|(row, _)| (*row as usize) < rows.end) {
@@ -331,7 +319,8 @@ impl MemorySource for PackedBlock {
             out.histograms.extend_from_slice(&self.histograms[at + rows.start..at + rows.end]);
         }
         if run.start_timestamps != NONE {
-            self.ints.extend(run.start_timestamps, rows, &mut out.start_timestamps, |start| start);
+            let starts = &mut out.start_timestamps;
+            self.ints.for_each_part(run.start_timestamps, rows, |part| starts.extend_from_slice(part));
         }
     }
 
