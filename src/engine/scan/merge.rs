@@ -136,6 +136,11 @@ impl Merge {
             self.builder.buffer().merge(segments);
         }
         self.builder.close_series(rank);
+        if start == 0 && self.builder.series() == 1 && !self.is_full() {
+            // The others will be about as long.
+            let rest = samples.saturating_mul(self.chunk.end - *next);
+            self.builder.reserve(rest.min(self.options.batch_samples));
+        }
         let held = self.builder.memory_bytes();
         if held > self.reservation.size() {
             self.reservation.try_resize(held)?;

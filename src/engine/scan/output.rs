@@ -57,15 +57,6 @@ pub(super) struct SampleBuffer {
 }
 
 impl SampleBuffer {
-    fn with_room_of(like: &SampleBuffer, wants: Wants) -> Self {
-        Self {
-            wants,
-            timestamps: Vec::with_capacity(like.timestamps.len()),
-            values: Vec::with_capacity(like.values.len()),
-            ..Self::default()
-        }
-    }
-
     /// Appends what a source has of a series; `scratch` is reused from call to call.
     pub fn append_from(&mut self, source: &dyn MemorySource, series_id: i64, range: TimeRange, scratch: &mut Run) {
         scratch.values.clear();
@@ -201,14 +192,21 @@ impl BatchBuilder {
         }
     }
 
+    /// Makes room for more samples, at once instead of by doubling.
+    pub fn reserve(&mut self, samples: usize) {
+        self.buffer.timestamps.reserve_exact(samples);
+        if self.buffer.wants.values {
+            self.buffer.values.reserve_exact(samples);
+        }
+    }
+
     /// The gathered rows as a batch; the builder is empty afterwards.
     pub fn finish(&mut self, snapshot: &Snapshot) -> Result<RecordBatch> {
         let rows = self.rows();
         let ranks = std::mem::take(&mut self.series);
         let ends = std::mem::take(&mut self.ends);
         let wants = self.buffer.wants;
-        // The next batch will be about as large: room for it at once instead of by doubling.
-        let next = SampleBuffer::with_room_of(&self.buffer, wants);
+        let next = SampleBuffer { wants, ..SampleBuffer::default() };
         let buffer = std::mem::replace(&mut self.buffer, next);
         let series: Vec<&Series> = ranks.iter().map(|rank| snapshot.series[*rank].as_ref()).collect();
         let mut per_series = SeriesColumns { labels: self.label_columns(&series), series: &series };

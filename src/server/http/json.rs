@@ -83,6 +83,19 @@ pub fn write_result(out: &mut String, value: &QueryValue) {
     }
 }
 
+/// About how long [`write_result`] makes a text, so that there is room for it at once.
+pub fn expected_bytes(value: &QueryValue) -> usize {
+    // `[1767301192,"12345.678"],`
+    const POINT_BYTES: usize = 28;
+    const SERIES_BYTES: usize = 200;
+    match value {
+        QueryValue::Scalar(..) | QueryValue::String(..) => POINT_BYTES,
+        QueryValue::Vector(series) | QueryValue::Matrix(series) => {
+            series.iter().map(|series| SERIES_BYTES + series.points.len() * POINT_BYTES).sum()
+        }
+    }
+}
+
 fn write_list<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut String, T)) {
     out.push('[');
     for (i, item) in items.into_iter().enumerate() {

@@ -108,7 +108,7 @@ fn render(mut response: QueryResponse, time: EvalTime, limit: Option<usize>, sta
              use \"true\" or \"all\""
         ));
     }
-    let mut body = String::with_capacity(256);
+    let mut body = String::with_capacity(256 + json::expected_bytes(&response.value));
     body.push_str(envelope::OPEN);
     body.push('{');
     json::write_result(&mut body, &response.value);
