@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchemaRef, DataFusionError, Result};
 use datafusion::execution::context::QueryPlanner;
@@ -58,6 +59,17 @@ impl VectorOp {
             VectorOp::CountValues(_) => "CountValues",
             VectorOp::Info(_) => "InfoJoin",
             VectorOp::QuantileLabel(_) => "QuantileLabel",
+        }
+    }
+
+    fn steps(&self) -> usize {
+        match self {
+            VectorOp::Match(op) => op.steps,
+            VectorOp::Select(op) => op.steps,
+            VectorOp::Unique(op) => op.steps,
+            VectorOp::CountValues(op) => op.steps,
+            VectorOp::Info(op) => op.steps,
+            VectorOp::QuantileLabel(op) => op.steps,
         }
     }
 
@@ -237,12 +249,11 @@ impl ExecutionPlan for VectorExec {
         let batch_size = context.session_config().batch_size();
         let result = async move {
             let reservation = MemoryConsumer::new(op.name()).register(context.memory_pool());
-            let mut gathered = Vec::with_capacity(inputs.len());
-            for input in &inputs {
-                let batches = gather(input, &context, &reservation).await?;
-                gathered.push(concat_batches(&input.schema(), &batches)?);
-            }
-            let batch = op.evaluate(&gathered, &out)?;
+            let batch = {
+                let held = gather_all(&inputs, &context, op.name(), op.steps() > 1).await?;
+                let gathered: Vec<RecordBatch> = held.iter().map(|(batch, _)| batch.clone()).collect();
+                op.evaluate(&gathered, &out)?
+            };
             reservation.try_grow(batch.get_array_memory_size())?;
             let slices: Vec<Result<RecordBatch>> = (0..batch.num_rows())
                 .step_by(batch_size.max(1))
@@ -256,6 +267,39 @@ impl ExecutionPlan for VectorExec {
         let stream = futures::stream::once(result).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
+}
+
+/// The rows of every input as one batch, and the memory they are accounted for. Inputs that are worth it are computed
+/// side by side.
+async fn gather_all(
+    inputs: &[Arc<dyn ExecutionPlan>],
+    context: &Arc<TaskContext>,
+    consumer: &str,
+    side_by_side: bool,
+) -> Result<Vec<(RecordBatch, MemoryReservation)>> {
+    let whole = |input: &Arc<dyn ExecutionPlan>| {
+        let (input, context) = (Arc::clone(input), Arc::clone(context));
+        let reservation = MemoryConsumer::new(consumer).register(context.memory_pool());
+        async move {
+            let batches = gather(&input, &context, &reservation).await?;
+            Ok::<_, DataFusionError>((concat_batches(&input.schema(), &batches)?, reservation))
+        }
+    };
+    let mut gathered = Vec::with_capacity(inputs.len());
+    let Some((last, others)) = inputs.split_last().filter(|_| side_by_side) else {
+        for input in inputs {
+            gathered.push(whole(input).await?);
+        }
+        return Ok(gathered);
+    };
+    let others: Vec<_> = others.iter().map(|input| SpawnedTask::spawn(whole(input))).collect();
+    let last = whole(last).await;
+    for other in others {
+        gathered.push(other.join_unwind().await.map_err(|e| DataFusionError::External(Box::new(e)))??);
+    }
+    // Of several errors it is the leftmost that is told.
+    gathered.push(last?);
+    Ok(gathered)
 }
 
 /// All batches of an input with one partition, accounted for.
