@@ -93,7 +93,7 @@ fn queries(c: &mut Criterion) {
                         timeout: None,
                         stats: false,
                     };
-                    runtime.block_on(engine.promql(request)).expect("answered")
+                    runtime.block_on(engine.promql(request, |response| response)).expect("answered")
                 });
             });
         }

@@ -2,15 +2,17 @@
 //! remote writes and health checks waiting for a thread; between threads the kernel is fair.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use datafusion::config::ConfigOptions;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
+use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Analyzer, AnalyzerRule, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -19,9 +21,11 @@ use datafusion::physical_optimizer::ensure_coop::EnsureCooperative;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
 use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
+use futures::FutureExt;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::error::from_datafusion;
@@ -46,6 +50,8 @@ pub struct QueryRuntime {
     partitions: usize,
     /// The state PromQL queries start from.
     promql: SessionState,
+    /// The same without rules, for plans that are but a scan under a projection.
+    promql_scan: SessionState,
 }
 
 /// What the queries of a process take at the moment.
@@ -62,6 +68,14 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// A query that was let in: its slot is free again when this is dropped.
+pub struct Admitted {
+    /// How long it waited.
+    pub queued: Duration,
+    _slot: OwnedSemaphorePermit,
+    _running: Running,
 }
 
 /// Aborts the task when the caller loses interest.
@@ -86,20 +100,35 @@ impl QueryRuntime {
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
             .build_arc()
             .map_err(from_datafusion)?;
-        let promql = promql_state(Arc::clone(&environment), partitions);
+        let promql = promql_state(Arc::clone(&environment), partitions, true);
+        let promql_scan = promql_state(Arc::clone(&environment), partitions, false);
         let slots = Arc::new(Semaphore::new(options.max_concurrency.max(1)));
         let running = Arc::default();
-        Ok(Self { runtime: Some(runtime), slots, running, environment, partitions, promql })
+        Ok(Self { runtime: Some(runtime), slots, running, environment, partitions, promql, promql_scan })
     }
 
-    /// The state of one PromQL query over a grid of so many steps, that reads so many series.
-    pub fn promql_state(&self, steps: usize, series: usize) -> SessionState {
-        let mut state = self.promql.clone();
+    /// The execution plan of a PromQL query over a grid of so many steps that reads so many series, and the context to
+    /// run it in.
+    pub async fn plan_promql(
+        &self,
+        logical: &LogicalPlan,
+        steps: usize,
+        series: usize,
+    ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
+        let state = match is_scan(logical) {
+            true => &self.promql_scan,
+            false => &self.promql,
+        };
+        let mut state = state.clone();
         let config = state.config().clone();
         *state.config_mut() = config
             .with_batch_size((VALUES_PER_BATCH / steps.max(1)).clamp(16, 8192))
             .with_repartition_aggregations(series > SERIES_MERGED_ALONE);
-        state
+        let physical = match is_scan(logical) {
+            true => state.query_planner().create_physical_plan(logical, &state).await,
+            false => state.create_physical_plan(logical).await,
+        };
+        Ok((physical.map_err(from_datafusion)?, state.task_ctx()))
     }
 
     /// A state with DataFusion's own rules and functions, which also plans PromQL's operators; for SQL.
@@ -132,36 +161,39 @@ impl QueryRuntime {
         Load { queries: self.running.load(Ordering::Relaxed), reserved_bytes }
     }
 
-    /// Runs a query on the query threads, after waiting for a slot; it is told how long. Dropping the returned
-    /// future cancels it.
-    pub async fn run<T, Q>(
-        &self,
-        timeout: Duration,
-        query: impl FnOnce(Duration) -> Q + Send + 'static,
-    ) -> Result<T>
-    where
-        T: Send + 'static,
-        Q: Future<Output = Result<T>> + Send + 'static,
-    {
-        let slots = Arc::clone(&self.slots);
+    /// Lets a query in, after waiting for a slot.
+    pub async fn admit(&self) -> Result<Admitted> {
         let running = self.running();
-        let task = async move {
-            let _running = running;
-            let queued = Instant::now();
-            let _slot = slots.acquire_owned().await.context(ErrorKind::Unavailable, || "shutting down".into())?;
-            query(queued.elapsed()).await
-        };
+        let queued = Instant::now();
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let slot = slot.context(ErrorKind::Unavailable, || "shutting down".into())?;
+        Ok(Admitted { queued: queued.elapsed(), _slot: slot, _running: running })
+    }
+
+    /// Runs work on the query threads. Dropping the returned future ends it.
+    pub async fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         let runtime = self.runtime.as_ref().expect("taken only by drop");
-        let mut task = AbortOnDrop(runtime.spawn(task));
-        match tokio::time::timeout(timeout, &mut task.0).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(failed)) if failed.is_cancelled() => {
+        let mut task = AbortOnDrop(runtime.spawn(work));
+        match (&mut task.0).await {
+            Ok(result) => result,
+            Err(failed) if failed.is_cancelled() => {
                 Err(Error::new(ErrorKind::Canceled, "query was canceled in expression evaluation"))
             }
-            Ok(Err(failed)) => Err(Error::internal("a query panicked").with_source(failed)),
-            Err(_) => Err(Error::new(ErrorKind::Timeout, "query timed out in expression evaluation")),
+            Err(failed) => Err(panicked().with_source(failed)),
         }
     }
+}
+
+/// Runs work on the caller's own thread; a panic ends it alone, as on the query threads.
+pub async fn here<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
+}
+
+fn panicked() -> Error {
+    Error::internal("a query panicked")
 }
 
 impl Drop for QueryRuntime {
@@ -179,28 +211,38 @@ fn config(partitions: usize) -> SessionConfig {
     SessionConfig::from(options).with_target_partitions(partitions)
 }
 
+/// Whether a plan is a scan under one projection. Nothing in it could be pruned, as selectors and functions keep all
+/// labels, nor be moved down, and it needs no exchange.
+fn is_scan(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Projection(projection) if matches!(*projection.input, LogicalPlan::TableScan(_)))
+}
+
 /// Lowering builds calls with the types they need and leaves nothing to simplify: of DataFusion's logical rules only
 /// the one that prunes columns is of use, and of the physical ones those that insert exchanges, join the two phases
 /// of aggregates and move projections down; plans have no filters, sorts, limits or joins to choose for. The others
-/// would take most of the planning time.
-fn promql_state(environment: Arc<RuntimeEnv>, partitions: usize) -> SessionState {
+/// would take most of the planning time. Without `rules` there are none at all.
+fn promql_state(environment: Arc<RuntimeEnv>, partitions: usize, rules: bool) -> SessionState {
     let mut config = config(partitions);
     config.options_mut().optimizer.max_passes = 1;
     // The leaf has as many partitions as its series are worth.
     config.options_mut().optimizer.enable_round_robin_repartition = false;
-    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(OptimizeProjections::new())];
-    let physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![
+    let mut logical: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(OptimizeProjections::new())];
+    let mut physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![
         Arc::new(EnsureRequirements::new()),
         Arc::new(CombinePartialFinalAggregate::new()),
         Arc::new(ProjectionPushdown::new()),
         Arc::new(EnsureCooperative::new()),
         Arc::new(SanityCheckPlan::new()),
     ];
+    if !rules {
+        logical.clear();
+        physical.clear();
+    }
     SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(environment)
         .with_analyzer_rules(vec![])
-        .with_optimizer_rules(rules)
+        .with_optimizer_rules(logical)
         .with_physical_optimizer_rules(physical)
         .with_query_planner(Arc::new(PromqlQueryPlanner))
         .build()

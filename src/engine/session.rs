@@ -28,19 +28,25 @@ use crate::engine::promql::parse::{self, ParseOptions};
 use crate::engine::promql::plan::functions::windows::{Input, Shape};
 use crate::engine::promql::plan::layout::{Grid, MAX_STEPS};
 use crate::engine::promql::tally::{Counted, SampleStats, Tally};
-use crate::engine::promql::{lower, result};
-use crate::engine::runtime::{Load, QueryRuntime, Running};
+use crate::engine::promql::{lower, result, small};
+use crate::engine::runtime::{self, Load, QueryRuntime, Running};
 use crate::engine::scan::ScanOptions;
 use crate::engine::sql;
 use crate::engine::sql::promql::{PlannedVector, StatementPromql, StatementRuns};
 use crate::engine::sql::system::SystemTables;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
 use crate::model::matcher::Matcher;
 use crate::model::sample::TimeRange;
 use crate::storage::store::Store;
 use crate::storage::types::Snapshot;
+
+/// What a query may be at most to be answered on the thread it arrives on: its text, the series of a metric that are
+/// looked through, and those that are read.
+const SMALL_TEXT_BYTES: usize = 512;
+const SMALL_METRIC_SERIES: usize = 4096;
+const SMALL_SERIES: usize = 32;
 
 /// Limits and defaults of queries; Prometheus' flags of the same names.
 #[derive(Clone, Debug)]
@@ -155,6 +161,8 @@ pub struct PlannedQuery {
     pub annotations: Annotations,
     /// How many series its selectors match.
     series: usize,
+    /// No file is read for it.
+    in_memory: bool,
     cancel: Cancel,
     tally: Arc<Tally>,
 }
@@ -220,21 +228,62 @@ impl Engine {
         Self { active: Some(active), ..self }
     }
 
-    /// Parses, plans and runs one PromQL query. Dropping the future cancels it.
-    pub async fn promql(&self, request: QueryRequest) -> Result<QueryResponse> {
+    /// Parses, plans and runs one PromQL query, and turns the response into what the caller wants of it where the query
+    /// ran. Dropping the future cancels it.
+    pub async fn promql<T: Send + 'static>(
+        &self,
+        request: QueryRequest,
+        render: impl FnOnce(QueryResponse) -> T + Send + 'static,
+    ) -> Result<T> {
         let timeout = request.timeout.map_or(self.options.timeout, |t| t.min(self.options.timeout));
-        let (store, options, runtime) = (self.store.clone(), self.options.clone(), self.runtime.clone());
         let cancel = Cancel::default();
         // Whatever ends the wait for the answer ends the work.
         let _raised = CancelOnDrop(cancel.clone());
-        let active = self.active.clone();
-        let query = move |queue| async move {
-            let _active = active.and_then(|active| active.insert(&request.query));
-            let mut response = evaluate(&*store, &options, &runtime, &request, cancel).await?;
-            response.stats.queue = queue;
-            Ok(response)
+        let answered = tokio::time::timeout(timeout, self.answer(request, cancel, render)).await;
+        answered.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "query timed out in expression evaluation")))
+    }
+
+    /// Answers small queries on the caller's thread: to hand them to another would take as long. All others go to the
+    /// query threads, at once or when their series are known.
+    async fn answer<T: Send + 'static>(
+        &self,
+        request: QueryRequest,
+        cancel: Cancel,
+        render: impl FnOnce(QueryResponse) -> T + Send + 'static,
+    ) -> Result<T> {
+        let admitted = self.runtime.admit().await?;
+        // Both stay with the work, which may outlive the wait for it by a moment.
+        let held = (admitted, self.active.as_ref().and_then(|active| active.insert(&request.query)));
+        let (store, options, runtime) = (self.store.clone(), self.options.clone(), self.runtime.clone());
+        let started = Instant::now();
+        let complete = async move |planned: PlannedQuery, request: QueryRequest| {
+            let (admitted, _active) = held;
+            let mut response = finish(&runtime, &request, planned, started).await?;
+            response.stats.queue = admitted.queued;
+            Ok(render(response))
         };
-        self.runtime.run(timeout, query).await
+        if !self.is_small(&request) {
+            let work = async move {
+                let planned = plan(&*store, &options, &request, cancel).await?;
+                complete(planned, request).await
+            };
+            return self.runtime.spawn(work).await;
+        }
+        let planned = runtime::here(plan(&*store, &options, &request, cancel)).await?;
+        match planned.series <= SMALL_SERIES && planned.in_memory {
+            true => runtime::here(complete(planned, request)).await,
+            false => self.runtime.spawn(complete(planned, request)).await,
+        }
+    }
+
+    /// Whether a query may be planned on the caller's thread.
+    fn is_small(&self, request: &QueryRequest) -> bool {
+        if !matches!(request.time, EvalTime::Instant { .. }) || request.query.len() > SMALL_TEXT_BYTES {
+            return false;
+        }
+        let parsed = parse::parse(&request.query, &parse_options(&self.options.features));
+        let is_small = |metric: &&str| self.store.metric_len(metric) <= SMALL_METRIC_SERIES;
+        parsed.is_ok_and(|expr| small::metrics(&expr).is_some_and(|metrics| metrics.iter().all(is_small)))
     }
 
     /// Parses and plans PromQL without running it; for `EXPLAIN` and SQL's `promql()`.
@@ -246,8 +295,7 @@ impl Engine {
     pub async fn explain_promql(&self, request: QueryRequest) -> Result<String> {
         let planned = self.plan_promql(&request).await?;
         let Some(logical) = &planned.plan else { return Ok(String::new()) };
-        let state = self.runtime.promql_state(planned.grid.steps, planned.series);
-        let physical = state.create_physical_plan(logical).await.map_err(from_datafusion)?;
+        let (physical, _) = self.runtime.plan_promql(logical, planned.grid.steps, planned.series).await?;
         Ok(displayable(physical.as_ref()).indent(false).to_string())
     }
 
@@ -294,6 +342,14 @@ impl Engine {
         self.runtime.running()
     }
 
+    /// Runs other work that may keep a core busy on the threads of queries. Dropping the future ends it.
+    pub async fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.runtime.spawn(work).await
+    }
+
     /// The threads queries run on.
     pub fn runtime(&self) -> tokio::runtime::Handle {
         self.runtime.handle()
@@ -301,6 +357,7 @@ impl Engine {
 }
 
 /// Text to result.
+#[cfg(test)]
 pub(crate) async fn evaluate(
     snapshots: &dyn Snapshots,
     options: &EngineOptions,
@@ -310,15 +367,24 @@ pub(crate) async fn evaluate(
 ) -> Result<QueryResponse> {
     let started = Instant::now();
     let planned = plan(snapshots, options, request, cancel).await?;
-    let state = runtime.promql_state(planned.grid.steps, planned.series);
+    finish(runtime, request, planned, started).await
+}
+
+/// Plan to result.
+async fn finish(
+    runtime: &QueryRuntime,
+    request: &QueryRequest,
+    planned: PlannedQuery,
+    started: Instant,
+) -> Result<QueryResponse> {
     let physical = match &planned.plan {
-        Some(logical) => Some(state.create_physical_plan(logical).await.map_err(from_datafusion)?),
+        Some(logical) => Some(runtime.plan_promql(logical, planned.grid.steps, planned.series).await?),
         None => None,
     };
     let prepare = started.elapsed();
     planned.tally.check().map_err(from_datafusion)?;
     let batches = match physical {
-        Some(physical) => gather(&planned, physical, state.task_ctx()).await.map_err(from_datafusion)?,
+        Some((physical, context)) => gather(&planned, physical, context).await.map_err(from_datafusion)?,
         None => vec![],
     };
     let (value, sort) = value(&planned, &batches, request.time).map_err(from_datafusion)?;
@@ -352,6 +418,15 @@ async fn gather(
     Ok(batches)
 }
 
+fn parse_options(features: &Features) -> ParseOptions {
+    ParseOptions {
+        experimental_functions: features.experimental_functions,
+        duration_expressions: features.duration_expressions,
+        extended_range_selectors: features.extended_range_selectors,
+        binop_fill_modifiers: features.binop_fill_modifiers,
+    }
+}
+
 /// Text to plan: parse, resolve durations, take snapshots, lower.
 async fn plan(
     snapshots: &dyn Snapshots,
@@ -361,13 +436,7 @@ async fn plan(
 ) -> Result<PlannedQuery> {
     let (grid, step) = grid(request.time)?;
     let features = &options.features;
-    let parse_options = ParseOptions {
-        experimental_functions: features.experimental_functions,
-        duration_expressions: features.duration_expressions,
-        extended_range_selectors: features.extended_range_selectors,
-        binop_fill_modifiers: features.binop_fill_modifiers,
-    };
-    let mut expr = parse::parse(&request.query, &parse_options).map_err(Error::from)?;
+    let mut expr = parse::parse(&request.query, &parse_options(features)).map_err(Error::from)?;
     parse::durations::resolve(&mut expr, grid.start, grid.end(), step)?;
     let kind = expr.value_type();
     let range = matches!(request.time, EvalTime::Range { .. });
@@ -400,6 +469,7 @@ async fn plan(
         scan: ScanOptions::default(),
     };
     let series = query.leaves.values().map(|leaf| leaf.snapshot.series.len()).sum();
+    let in_memory = query.leaves.values().all(|leaf| leaf.snapshot.files.is_empty());
     let cx = Context::new(&query);
     let (plan, labels, kind) = if kind == ValueType::Matrix {
         let rows = lower::selectors::ranges(&cx, &expr)?.raw()?;
@@ -413,7 +483,7 @@ async fn plan(
         }
     };
     let Query { annotations, cancel, tally, .. } = query;
-    Ok(PlannedQuery { plan, labels, grid, kind, series, annotations, cancel, tally })
+    Ok(PlannedQuery { plan, labels, grid, kind, series, in_memory, annotations, cancel, tally })
 }
 
 /// The steps of a request, and the step a duration expression sees (0 for an instant query).

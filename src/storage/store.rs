@@ -240,6 +240,11 @@ impl Store {
         Ok(series)
     }
 
+    /// How many series of a metric have been written lately, which tells what it takes to look for some of them.
+    pub fn metric_len(&self, metric: &str) -> usize {
+        self.inner.head_index.read().metric_len(metric)
+    }
+
     /// Names of all metrics with samples on a day that `range` touches, sorted.
     pub async fn metric_names(&self, range: TimeRange) -> Result<Vec<String>> {
         let view = self.inner.view();

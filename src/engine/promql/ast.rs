@@ -250,6 +250,14 @@ pub enum Duration {
 }
 
 impl Duration {
+    /// The milliseconds, where they are written out.
+    pub fn literal(&self) -> Option<i64> {
+        match self {
+            Duration::Literal(ms) => Some(*ms),
+            Duration::Expr(_) => None,
+        }
+    }
+
     /// The milliseconds of a resolved duration.
     pub fn millis(&self) -> i64 {
         match self {

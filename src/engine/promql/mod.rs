@@ -20,5 +20,7 @@ pub mod plan;
 pub mod print;
 /// Record batches to the result of a query.
 pub mod result;
+/// Queries that are answered where they arrive.
+pub mod small;
 /// How many samples a query holds.
 pub mod tally;

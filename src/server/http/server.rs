@@ -16,7 +16,6 @@ use futures::StreamExt;
 use parking_lot::RwLock;
 use regex::Regex;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::file::Config;
 use crate::engine::session::Engine;
@@ -135,12 +134,7 @@ impl Server {
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         let starting = || Error::new(ErrorKind::Unavailable, "the server is starting");
-        let engine = &self.parts.get().ok_or_else(starting)?.engine;
-        match AbortOnDropHandle::new(engine.runtime().spawn(work)).await {
-            Ok(result) => result,
-            Err(error) if error.is_panic() => Err(Error::internal("the query panicked; the log has the details")),
-            Err(_) => Err(Error::new(ErrorKind::Canceled, "the query was canceled: the server is stopping")),
-        }
+        self.parts.get().ok_or_else(starting)?.engine.spawn(work).await
     }
 
     pub async fn ask(&self, control: Control) -> Result<()> {

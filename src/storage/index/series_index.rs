@@ -98,6 +98,11 @@ impl SeriesIndex {
         }
     }
 
+    /// How many series a metric has.
+    pub fn metric_len(&self, metric: &str) -> usize {
+        self.metrics.get(metric).map_or(0, MetricTable::len)
+    }
+
     /// Metrics with samples within `days`.
     pub fn metric_names(&self, days: Option<Days>) -> impl Iterator<Item = &Arc<str>> {
         self.metrics.iter().filter(move |(_, table)| table.has_days(days)).map(|(metric, _)| metric)

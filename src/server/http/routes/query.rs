@@ -28,13 +28,13 @@ pub fn routes() -> Vec<Route> {
 async fn instant(State(server): State<Arc<Server>>, Ready(parts): Ready, params: Params) -> ApiResult {
     let limit = params.limit("limit")?;
     let at = params.time_or("time", server.now_ms())?;
-    run(server, parts, &params, EvalTime::Instant { at }, limit).await
+    run(parts, &params, EvalTime::Instant { at }, limit).await
 }
 
-async fn range(State(server): State<Arc<Server>>, Ready(parts): Ready, params: Params) -> ApiResult {
+async fn range(Ready(parts): Ready, params: Params) -> ApiResult {
     let limit = params.limit("limit")?;
     let time = range_of(&params)?;
-    run(server, parts, &params, time, limit).await
+    run(parts, &params, time, limit).await
 }
 
 fn range_of(params: &Params) -> Result<EvalTime, ApiError> {
@@ -60,13 +60,7 @@ fn range_of(params: &Params) -> Result<EvalTime, ApiError> {
     Ok(EvalTime::Range { start, end_inclusive, step })
 }
 
-async fn run(
-    server: Arc<Server>,
-    parts: Parts,
-    params: &Params,
-    time: EvalTime,
-    limit: Option<usize>,
-) -> ApiResult {
+async fn run(parts: Parts, params: &Params, time: EvalTime, limit: Option<usize>) -> ApiResult {
     let timeout = params.optional_duration("timeout")?.map(|ms| Duration::from_millis(ms.max(0) as u64));
     let request = QueryRequest {
         query: params.get("query").to_string(),
@@ -76,16 +70,11 @@ async fn run(
         stats: !params.get("stats").is_empty(),
     };
     let stats = params.get("stats").to_string();
-    let body = server
-        .on_queries(async move {
-            let response = parts.engine.promql(request).await?;
-            Ok(render(response, time, limit, &stats))
-        })
-        .await
-        .map_err(|error| match error.kind {
-            ErrorKind::BadInput | ErrorKind::Unsupported => invalid_parameter("query", error),
-            _ => ApiError(error),
-        })?;
+    let body = parts.engine.promql(request, move |response| render(response, time, limit, &stats)).await;
+    let body = body.map_err(|error| match error.kind {
+        ErrorKind::BadInput | ErrorKind::Unsupported => invalid_parameter("query", error),
+        _ => ApiError(error),
+    })?;
     Ok(envelope::json_response(StatusCode::OK, body))
 }
 
