@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use promlake::engine::promql::parse::{ParseOptions, parse};
 use promlake::engine::session::{
     Engine, EngineOptions, EvalTime, Features, QueryRequest, QueryResponse, QueryValue,
 };
@@ -182,6 +183,8 @@ impl Runner {
     }
 
     async fn eval(&mut self, eval: &Eval) -> Result<(), String> {
+        // Also where it is expected to fail: not by being no query at all.
+        parse(&eval.query, &ParseOptions::all()).map_err(|e| e.to_string())?;
         let hidden = self.run_hidden;
         let engine = self.database().await?.engine.clone();
         if let EvalTime::Range { .. } = eval.time {
