@@ -9,10 +9,11 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use promlake::engine::promql::annotations::Annotations;
 use promlake::engine::promql::ast::{AggregateOp, BinaryOp, Span};
+use promlake::engine::promql::functions::{self, Function};
 use promlake::engine::promql::kernel::aggregate::Accumulator;
 use promlake::engine::promql::kernel::buckets::{self, BucketRow, EvalTimes, HistogramRows};
 use promlake::engine::promql::kernel::instant::{self, Take};
-use promlake::engine::promql::kernel::range::{self, RangeFunction};
+use promlake::engine::promql::kernel::range::{self, RangeKernel};
 use promlake::engine::promql::kernel::types::{
     Mask, Notes, Param, RangeOptions, SeriesIn, VectorIn, VectorOut, Windows,
 };
@@ -51,34 +52,38 @@ fn windows(range_ms: i64) -> Windows {
     Windows { start, step: STEP_MS, steps: STEPS, range: range_ms, eval_start: start, eval_step: STEP_MS }
 }
 
+fn kernel(name: &str) -> &'static RangeKernel {
+    functions::get(name).and_then(Function::over_windows).expect("a range function").kernel
+}
+
 fn range_functions(group: &mut BenchmarkGroup<'_, WallTime>) {
-    use RangeFunction::*;
-    let families: [(RangeFunction, bool, &[f64]); 12] = [
-        (Rate, true, &[]),
-        (Irate, true, &[]),
-        (SumOverTime, false, &[]),
-        (AvgOverTime, false, &[]),
-        (MaxOverTime, false, &[]),
-        (CountOverTime, false, &[]),
-        (StddevOverTime, false, &[]),
-        (QuantileOverTime, false, &[0.9]),
-        (Resets, true, &[]),
-        (Deriv, false, &[]),
-        (PredictLinear, false, &[3600.0]),
-        (DoubleExponentialSmoothing, false, &[0.5, 0.5]),
+    let families: [(&str, bool, &[f64]); 12] = [
+        ("rate", true, &[]),
+        ("irate", true, &[]),
+        ("sum_over_time", false, &[]),
+        ("avg_over_time", false, &[]),
+        ("max_over_time", false, &[]),
+        ("count_over_time", false, &[]),
+        ("stddev_over_time", false, &[]),
+        ("quantile_over_time", false, &[0.9]),
+        ("resets", true, &[]),
+        ("deriv", false, &[]),
+        ("predict_linear", false, &[3600.0]),
+        ("double_exponential_smoothing", false, &[0.5, 0.5]),
     ];
     let annotations = Annotations::new();
-    for (function, counter, parameters) in families {
+    for (name, counter, parameters) in families {
+        let kernel = kernel(name);
         let run = run(counter);
         let parameters: Vec<Param<'_>> = parameters.iter().map(|p| Param::Constant(*p)).collect();
         let (mut values, mut present) = (vec![0.0; STEPS], vec![false; STEPS]);
-        group.bench_function(function.name(), |b| {
+        group.bench_function(name, |b| {
             b.iter(|| {
                 let series = SeriesIn { timestamps: &run.timestamps, values: &run.values, ..SeriesIn::default() };
                 let mut out = VectorOut { values: &mut values, present: &mut present, histograms: None };
                 let (windows, options) = (windows(600_000), RangeOptions::default());
                 range::evaluate(
-                    function,
+                    kernel,
                     &parameters,
                     black_box(&series),
                     &windows,
@@ -103,8 +108,16 @@ fn range_functions(group: &mut BenchmarkGroup<'_, WallTime>) {
             };
             let mut out = VectorOut { values: &mut values, present: &mut present, histograms: Some(&mut results) };
             let (windows, options) = (windows(600_000), RangeOptions::default());
-            range::evaluate(Rate, &[], black_box(&series), &windows, &options, &notes(&annotations), &mut out)
-                .expect("evaluated")
+            range::evaluate(
+                kernel("rate"),
+                &[],
+                black_box(&series),
+                &windows,
+                &options,
+                &notes(&annotations),
+                &mut out,
+            )
+            .expect("evaluated")
         });
     });
 }
@@ -178,8 +191,9 @@ fn vectors(group: &mut BenchmarkGroup<'_, WallTime>) {
     });
     group.bench_function("clamp", |b| {
         b.iter(|| {
-            let mut out = VectorOut { values: &mut results, present: &mut present, histograms: None };
-            math::clamp(black_box(&row), &Param::Constant(1.0), &Param::Constant(100.0), &mut out);
+            for (result, value) in results.iter_mut().zip(black_box(&values)) {
+                *result = math::clamp(*value, &[1.0, 100.0]).expect("the bounds are not crossed");
+            }
         });
     });
     let bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, f64::INFINITY];

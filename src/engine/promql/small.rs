@@ -1,6 +1,7 @@
 //! Which queries are so small that handing them to another thread would take longer than to answer them there.
 
 use super::ast::{Expr, VectorSelector};
+use super::functions::Compute;
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::MatchOp;
 
@@ -28,7 +29,7 @@ fn collect<'a>(expr: &'a Expr, metrics: &mut Vec<&'a str>) -> bool {
         }
         Expr::Subquery(_) => false,
         // It reads more than it names.
-        Expr::Call(call) => call.function.name != "info",
+        Expr::Call(call) => !matches!(call.function.compute, Compute::Info),
         _ => true,
     };
     if matches!(expr, Expr::Vector(_) | Expr::Matrix(_) | Expr::Subquery(_)) {

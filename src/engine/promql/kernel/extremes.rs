@@ -1,25 +1,33 @@
 //! `min_over_time`, `max_over_time` and the times of both. NaN counts only where there is nothing else.
 
 use super::over_time::note_ignored_histograms;
-use super::range::RangeFunction;
+use super::range::{RangeKernel, per_window};
 use super::samples::{Cursor, Floats, Window};
 use super::types::{Notes, Value, VectorOut, Windows};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extreme {
+struct Extreme {
     maximum: bool,
     /// The result is the time of the extreme, of several equal ones the last.
     time: bool,
 }
 
+pub const MIN: RangeKernel = per_window(|samples, scope| window(Extreme::MIN, samples, scope.notes))
+    .sliding(|floats, windows, _, out| slide(Extreme::MIN, floats, windows, out));
+pub const MAX: RangeKernel = per_window(|samples, scope| window(Extreme::MAX, samples, scope.notes))
+    .sliding(|floats, windows, _, out| slide(Extreme::MAX, floats, windows, out));
+pub const TIME_OF_MIN: RangeKernel =
+    per_window(|samples, scope| window(Extreme::TIME_OF_MIN, samples, scope.notes))
+        .sliding(|floats, windows, _, out| slide(Extreme::TIME_OF_MIN, floats, windows, out));
+pub const TIME_OF_MAX: RangeKernel =
+    per_window(|samples, scope| window(Extreme::TIME_OF_MAX, samples, scope.notes))
+        .sliding(|floats, windows, _, out| slide(Extreme::TIME_OF_MAX, floats, windows, out));
+
 impl Extreme {
-    pub fn of(function: RangeFunction) -> Self {
-        use RangeFunction::*;
-        Self {
-            maximum: matches!(function, MaxOverTime | TsOfMaxOverTime),
-            time: matches!(function, TsOfMinOverTime | TsOfMaxOverTime),
-        }
-    }
+    const MIN: Self = Self { maximum: false, time: false };
+    const MAX: Self = Self { maximum: true, time: false };
+    const TIME_OF_MIN: Self = Self { maximum: false, time: true };
+    const TIME_OF_MAX: Self = Self { maximum: true, time: true };
 
     /// Whether `value` takes the place of an earlier `best`.
     #[inline]
@@ -38,7 +46,7 @@ impl Extreme {
 }
 
 /// All windows of a series of floats, with a queue of the samples that can still become the extreme.
-pub fn slide(extreme: Extreme, floats: Floats<'_>, windows: &Windows, out: &mut VectorOut<'_>) {
+fn slide(extreme: Extreme, floats: Floats<'_>, windows: &Windows, out: &mut VectorOut<'_>) -> bool {
     let mut candidates: Vec<usize> = Vec::new();
     let mut head = 0;
     let mut cursor = Cursor::seek(floats.timestamps, windows.begin(0));
@@ -66,10 +74,11 @@ pub fn slide(extreme: Extreme, floats: Floats<'_>, windows: &Windows, out: &mut 
             out.set(k, extreme.result(&floats, best));
         }
     }
+    true
 }
 
 /// One window of a series that also has histograms, which are left out.
-pub fn window(extreme: Extreme, window: &Window<'_>, notes: &Notes<'_>) -> Option<Value> {
+fn window(extreme: Extreme, window: &Window<'_>, notes: &Notes<'_>) -> Option<Value> {
     let floats = &window.floats;
     if floats.is_empty() {
         return None;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::range::Scope;
 use super::rate::{is_start_reset, subtract};
 use super::samples::{Window, start_timestamp};
 use super::types::{Notes, Value};
@@ -15,7 +16,15 @@ struct Sample<'a> {
     histogram: Option<&'a Arc<FloatHistogram>>,
 }
 
-pub fn window(rate: bool, window: &Window<'_>, notes: &Notes<'_>) -> Option<Value> {
+pub fn irate(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
+    change(true, window, scope.notes)
+}
+
+pub fn idelta(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
+    change(false, window, scope.notes)
+}
+
+fn change(rate: bool, window: &Window<'_>, notes: &Notes<'_>) -> Option<Value> {
     let (before, last) = last_two(window)?;
     if last.time == before.time {
         return None;

@@ -1,128 +1,42 @@
-//! Functions of single values. Histograms have no result.
+//! Functions of floats. Histograms have no result.
 
-use super::types::{Param, VectorIn, VectorOut};
-
-/// A function of one float.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MathFunction {
-    Abs,
-    Acos,
-    Acosh,
-    Asin,
-    Asinh,
-    Atan,
-    Atanh,
-    Ceil,
-    Cos,
-    Cosh,
-    Deg,
-    Exp,
-    Floor,
-    Ln,
-    Log10,
-    Log2,
-    Rad,
-    Sgn,
-    Sin,
-    Sinh,
-    Sqrt,
-    Tan,
-    Tanh,
+pub fn deg(radians: f64) -> f64 {
+    radians * 180.0 / std::f64::consts::PI
 }
 
-impl MathFunction {
-    /// The function of a PromQL name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        use MathFunction::*;
-        Some(match name {
-            "abs" => Abs,
-            "acos" => Acos,
-            "acosh" => Acosh,
-            "asin" => Asin,
-            "asinh" => Asinh,
-            "atan" => Atan,
-            "atanh" => Atanh,
-            "ceil" => Ceil,
-            "cos" => Cos,
-            "cosh" => Cosh,
-            "deg" => Deg,
-            "exp" => Exp,
-            "floor" => Floor,
-            "ln" => Ln,
-            "log10" => Log10,
-            "log2" => Log2,
-            "rad" => Rad,
-            "sgn" => Sgn,
-            "sin" => Sin,
-            "sinh" => Sinh,
-            "sqrt" => Sqrt,
-            "tan" => Tan,
-            "tanh" => Tanh,
-            _ => return None,
-        })
-    }
+pub fn rad(degrees: f64) -> f64 {
+    degrees * std::f64::consts::PI / 180.0
+}
 
-    #[inline]
-    pub fn apply(self, v: f64) -> f64 {
-        use MathFunction::*;
-        match self {
-            Abs => v.abs(),
-            Acos => v.acos(),
-            Acosh => v.acosh(),
-            Asin => v.asin(),
-            Asinh => v.asinh(),
-            Atan => v.atan(),
-            Atanh => v.atanh(),
-            Ceil => v.ceil(),
-            Cos => v.cos(),
-            Cosh => v.cosh(),
-            Deg => v * 180.0 / std::f64::consts::PI,
-            Exp => v.exp(),
-            Floor => v.floor(),
-            Ln => v.ln(),
-            Log10 => v.log10(),
-            Log2 => v.log2(),
-            Rad => v * std::f64::consts::PI / 180.0,
-            Sgn if v > 0.0 => 1.0,
-            Sgn if v < 0.0 => -1.0,
-            Sgn => v,
-            Sin => v.sin(),
-            Sinh => v.sinh(),
-            Sqrt => v.sqrt(),
-            Tan => v.tan(),
-            Tanh => v.tanh(),
-        }
-    }
-
-    pub fn evaluate(self, input: &VectorIn<'_>, out: &mut VectorOut<'_>) {
-        map_floats(input, out, |_, v| Some(self.apply(v)));
+/// NaN and both zeros are their own signs.
+pub fn sgn(value: f64) -> f64 {
+    if value > 0.0 {
+        1.0
+    } else if value < 0.0 {
+        -1.0
+    } else {
+        value
     }
 }
 
-/// Applies `f(step, value)` to the floats of a row; histograms and `None` leave the step empty.
-pub fn map_floats(input: &VectorIn<'_>, out: &mut VectorOut<'_>, mut f: impl FnMut(usize, f64) -> Option<f64>) {
-    out.clear();
-    for k in 0..out.values.len() {
-        if let Some(value) = input.float(k).and_then(|v| f(k, v)) {
-            out.set(k, value);
-        }
-    }
+/// Between a minimum and a maximum; nothing results if they are crossed.
+pub fn clamp(value: f64, bounds: &[f64]) -> Option<f64> {
+    let (min, max) = (bounds[0], bounds[1]);
+    if max < min { None } else { Some(larger(min, smaller(max, value))) }
 }
 
-/// `clamp`; `clamp_min` and `clamp_max` leave the other bound infinite. Nothing results if the bounds are crossed.
-pub fn clamp(input: &VectorIn<'_>, min: &Param<'_>, max: &Param<'_>, out: &mut VectorOut<'_>) {
-    map_floats(input, out, |k, v| {
-        let (min, max) = (min.at(k), max.at(k));
-        if max < min { None } else { Some(larger(min, smaller(max, v))) }
-    });
+pub fn clamp_min(value: f64, bounds: &[f64]) -> Option<f64> {
+    Some(larger(bounds[0], value))
 }
 
-/// `round`, ties upwards; without the parameter to integers.
-pub fn round(input: &VectorIn<'_>, to_nearest: &Param<'_>, out: &mut VectorOut<'_>) {
-    map_floats(input, out, |k, v| {
-        let inverse = 1.0 / to_nearest.at(k);
-        Some((v * inverse + 0.5).floor() / inverse)
-    });
+pub fn clamp_max(value: f64, bounds: &[f64]) -> Option<f64> {
+    Some(smaller(bounds[0], value))
+}
+
+/// To the nearest multiple, ties upwards; without one to integers.
+pub fn round(value: f64, multiple: &[f64]) -> Option<f64> {
+    let inverse = 1.0 / multiple.first().unwrap_or(&1.0);
+    Some((value * inverse + 0.5).floor() / inverse)
 }
 
 /// Go's `math.Max`, also `max_of`: NaN wins over all but `+Inf`.

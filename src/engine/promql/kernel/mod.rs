@@ -20,15 +20,15 @@ pub mod extremes;
 pub mod instant;
 /// irate, idelta.
 pub mod last_two;
-/// Functions of single values.
+/// Functions of floats.
 pub mod math;
-/// histogram_count and relatives; quantile and fraction of native histograms.
+/// Quantile, fraction and statistics of native histograms.
 pub mod native;
 /// Sums, means, variances, first, last, quantiles over time.
 pub mod over_time;
 /// The quantile of a set of values.
 pub mod quantile;
-/// Functions of range vectors: the dispatch.
+/// Functions of range vectors: what a kernel is, and how it is run over windows.
 pub mod range;
 /// rate, increase, delta with extrapolation.
 pub mod rate;

@@ -1,56 +1,12 @@
-//! Functions of native histograms. Floats have no result here; classic buckets are in [`super::buckets`].
+//! Quantiles and fractions of native histograms, and what is left of one whose buckets nobody asks for. Classic buckets
+//! are in [`super::buckets`].
 
 use std::sync::Arc;
 
-use super::types::{Notes, Param, VectorIn, VectorOut};
+use super::types::Notes;
 use crate::engine::promql::annotations::text;
 use crate::model::histogram::FloatHistogram;
 use crate::model::histogram::estimate::QuantileNote;
-
-/// A number of one histogram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HistogramFunction {
-    Count,
-    Sum,
-    Avg,
-    Stddev,
-    Stdvar,
-}
-
-impl HistogramFunction {
-    /// The function of a PromQL name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        use HistogramFunction::*;
-        Some(match name {
-            "histogram_count" => Count,
-            "histogram_sum" => Sum,
-            "histogram_avg" => Avg,
-            "histogram_stddev" => Stddev,
-            "histogram_stdvar" => Stdvar,
-            _ => return None,
-        })
-    }
-
-    pub fn apply(self, histogram: &FloatHistogram) -> f64 {
-        match self {
-            Self::Count => histogram.count,
-            Self::Sum => histogram.sum,
-            Self::Avg => histogram.mean(),
-            Self::Stddev => histogram.variance().sqrt(),
-            Self::Stdvar => histogram.variance(),
-        }
-    }
-
-    pub fn evaluate(self, input: &VectorIn<'_>, out: &mut VectorOut<'_>) {
-        map_histograms(input, out, |_, histogram| self.apply(histogram));
-    }
-}
-
-/// `histogram_quantile` of the histograms of a row. Whether `q` is valid is checked once a query, see
-/// [`super::buckets::check_quantiles`].
-pub fn quantile(q: &Param<'_>, input: &VectorIn<'_>, notes: &Notes<'_>, out: &mut VectorOut<'_>) {
-    map_histograms(input, out, |k, histogram| quantile_of(q.at(k), histogram, notes));
-}
 
 /// The quantile of one histogram, with its annotations.
 pub fn quantile_of(q: f64, histogram: &FloatHistogram, notes: &Notes<'_>) -> f64 {
@@ -61,17 +17,6 @@ pub fn quantile_of(q: f64, histogram: &FloatHistogram, notes: &Notes<'_>) -> f64
         None => {}
     }
     value
-}
-
-/// `histogram_fraction` of the histograms of a row.
-pub fn fraction(
-    lower: &Param<'_>,
-    upper: &Param<'_>,
-    input: &VectorIn<'_>,
-    notes: &Notes<'_>,
-    out: &mut VectorOut<'_>,
-) {
-    map_histograms(input, out, |k, histogram| fraction_of(lower.at(k), upper.at(k), histogram, notes));
 }
 
 /// The fraction of one histogram, with its annotations.
@@ -109,13 +54,4 @@ pub fn statistics(histograms: &[Option<Arc<FloatHistogram>>]) -> Vec<Option<Arc<
         previous = Some(histogram);
     }
     out
-}
-
-fn map_histograms(input: &VectorIn<'_>, out: &mut VectorOut<'_>, mut f: impl FnMut(usize, &FloatHistogram) -> f64) {
-    out.clear();
-    for k in 0..out.values.len().min(input.histograms.len()) {
-        if let Some(histogram) = input.histogram(k) {
-            out.set(k, f(k, histogram));
-        }
-    }
 }

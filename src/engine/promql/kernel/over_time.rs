@@ -1,6 +1,7 @@
 //! `*_over_time`: sums, means, variances, ends, quantiles.
 
-use super::quantile::{is_invalid, quantile};
+use super::quantile::{self, is_invalid};
+use super::range::{RangeKernel, Scope, per_window};
 use super::samples::{Cursor, Floats, Histograms, Window};
 use super::types::{Notes, Value, VectorOut, Windows};
 use crate::engine::promql::annotations::text::{self, Operation};
@@ -9,9 +10,16 @@ use crate::model::histogram::sum::HistogramSum;
 use crate::model::histogram::{CounterResetHint, FloatHistogram};
 use crate::model::kahan::KahanSum;
 
+pub const SUM: RangeKernel = per_window(sum)
+    .sliding(|floats, windows, _, out| slide_exact_sums(false, floats, windows, out))
+    .with_histograms();
+pub const AVG: RangeKernel = per_window(avg)
+    .sliding(|floats, windows, _, out| slide_exact_sums(true, floats, windows, out))
+    .with_histograms();
+
 /// Sums or means by adding what enters a window and subtracting what leaves it, if that is exact: for integers
 /// whose sums stay below 2^53. Other series are summed window by window (`false`).
-pub fn slide_exact_sums(mean: bool, floats: Floats<'_>, windows: &Windows, out: &mut VectorOut<'_>) -> bool {
+fn slide_exact_sums(mean: bool, floats: Floats<'_>, windows: &Windows, out: &mut VectorOut<'_>) -> bool {
     if !sums_are_exact(floats.values) {
         return false;
     }
@@ -40,7 +48,8 @@ fn sums_are_exact(values: &[f64]) -> bool {
     })
 }
 
-pub fn sum(window: &Window<'_>, notes: &Notes<'_>) -> Option<Value> {
+fn sum(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
+    let notes = scope.notes;
     if window.is_mixed() {
         notes.warn(text::mixed_floats_histograms(notes.metric));
         return None;
@@ -53,7 +62,8 @@ pub fn sum(window: &Window<'_>, notes: &Notes<'_>) -> Option<Value> {
     Some(Value::Float(if sum.sum.is_infinite() { sum.sum } else { sum.value() }))
 }
 
-pub fn avg(window: &Window<'_>, notes: &Notes<'_>) -> Option<Value> {
+fn avg(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
+    let notes = scope.notes;
     if window.is_mixed() {
         notes.warn(text::mixed_floats_histograms(notes.metric));
         return None;
@@ -234,7 +244,15 @@ impl HistogramMean {
     }
 }
 
-pub fn last(window: &Window<'_>) -> Option<Value> {
+pub fn count(window: &Window<'_>, _scope: &mut Scope<'_>) -> Option<Value> {
+    Some(Value::Float((window.floats.len() + window.histograms.len()) as f64))
+}
+
+pub fn present(_window: &Window<'_>, _scope: &mut Scope<'_>) -> Option<Value> {
+    Some(Value::Float(1.0))
+}
+
+pub fn last(window: &Window<'_>, _scope: &mut Scope<'_>) -> Option<Value> {
     let float = window.floats.timestamps.last();
     match window.histograms.timestamps.last() {
         Some(time) if float.is_none_or(|f| f <= time) => {
@@ -244,7 +262,7 @@ pub fn last(window: &Window<'_>) -> Option<Value> {
     }
 }
 
-pub fn first(window: &Window<'_>) -> Option<Value> {
+pub fn first(window: &Window<'_>, _scope: &mut Scope<'_>) -> Option<Value> {
     let float = window.floats.timestamps.first();
     match window.histograms.timestamps.first() {
         Some(time) if float.is_none_or(|f| f >= time) => {
@@ -254,12 +272,12 @@ pub fn first(window: &Window<'_>) -> Option<Value> {
     }
 }
 
-pub fn time_of_first(window: &Window<'_>) -> Option<Value> {
+pub fn time_of_first(window: &Window<'_>, _scope: &mut Scope<'_>) -> Option<Value> {
     let times = window.floats.timestamps.first().into_iter().chain(window.histograms.timestamps.first());
     times.min().map(|t| Value::Float(*t as f64 / 1000.0))
 }
 
-pub fn time_of_last(window: &Window<'_>) -> Option<Value> {
+pub fn time_of_last(window: &Window<'_>, _scope: &mut Scope<'_>) -> Option<Value> {
     let times = window.floats.timestamps.last().into_iter().chain(window.histograms.timestamps.last());
     times.max().map(|t| Value::Float(*t as f64 / 1000.0))
 }
@@ -271,8 +289,16 @@ pub(super) fn note_ignored_histograms(window: &Window<'_>, notes: &Notes<'_>) {
     }
 }
 
+pub fn stddev(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
+    variance(window, scope.notes).map(|v| Value::Float(v.sqrt()))
+}
+
+pub fn stdvar(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
+    variance(window, scope.notes).map(Value::Float)
+}
+
 /// The population variance, by Welford's method with compensation.
-pub fn variance(window: &Window<'_>, notes: &Notes<'_>) -> Option<f64> {
+fn variance(window: &Window<'_>, notes: &Notes<'_>) -> Option<f64> {
     if window.floats.is_empty() {
         return None;
     }
@@ -288,31 +314,16 @@ pub fn variance(window: &Window<'_>, notes: &Notes<'_>) -> Option<f64> {
     Some(squares.value() / count)
 }
 
-pub fn quantile_of_window(window: &Window<'_>, q: f64, notes: &Notes<'_>, scratch: &mut Vec<f64>) -> Option<Value> {
+pub fn quantile(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
     if window.floats.is_empty() {
         return None;
     }
+    let (q, notes, scratch) = (scope.param(0), scope.notes, &mut scope.scratch);
     if is_invalid(q) {
         notes.warn(text::invalid_quantile(q));
     }
     note_ignored_histograms(window, notes);
     scratch.clear();
     scratch.extend_from_slice(window.floats.values);
-    Some(Value::Float(quantile(q, scratch)))
-}
-
-/// The median of the distances from the median.
-pub fn mad(window: &Window<'_>, notes: &Notes<'_>, scratch: &mut Vec<f64>) -> Option<Value> {
-    if window.floats.is_empty() {
-        return None;
-    }
-    note_ignored_histograms(window, notes);
-    if window.floats.values.iter().any(|v| v.is_nan()) {
-        return Some(Value::Float(f64::NAN));
-    }
-    scratch.clear();
-    scratch.extend_from_slice(window.floats.values);
-    let median = quantile(0.5, scratch);
-    scratch.iter_mut().for_each(|v| *v = (*v - median).abs());
-    Some(Value::Float(quantile(0.5, scratch)))
+    Some(Value::Float(quantile::quantile(q, scratch)))
 }

@@ -1,133 +1,122 @@
-//! Functions of range vectors, for one series and a grid of windows.
+//! Functions of range vectors: what a kernel is, and its evaluation for one series and a grid of windows.
 
-use super::samples::{Samples, Window, for_each_window};
+use super::samples::{Floats, Samples, Window, for_each_window};
 use super::types::{Extension, Notes, Param, RangeOptions, SeriesIn, Value, VectorOut, Windows};
-use super::{extended, extremes, last_two, over_time, rate, transitions, trend};
 use crate::engine::promql::annotations::text;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-/// A function of a range vector. `absent_over_time` is not among them: it is `present_over_time` of all series
-/// turned around.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RangeFunction {
-    Rate,
-    Increase,
-    Delta,
-    Irate,
-    Idelta,
-    SumOverTime,
-    AvgOverTime,
-    MinOverTime,
-    MaxOverTime,
-    CountOverTime,
-    LastOverTime,
-    FirstOverTime,
-    PresentOverTime,
-    StddevOverTime,
-    StdvarOverTime,
-    QuantileOverTime,
-    MadOverTime,
-    Changes,
-    Resets,
-    Deriv,
-    PredictLinear,
-    DoubleExponentialSmoothing,
-    TsOfMinOverTime,
-    TsOfMaxOverTime,
-    TsOfFirstOverTime,
-    TsOfLastOverTime,
+/// One window, which has samples.
+pub type WindowKernel = fn(&Window<'_>, &mut Scope<'_>) -> Option<Value>;
+/// All windows of a series of floats; `false` if it is not one this can do.
+pub type SlideKernel = fn(Floats<'_>, &Windows, &Notes<'_>, &mut VectorOut<'_>) -> bool;
+
+/// How a function of a range vector is computed, and what is to be known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct RangeKernel {
+    window: WindowKernel,
+    slide: Option<SlideKernel>,
+    check: Option<fn(&Scope<'_>) -> Result<()>>,
+    /// The result carries the metric name on.
+    pub keeps_name: bool,
+    /// Histograms can result where histograms go in.
+    pub may_return_histograms: bool,
+    /// The evaluation time matters beside the window.
+    pub uses_eval_time: bool,
+    uses_start_timestamps: bool,
+    takes_anchored: bool,
+    takes_smoothed: bool,
+    is_of_counters: bool,
 }
 
-impl RangeFunction {
-    /// The function of a PromQL name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        NAMES.iter().find(|(n, _)| *n == name).map(|(_, f)| *f)
+/// A function that is computed one window at a time.
+pub const fn per_window(window: WindowKernel) -> RangeKernel {
+    RangeKernel {
+        window,
+        slide: None,
+        check: None,
+        keeps_name: false,
+        may_return_histograms: false,
+        uses_eval_time: false,
+        uses_start_timestamps: false,
+        takes_anchored: false,
+        takes_smoothed: false,
+        is_of_counters: false,
+    }
+}
+
+impl RangeKernel {
+    /// A faster way for series of floats, without an extension.
+    pub const fn sliding(self, slide: SlideKernel) -> Self {
+        Self { slide: Some(slide), ..self }
     }
 
-    pub fn name(self) -> &'static str {
-        NAMES.iter().find(|(_, f)| *f == self).map(|(n, _)| *n).expect("every function has a name")
+    /// A check of the parameters, before every window. Its error is that of the query.
+    pub const fn checking(self, check: fn(&Scope<'_>) -> Result<()>) -> Self {
+        Self { check: Some(check), ..self }
     }
 
-    /// Whether the result carries the metric name on.
-    pub fn keeps_name(self) -> bool {
-        matches!(self, RangeFunction::LastOverTime | RangeFunction::FirstOverTime)
+    pub const fn keeping_name(self) -> Self {
+        Self { keeps_name: true, ..self }
     }
 
-    /// Whether histograms can result where histograms go in.
-    pub fn may_return_histograms(self) -> bool {
-        use RangeFunction::*;
-        matches!(
-            self,
-            Rate | Increase | Delta | Irate | Idelta | SumOverTime | AvgOverTime | LastOverTime | FirstOverTime
-        )
+    pub const fn with_histograms(self) -> Self {
+        Self { may_return_histograms: true, ..self }
     }
 
-    /// Prometheus' error for a modifier on a function that cannot take it.
-    pub fn check_extension(self, extension: Extension) -> Result<()> {
-        self.check_extension_as(extension, self.name())
+    pub const fn with_start_timestamps(self) -> Self {
+        Self { uses_start_timestamps: true, ..self }
     }
 
-    /// The same for a function of another name that is computed by this one.
-    pub fn check_extension_as(self, extension: Extension, name: &str) -> Result<()> {
-        use RangeFunction::*;
-        let (word, allowed) = match extension {
-            Extension::None => return Ok(()),
-            Extension::Anchored => ("anchored", "changes, delta, increase, rate, resets"),
-            Extension::Smoothed => ("smoothed", "delta, increase, rate"),
-        };
-        let fits = match self {
-            Rate | Increase | Delta => true,
-            Changes | Resets => extension == Extension::Anchored,
-            _ => false,
-        };
-        if fits {
-            return Ok(());
+    pub const fn at_eval_time(self) -> Self {
+        Self { uses_eval_time: true, ..self }
+    }
+
+    pub const fn taking_anchored(self) -> Self {
+        Self { takes_anchored: true, ..self }
+    }
+
+    pub const fn taking_smoothed(self) -> Self {
+        Self { takes_smoothed: true, ..self }
+    }
+
+    /// Other metrics than counters are remarked on.
+    pub const fn of_counters(self) -> Self {
+        Self { is_of_counters: true, ..self }
+    }
+
+    pub fn takes(&self, extension: Extension) -> bool {
+        match extension {
+            Extension::None => true,
+            Extension::Anchored => self.takes_anchored,
+            Extension::Smoothed => self.takes_smoothed,
         }
-        Err(Error::execution(format!("{word} modifier can only be used with: {allowed} - not with {name}")))
-    }
-
-    fn uses_start_timestamps(self) -> bool {
-        use RangeFunction::*;
-        matches!(self, Rate | Irate | Increase | Resets)
     }
 }
 
-#[rustfmt::skip]
-static NAMES: &[(&str, RangeFunction)] = &[
-    ("rate", RangeFunction::Rate),
-    ("increase", RangeFunction::Increase),
-    ("delta", RangeFunction::Delta),
-    ("irate", RangeFunction::Irate),
-    ("idelta", RangeFunction::Idelta),
-    ("sum_over_time", RangeFunction::SumOverTime),
-    ("avg_over_time", RangeFunction::AvgOverTime),
-    ("min_over_time", RangeFunction::MinOverTime),
-    ("max_over_time", RangeFunction::MaxOverTime),
-    ("count_over_time", RangeFunction::CountOverTime),
-    ("last_over_time", RangeFunction::LastOverTime),
-    ("first_over_time", RangeFunction::FirstOverTime),
-    ("present_over_time", RangeFunction::PresentOverTime),
-    ("stddev_over_time", RangeFunction::StddevOverTime),
-    ("stdvar_over_time", RangeFunction::StdvarOverTime),
-    ("quantile_over_time", RangeFunction::QuantileOverTime),
-    ("mad_over_time", RangeFunction::MadOverTime),
-    ("changes", RangeFunction::Changes),
-    ("resets", RangeFunction::Resets),
-    ("deriv", RangeFunction::Deriv),
-    ("predict_linear", RangeFunction::PredictLinear),
-    ("double_exponential_smoothing", RangeFunction::DoubleExponentialSmoothing),
-    ("ts_of_min_over_time", RangeFunction::TsOfMinOverTime),
-    ("ts_of_max_over_time", RangeFunction::TsOfMaxOverTime),
-    ("ts_of_first_over_time", RangeFunction::TsOfFirstOverTime),
-    ("ts_of_last_over_time", RangeFunction::TsOfLastOverTime),
-];
+/// What a window is evaluated with, beside its samples.
+pub struct Scope<'a> {
+    params: &'a [Param<'a>],
+    step: usize,
+    pub extension: Extension,
+    pub notes: &'a Notes<'a>,
+    /// Memory reused from window to window.
+    pub scratch: Vec<f64>,
+}
+
+impl Scope<'_> {
+    /// The scalar argument of this number, at the step of the window; the parser has counted them.
+    pub fn param(&self, i: usize) -> f64 {
+        self.params[i].at(self.step)
+    }
+}
 
 /// Evaluates a function over all windows of one series. `params` are the scalar arguments in order
-/// (`quantile_over_time`: quantile; `predict_linear`: seconds; `double_exponential_smoothing`: both factors).
+/// (`quantile_over_time`: quantile; `predict_linear`: seconds; `double_exponential_smoothing`: both factors). The
+/// extension is one the kernel [takes](RangeKernel::takes).
 ///
 /// The error is Prometheus' own, for arguments that make the whole query fail.
 pub fn evaluate(
-    function: RangeFunction,
+    kernel: &RangeKernel,
     params: &[Param<'_>],
     series: &SeriesIn<'_>,
     windows: &Windows,
@@ -136,58 +125,28 @@ pub fn evaluate(
     out: &mut VectorOut<'_>,
 ) -> Result<()> {
     out.clear();
-    function.check_extension(options.extension)?;
-    let samples = Samples::new(series, options.use_start_timestamps && function.uses_start_timestamps());
+    let samples = Samples::new(series, options.use_start_timestamps && kernel.uses_start_timestamps);
     // With `@` all windows are one; compute it once.
-    let fixed = windows.step == 0
-        && windows.steps > 1
-        && function != RangeFunction::PredictLinear
-        && params.iter().all(Param::is_constant);
+    let fixed =
+        windows.step == 0 && windows.steps > 1 && !kernel.uses_eval_time && params.iter().all(Param::is_constant);
     let one = Windows { steps: 1, ..*windows };
     let computed = if fixed { &one } else { windows };
-    if samples.has_histograms() || !evaluate_floats(function, &samples, computed, options, notes, out) {
-        evaluate_windows(function, params, &samples, computed, options, notes, out)?;
+    let slide = kernel.slide.filter(|_| options.extension == Extension::None && !samples.has_histograms());
+    if !slide.is_some_and(|slide| slide(samples.floats(), computed, notes, out)) {
+        evaluate_windows(kernel, params, &samples, computed, options, notes, out)?;
     }
     if fixed {
         repeat_first(out);
     }
-    if matches!(function, RangeFunction::Rate | RangeFunction::Increase) && out.has_floats() {
+    if kernel.is_of_counters && out.has_floats() {
         note_non_counter(notes);
     }
     Ok(())
 }
 
-/// The sliding implementations for series of floats; `false` if the function has none.
-fn evaluate_floats(
-    function: RangeFunction,
-    samples: &Samples<'_>,
-    windows: &Windows,
-    options: &RangeOptions,
-    notes: &Notes<'_>,
-    out: &mut VectorOut<'_>,
-) -> bool {
-    if options.extension != Extension::None {
-        return false;
-    }
-    use RangeFunction::*;
-    let floats = samples.floats();
-    match function {
-        Rate | Increase | Delta => rate::slide(rate::Kind::of(function), floats, windows, notes, out),
-        MinOverTime | MaxOverTime | TsOfMinOverTime | TsOfMaxOverTime => {
-            extremes::slide(extremes::Extreme::of(function), floats, windows, out);
-        }
-        SumOverTime | AvgOverTime => {
-            return over_time::slide_exact_sums(function == AvgOverTime, floats, windows, out);
-        }
-        Changes | Resets => transitions::slide(function == Resets, floats, windows, out),
-        _ => return false,
-    }
-    true
-}
-
 /// One window at a time.
 fn evaluate_windows(
-    function: RangeFunction,
+    kernel: &RangeKernel,
     params: &[Param<'_>],
     samples: &Samples<'_>,
     windows: &Windows,
@@ -195,61 +154,22 @@ fn evaluate_windows(
     notes: &Notes<'_>,
     out: &mut VectorOut<'_>,
 ) -> Result<()> {
-    let mut scratch = Vec::new();
-    let mut failure = None;
+    let mut scope = Scope { params, step: 0, extension: options.extension, notes, scratch: Vec::new() };
+    let mut checked = Ok(());
     for_each_window(samples, windows, options, |k, window| {
-        if failure.is_some() {
-            return;
+        scope.step = k;
+        if checked.is_ok()
+            && let Some(check) = kernel.check
+        {
+            checked = check(&scope);
         }
-        match evaluate_window(function, params, k, &window, options, notes, &mut scratch) {
-            Ok(Some(value)) => out.set_value(k, value),
-            Ok(None) => {}
-            Err(error) => failure = Some(error),
+        if checked.is_ok()
+            && let Some(value) = (kernel.window)(&window, &mut scope)
+        {
+            out.set_value(k, value);
         }
     });
-    failure.map_or(Ok(()), Err)
-}
-
-fn evaluate_window(
-    function: RangeFunction,
-    params: &[Param<'_>],
-    k: usize,
-    window: &Window<'_>,
-    options: &RangeOptions,
-    notes: &Notes<'_>,
-    scratch: &mut Vec<f64>,
-) -> Result<Option<Value>> {
-    use RangeFunction::*;
-    let param = |i: usize| {
-        let param = params.get(i).map(|p| p.at(k));
-        param.ok_or_else(|| Error::internal(format!("{} needs {} parameters", function.name(), i + 1)))
-    };
-    Ok(match function {
-        Rate | Increase | Delta => match options.extension {
-            Extension::None => rate::window(rate::Kind::of(function), window, notes),
-            extension => extended::window(rate::Kind::of(function), window, extension, notes),
-        },
-        Irate | Idelta => last_two::window(function == Irate, window, notes),
-        SumOverTime => over_time::sum(window, notes),
-        AvgOverTime => over_time::avg(window, notes),
-        CountOverTime => Some(Value::Float((window.floats.len() + window.histograms.len()) as f64)),
-        LastOverTime => over_time::last(window),
-        FirstOverTime => over_time::first(window),
-        PresentOverTime => Some(Value::Float(1.0)),
-        TsOfFirstOverTime => over_time::time_of_first(window),
-        TsOfLastOverTime => over_time::time_of_last(window),
-        Changes | Resets => transitions::window(function == Resets, window, options.extension),
-        DoubleExponentialSmoothing => trend::smoothing(window, param(0)?, param(1)?, notes)?,
-        Deriv => trend::deriv(window, notes),
-        PredictLinear => trend::predict(window, param(0)?, notes),
-        MinOverTime | MaxOverTime | TsOfMinOverTime | TsOfMaxOverTime => {
-            extremes::window(extremes::Extreme::of(function), window, notes)
-        }
-        StddevOverTime => over_time::variance(window, notes).map(|v| Value::Float(v.sqrt())),
-        StdvarOverTime => over_time::variance(window, notes).map(Value::Float),
-        QuantileOverTime => over_time::quantile_of_window(window, param(0)?, notes, scratch),
-        MadOverTime => over_time::mad(window, notes, scratch),
-    })
+    checked
 }
 
 fn repeat_first(out: &mut VectorOut<'_>) {

@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::range::RangeFunction;
+use super::extended;
+use super::range::{RangeKernel, Scope, WindowKernel, per_window};
 use super::samples::{Cursor, Floats, Histograms, Window, start_timestamp};
-use super::types::{Notes, Value, VectorOut, Windows};
+use super::types::{Extension, Notes, Value, VectorOut, Windows};
 use crate::engine::promql::annotations::text::{self, Operation};
 use crate::engine::promql::annotations::{Detail, Level};
 use crate::model::histogram::{CounterResetHint, FloatHistogram};
@@ -17,13 +18,41 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// Of `rate`, `increase`, and `delta` for all others.
-    pub fn of(function: RangeFunction) -> Self {
-        match function {
-            RangeFunction::Rate => Self { counter: true, per_second: true },
-            RangeFunction::Increase => Self { counter: true, per_second: false },
-            _ => Self { counter: false, per_second: false },
-        }
+    const RATE: Self = Self { counter: true, per_second: true };
+    const INCREASE: Self = Self { counter: true, per_second: false };
+    const DELTA: Self = Self { counter: false, per_second: false };
+}
+
+pub const RATE: RangeKernel = change(|window, scope| any_window(Kind::RATE, window, scope))
+    .sliding(|floats, windows, notes, out| {
+        slide(Kind::RATE, floats, windows, notes, out);
+        true
+    })
+    .with_start_timestamps()
+    .of_counters();
+
+pub const INCREASE: RangeKernel = change(|window, scope| any_window(Kind::INCREASE, window, scope))
+    .sliding(|floats, windows, notes, out| {
+        slide(Kind::INCREASE, floats, windows, notes, out);
+        true
+    })
+    .with_start_timestamps()
+    .of_counters();
+
+pub const DELTA: RangeKernel =
+    change(|window, scope| any_window(Kind::DELTA, window, scope)).sliding(|floats, windows, notes, out| {
+        slide(Kind::DELTA, floats, windows, notes, out);
+        true
+    });
+
+const fn change(window: WindowKernel) -> RangeKernel {
+    per_window(window).with_histograms().taking_anchored().taking_smoothed()
+}
+
+fn any_window(kind: Kind, window: &Window<'_>, scope: &Scope<'_>) -> Option<Value> {
+    match scope.extension {
+        Extension::None => self::window(kind, window, scope.notes),
+        extension => extended::window(kind, window, extension, scope.notes),
     }
 }
 

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use super::aggregate::Accumulator;
 use super::binary::{self, Operand};
 use super::buckets::{self, Bucket, BucketRow, EvalTimes, HistogramRows};
-use super::date::DateFunction;
 use super::instant::{self, Take};
 use super::math;
 use super::native;
 use super::quantile::quantile;
-use super::range::{RangeFunction, evaluate};
+use super::range::{RangeKernel, evaluate};
 use super::select::{self, TopK};
 use super::types::*;
 use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::ast::{AggregateOp, BinaryOp, Span};
+use crate::engine::promql::functions::{self, Compute, Function};
 use crate::model::histogram::{self, CounterResetHint, FloatHistogram};
 use crate::model::sample::STALE_NAN;
 
@@ -120,13 +120,16 @@ fn windows(start: i64, step: i64, steps: usize, range: i64) -> Windows {
     Windows { start, step, steps, range, eval_start: start, eval_step: step }
 }
 
+fn kernel(name: &str) -> &'static RangeKernel {
+    functions::get(name).and_then(Function::over_windows).unwrap().kernel
+}
+
 fn run(name: &str, params: &[f64], series: &Series, windows: Windows, options: RangeOptions) -> (Row, Vec<String>) {
     let annotations = Annotations::new();
     let params: Vec<_> = params.iter().map(|p| Param::Constant(*p)).collect();
     let mut row = Row::new(windows.steps);
-    let function = RangeFunction::from_name(name).unwrap();
     evaluate(
-        function,
+        kernel(name),
         &params,
         &series.input(),
         &windows,
@@ -201,7 +204,6 @@ fn over_time() {
         ("stdvar_over_time", vec![], [2.0 / 3.0, 8.0]),
         ("stddev_over_time", vec![], [(2.0f64 / 3.0).sqrt(), 8f64.sqrt()]),
         ("quantile_over_time", vec![0.75], [2.5, 2.0]),
-        ("mad_over_time", vec![], [1.0, 0.0]),
         ("changes", vec![], [2.0, 2.0]),
         ("resets", vec![], [1.0, 1.0]),
         ("ts_of_min_over_time", vec![], [0.0, 50.0]),
@@ -226,7 +228,6 @@ fn over_time_of_special_values() {
         ("min_over_time", vec![NAN, 2.0, NAN], 2.0),
         ("max_over_time", vec![NAN, NAN], NAN),
         ("ts_of_max_over_time", vec![NAN, NAN], 10.0),
-        ("mad_over_time", vec![1.0, NAN], NAN),
         ("changes", vec![NAN, NAN, 1.0], 1.0),
         ("quantile_over_time", vec![5.0], 5.0),
     ] {
@@ -258,7 +259,7 @@ fn trends() {
     let mut row = Row::new(1);
     let params = [Param::Constant(0.0), Param::Constant(0.5)];
     let error = evaluate(
-        RangeFunction::DoubleExponentialSmoothing,
+        kernel("double_exponential_smoothing"),
         &params,
         &line.input(),
         &windows(30, 0, 1, 60),
@@ -277,7 +278,7 @@ fn non_counters_are_noted() {
         let mut row = Row::new(1);
         let notes = Notes { type_label, ..notes(&annotations, metric) };
         let (w, options) = (windows(10, 0, 1, 60), RangeOptions::default());
-        evaluate(RangeFunction::Rate, &[], &series.input(), &w, &options, &notes, &mut row.out()).unwrap();
+        evaluate(kernel("rate"), &[], &series.input(), &w, &options, &notes, &mut row.out()).unwrap();
         assert_eq!(annotations.render("").1, expected.into_iter().collect::<Vec<_>>(), "{metric}");
     };
     check("a_total", None, None);
@@ -319,8 +320,6 @@ fn anchored_and_smoothed() {
     check("increase", Extension::Anchored, windows(200, 0, 1, 60), &[None]);
     // Inside of the interval of the reset, 60 to 75, a smoothed counter begins at 0.
     check("increase", Extension::Smoothed, windows(70, 0, 1, 5), &[Some(1.0 / 3.0)]);
-    let error = RangeFunction::SumOverTime.check_extension(Extension::Smoothed).unwrap_err().to_string();
-    assert_eq!(error, "smoothed modifier can only be used with: delta, increase, rate - not with sum_over_time");
 }
 
 #[test]
@@ -378,12 +377,9 @@ fn instant_selectors() {
 
 #[test]
 fn elementwise() {
-    let input = Row::of(&[Some(-2.5), None, Some(0.0), Some(NAN), Some(7.0)]);
-    let mut row = Row::new(5);
-    let mut check = |name: &str, apply: &dyn Fn(&VectorIn<'_>, &mut VectorOut<'_>), expected: [f64; 4]| {
-        apply(&input.input(), &mut row.out());
-        let [a, b, c, d] = expected;
-        assert_steps(name, &row.steps(), &[Some(a), None, Some(b), Some(c), Some(d)]);
+    const INPUT: [f64; 4] = [-2.5, 0.0, NAN, 7.0];
+    let check = |name: &str, found: [f64; 4], expected: [f64; 4]| {
+        assert_steps(name, &found.map(Some).into(), &expected.map(Some));
     };
     for (name, expected) in [
         ("abs", [2.5, 0.0, NAN, 7.0]),
@@ -392,32 +388,36 @@ fn elementwise() {
         ("exp", [(-2.5f64).exp(), 1.0, NAN, 7f64.exp()]),
         ("ln", [NAN, -INF, NAN, 7f64.ln()]),
     ] {
-        let function = math::MathFunction::from_name(name).unwrap();
-        check(name, &|i, o| function.evaluate(i, o), expected);
+        let Compute::Math(function) = functions::get(name).unwrap().compute else { panic!("{name}") };
+        check(name, INPUT.map(function), expected);
     }
-    let constant = Param::Constant;
-    check("round", &|i, o| math::round(i, &constant(1.0), o), [-2.0, 0.0, NAN, 7.0]);
-    check("round 5", &|i, o| math::round(i, &constant(5.0), o), [-0.0, 0.0, NAN, 5.0]);
-    check("clamp", &|i, o| math::clamp(i, &constant(-1.0), &constant(3.0), o), [-1.0, 0.0, NAN, 3.0]);
-    math::clamp(&input.input(), &constant(1.0), &constant(0.0), &mut row.out());
-    assert_steps("crossed clamp", &row.steps(), &[None; 5]);
+    let with = |function: fn(f64, &[f64]) -> Option<f64>, scalars: &[f64]| {
+        INPUT.map(|value| function(value, scalars).unwrap())
+    };
+    check("round", with(math::round, &[]), [-2.0, 0.0, NAN, 7.0]);
+    check("round 5", with(math::round, &[5.0]), [-0.0, 0.0, NAN, 5.0]);
+    check("clamp", with(math::clamp, &[-1.0, 3.0]), [-1.0, 0.0, NAN, 3.0]);
+    check("clamp_min", with(math::clamp_min, &[-1.0]), [-1.0, 0.0, NAN, 7.0]);
+    check("clamp_max", with(math::clamp_max, &[-1.0]), [-2.5, -1.0, NAN, -1.0]);
+    check("clamp to NaN", with(math::clamp, &[NAN, 3.0]), [NAN; 4]);
+    assert_eq!(INPUT.map(|value| math::clamp(value, &[1.0, 0.0])), [None; 4], "crossed bounds");
     assert_eq!((math::larger(NAN, INF), math::smaller(-INF, NAN)), (INF, -INF));
     assert!(math::larger(NAN, 1.0).is_nan() && math::larger(-0.0, 0.0).is_sign_positive());
 }
 
 #[test]
 fn dates() {
-    use DateFunction::*;
+    use super::date::*;
     // 2024-02-29T23:59:58Z, 1969-12-31T23:59:59Z.
     for (time, expected) in [
         (1_709_251_198.0, [29.0, 29.0, 4.0, 60.0, 23.0, 59.0, 2.0, 2024.0]),
         (-1.0, [31.0, 31.0, 3.0, 365.0, 23.0, 59.0, 12.0, 1969.0]),
         (0.9, [31.0, 1.0, 4.0, 1.0, 0.0, 0.0, 1.0, 1970.0]),
     ] {
-        let functions = [DaysInMonth, DayOfMonth, DayOfWeek, DayOfYear, Hour, Minute, Month, Year];
-        assert_eq!(functions.map(|f| f.apply(time)), expected, "{time}");
+        let functions = [days_in_month, day_of_month, day_of_week, day_of_year, hour, minute, month, year];
+        assert_eq!(functions.map(|f: fn(f64) -> f64| f(time)), expected, "{time}");
     }
-    assert!(Year.apply(f64::MAX) > 0.0);
+    assert!(year(f64::MAX) > 0.0);
 }
 
 fn native_histogram(count: f64, buckets: &[f64]) -> FloatHistogram {
@@ -687,9 +687,8 @@ fn classic_histogram_rows() {
     assert_eq!(buckets::quantile_label(1.0), "1.0");
     assert_eq!(buckets::parse_bound("+Inf", &notes), Some(INF));
     assert_eq!(buckets::parse_bound("", &notes), None);
-    let mut row = Row::new(3);
-    native::HistogramFunction::Avg.evaluate(&native_row.input(), &mut row.out());
-    assert_steps("avg", &row.steps(), &[None, Some(1.0), Some(1.0)]);
+    let Compute::Statistic(avg) = functions::get("histogram_avg").unwrap().compute else { panic!("no statistic") };
+    assert_eq!(avg(&native_histogram(4.0, &[0.0, 4.0])), 1.0);
 }
 
 #[test]

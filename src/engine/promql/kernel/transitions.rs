@@ -2,13 +2,22 @@
 
 use std::sync::Arc;
 
+use super::range::{RangeKernel, per_window};
 use super::rate::is_start_reset;
 use super::samples::{Cursor, Floats, Window, start_timestamp};
 use super::types::{Extension, Value, VectorOut, Windows};
 use crate::model::histogram::FloatHistogram;
 
+pub const CHANGES: RangeKernel = per_window(|samples, scope| window(false, samples, scope.extension))
+    .sliding(|floats, windows, _, out| slide(false, floats, windows, out))
+    .taking_anchored();
+pub const RESETS: RangeKernel = per_window(|samples, scope| window(true, samples, scope.extension))
+    .sliding(|floats, windows, _, out| slide(true, floats, windows, out))
+    .with_start_timestamps()
+    .taking_anchored();
+
 /// All windows of a series of floats, from running counts.
-pub fn slide(resets: bool, floats: Floats<'_>, windows: &Windows, out: &mut VectorOut<'_>) {
+fn slide(resets: bool, floats: Floats<'_>, windows: &Windows, out: &mut VectorOut<'_>) -> bool {
     let mut counts = Vec::with_capacity(floats.len());
     let mut count = 0u32;
     for i in 0..floats.len() {
@@ -33,6 +42,7 @@ pub fn slide(resets: bool, floats: Floats<'_>, windows: &Windows, out: &mut Vect
             out.set(k, f64::from(counts[cursor.to - 1] - counts[cursor.from]));
         }
     }
+    true
 }
 
 fn is_change(before: f64, now: f64) -> bool {
@@ -47,7 +57,7 @@ struct Sample<'a> {
 }
 
 /// One window with any samples. An anchored window begins with the last sample before it.
-pub fn window(resets: bool, window: &Window<'_>, extension: Extension) -> Option<Value> {
+fn window(resets: bool, window: &Window<'_>, extension: Extension) -> Option<Value> {
     let samples = merge(window);
     let mut first = 0;
     if extension == Extension::Anchored {

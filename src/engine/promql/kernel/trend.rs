@@ -1,29 +1,31 @@
 //! `deriv`, `predict_linear` and `double_exponential_smoothing`.
 
 use super::over_time::note_ignored_histograms;
+use super::range::Scope;
 use super::samples::{Floats, Window};
 use super::types::{Notes, Value};
 use crate::error::{Error, Result};
 use crate::model::kahan::KahanSum;
 
 /// The slope of the regression line.
-pub fn deriv(window: &Window<'_>, notes: &Notes<'_>) -> Option<Value> {
-    let floats = two_or_more(window, notes)?;
+pub fn deriv(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
+    let floats = two_or_more(window, scope.notes)?;
     // Times relative to the first sample keep their precision.
     let (slope, _) = regress(&floats, floats.timestamps[0]);
     Some(Value::Float(slope))
 }
 
-/// The value of the regression line `seconds` after the evaluation time.
-pub fn predict(window: &Window<'_>, seconds: f64, notes: &Notes<'_>) -> Option<Value> {
-    let floats = two_or_more(window, notes)?;
+/// The value of the regression line so many seconds after the evaluation time.
+pub fn predict(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
+    let seconds = scope.param(0);
+    let floats = two_or_more(window, scope.notes)?;
     let (slope, intercept) = regress(&floats, window.eval_time);
     Some(Value::Float(slope * seconds + intercept))
 }
 
-/// Holt's linear method. The error is Prometheus', for factors outside of `0 < x < 1`.
-pub fn smoothing(window: &Window<'_>, smoothing: f64, trend: f64, notes: &Notes<'_>) -> Result<Option<Value>> {
-    for (name, factor) in [("smoothing", smoothing), ("trend", trend)] {
+/// Prometheus' error for factors of [`smoothing`] outside of `0 < x < 1`.
+pub fn check_factors(scope: &Scope<'_>) -> Result<()> {
+    for (name, factor) in [("smoothing", scope.param(0)), ("trend", scope.param(1))] {
         if factor <= 0.0 || factor >= 1.0 {
             let (initial, got) = (if name == "trend" { "tf" } else { "sf" }, go_fixed(factor));
             return Err(Error::execution(format!(
@@ -31,9 +33,13 @@ pub fn smoothing(window: &Window<'_>, smoothing: f64, trend: f64, notes: &Notes<
             )));
         }
     }
-    let Some(floats) = two_or_more(window, notes) else {
-        return Ok(None);
-    };
+    Ok(())
+}
+
+/// Holt's linear method.
+pub fn smoothing(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
+    let (smoothing, trend) = (scope.param(0), scope.param(1));
+    let floats = two_or_more(window, scope.notes)?;
     let mut level = floats.values[0];
     let mut slope = floats.values[1] - floats.values[0];
     let mut previous = 0.0;
@@ -44,7 +50,7 @@ pub fn smoothing(window: &Window<'_>, smoothing: f64, trend: f64, notes: &Notes<
         let next = smoothing * value + (1.0 - smoothing) * (level + slope);
         (previous, level) = (level, next);
     }
-    Ok(Some(Value::Float(level)))
+    Some(Value::Float(level))
 }
 
 /// Go's `%f`.

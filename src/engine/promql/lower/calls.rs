@@ -7,76 +7,56 @@ use super::operators::{self, as_selector};
 use super::selectors;
 use super::{aggregates, labels, scalar, scalar_vector, string, unwrap_parens, vector};
 use crate::engine::promql::ast::{Call, Expr};
-use crate::engine::promql::kernel::date::DateFunction;
-use crate::engine::promql::kernel::math::MathFunction;
-use crate::engine::promql::kernel::range::RangeFunction;
+use crate::engine::promql::functions::{Compute, Named, QueryTimes};
+use crate::engine::promql::kernel::range::RangeKernel;
 use crate::engine::promql::plan::aggregate::Aggregation;
 use crate::engine::promql::plan::functions::binary::ScalarOp;
-use crate::engine::promql::plan::functions::elementwise::{self, Elementwise, HistogramPart};
+use crate::engine::promql::plan::functions::elementwise::{self, Elementwise};
 use crate::engine::promql::plan::functions::shape;
 use crate::engine::promql::plan::functions::windows::Over;
-use crate::engine::promql::plan::layout::{Grid, VALUES};
+use crate::engine::promql::plan::layout::VALUES;
 use crate::error::{Error, Result};
 
 pub fn call(cx: &Context<'_>, call: &Call) -> Result<Value> {
     let name = call.function.name;
-    if let Some(function) = RangeFunction::from_name(name) {
-        return range_function(cx, call, function).map(Value::Vector);
-    }
-    if let Some(function) = MathFunction::from_name(name) {
-        return elementwise_call(cx, call, Elementwise::Math(function), &[]).map(Value::Vector);
-    }
-    if let Some(function) = DateFunction::from_name(name) {
-        return date(cx, call, function).map(Value::Vector);
-    }
-    Ok(match name {
-        "time" | "pi" | "start" | "end" | "step" | "range" | "max_of" | "min_of" | "scalar" => {
-            Value::Scalar(scalar_call(cx, call)?)
-        }
-        "vector" => Value::Vector(scalar_vector(cx, scalar(cx, &call.args[0])?)?),
-        "sort" => Value::Vector(sorted(cx, call, Order::Value { descending: false })?),
-        "sort_desc" => Value::Vector(sorted(cx, call, Order::Value { descending: true })?),
-        "sort_by_label" | "sort_by_label_desc" => Value::Vector(sorted_by_label(cx, call)?),
-        "label_replace" => Value::Vector(labels::replace(cx, call)?),
-        "label_join" => Value::Vector(labels::join(cx, call)?),
-        "info" => Value::Vector(labels::info(cx, call)?),
-        "absent" => {
-            let input = vector(cx, &call.args[0])?;
-            Value::Vector(aggregates::absent(cx, call, input, as_selector(&call.args[0]))?)
-        }
-        "absent_over_time" => Value::Vector(absent_over_time(cx, call)?),
-        "histogram_quantile" => Value::Vector(aggregates::histogram(cx, call, Aggregation::HistogramQuantile)?),
-        "histogram_fraction" => Value::Vector(aggregates::histogram(cx, call, Aggregation::HistogramFraction)?),
-        "histogram_quantiles" => Value::Vector(aggregates::histogram_quantiles(cx, call)?),
-        _ => Value::Vector(element_function(cx, call)?),
-    })
-}
-
-/// Functions of one element that take more than the element.
-fn element_function(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
-    let infinite = |value: f64| Scalar::Constant(value);
+    let float = |kernel| Elementwise::Float(Named { name, kernel });
+    let histogram = |kernel| Elementwise::Histogram(Named { name, kernel });
     let arg = |i: usize| scalar(cx, &call.args[i]);
-    let statistic = |part| elementwise_call(&cx.with_statistics(true), call, Elementwise::Histogram(part), &[]);
-    match call.function.name {
-        "clamp" => elementwise_call(cx, call, Elementwise::Clamp, &[arg(1)?, arg(2)?]),
-        "clamp_min" => elementwise_call(cx, call, Elementwise::Clamp, &[arg(1)?, infinite(f64::INFINITY)]),
-        "clamp_max" => elementwise_call(cx, call, Elementwise::Clamp, &[infinite(f64::NEG_INFINITY), arg(1)?]),
-        "round" => {
-            let nearest = if call.args.len() > 1 { arg(1)? } else { Scalar::Constant(1.0) };
-            elementwise_call(cx, call, Elementwise::Round, &[nearest])
+    Ok(Value::Vector(match call.function.compute {
+        Compute::Constant(value) => return Ok(Value::Scalar(Scalar::Constant(value))),
+        Compute::QueryTime(of) => return Ok(Value::Scalar(query_time(cx, of))),
+        Compute::Time => return Ok(Value::Scalar(time(cx))),
+        Compute::ToScalar => return aggregates::scalar_of(cx, call).map(Value::Scalar),
+        Compute::Scalars(kernel) => {
+            let op = ScalarOp::Function(Named { name, kernel });
+            return Ok(Value::Scalar(operators::scalars(cx, op, arg(0)?, arg(1)?)));
         }
-        "timestamp" => timestamps(cx, call, Over::Timestamp),
-        "start_timestamp" => timestamps(cx, call, Over::StartTimestamp),
-        "histogram_avg" => statistic(HistogramPart::Avg),
-        "histogram_count" => statistic(HistogramPart::Count),
-        "histogram_stddev" => elementwise_call(cx, call, Elementwise::Histogram(HistogramPart::Stddev), &[]),
-        "histogram_stdvar" => elementwise_call(cx, call, Elementwise::Histogram(HistogramPart::Stdvar), &[]),
-        "histogram_sum" => statistic(HistogramPart::Sum),
-        other => Err(Error::unsupported(format!("the function {other} is not supported yet"))),
-    }
+        Compute::ToVector => scalar_vector(cx, arg(0)?)?,
+        Compute::Math(kernel) => elementwise_call(cx, call, float(kernel))?,
+        Compute::MathWith(kernel) => elementwise_call(cx, call, Elementwise::FloatWith(Named { name, kernel }))?,
+        Compute::Date(kernel) => date(cx, call, float(kernel))?,
+        Compute::Histogram(kernel) => elementwise_call(cx, call, histogram(kernel))?,
+        Compute::Statistic(kernel) => elementwise_call(&cx.with_statistics(true), call, histogram(kernel))?,
+        Compute::Range(_) => range_function(cx, call)?,
+        Compute::AbsentOf(_) => absent_over_time(cx, call)?,
+        Compute::Timestamp => timestamps(cx, call, Over::Timestamp, Elementwise::EvalTime(cx.grid))?,
+        // Nothing but stored samples has a start timestamp.
+        Compute::StartTimestamp => timestamps(cx, call, Over::StartTimestamp, Elementwise::Nothing)?,
+        Compute::Absent => aggregates::absent(cx, call, vector(cx, &call.args[0])?, as_selector(&call.args[0]))?,
+        Compute::HistogramQuantile => aggregates::histogram(cx, call, Aggregation::HistogramQuantile)?,
+        Compute::HistogramFraction => aggregates::histogram(cx, call, Aggregation::HistogramFraction)?,
+        Compute::HistogramQuantiles => aggregates::histogram_quantiles(cx, call)?,
+        Compute::Sort { descending } => sorted(cx, call, Order::Value { descending })?,
+        Compute::SortByLabel { descending } => sorted_by_label(cx, call, descending)?,
+        Compute::LabelReplace => labels::replace(cx, call)?,
+        Compute::LabelJoin => labels::join(cx, call)?,
+        Compute::Info => labels::info(cx, call)?,
+    }))
 }
 
-fn elementwise_call(cx: &Context<'_>, call: &Call, function: Elementwise, scalars: &[Scalar]) -> Result<Lowered> {
+/// Of the vector in front, and of the scalars behind it.
+fn elementwise_call(cx: &Context<'_>, call: &Call, function: Elementwise) -> Result<Lowered> {
+    let scalars = call.args[1..].iter().map(|arg| scalar(cx, arg)).collect::<Result<Vec<_>>>()?;
     let input = vector(cx, &call.args[0])?;
     elementwise_of(cx, call.function.name, function, input, scalars)
 }
@@ -86,11 +66,11 @@ fn elementwise_of(
     name: &str,
     function: Elementwise,
     input: Lowered,
-    scalars: &[Scalar],
+    scalars: Vec<Scalar>,
 ) -> Result<Lowered> {
     let (mut arguments, mut sources): (Vec<PlanExpr>, Vec<_>) = (vec![], vec![]);
     for scalar in scalars {
-        let (argument, plans) = scalar.clone().into_argument();
+        let (argument, plans) = scalar.into_argument();
         arguments.push(argument);
         sources.extend(plans);
     }
@@ -100,15 +80,20 @@ fn elementwise_of(
 }
 
 /// Without an argument a date function is of the evaluation time.
-fn date(cx: &Context<'_>, call: &Call, function: DateFunction) -> Result<Lowered> {
+fn date(cx: &Context<'_>, call: &Call, function: Elementwise) -> Result<Lowered> {
     let input = match call.args.first() {
         Some(arg) => vector(cx, arg)?,
         None => Lowered::one_row(shape::time(cx.grid), vec![], cx.grid.steps)?,
     };
-    elementwise_of(cx, call.function.name, Elementwise::Date(function), input, &[])
+    elementwise_of(cx, call.function.name, function, input, vec![])
 }
 
-fn range_function(cx: &Context<'_>, call: &Call, function: RangeFunction) -> Result<Lowered> {
+fn over_windows(call: &Call) -> Result<Named<&'static RangeKernel>> {
+    let name = call.function.name;
+    call.function.over_windows().ok_or_else(|| Error::internal(format!("{name} is not a range function")))
+}
+
+fn range_function(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let at = call
         .args
         .iter()
@@ -120,19 +105,20 @@ fn range_function(cx: &Context<'_>, call: &Call, function: RangeFunction) -> Res
         parameters.push(argument);
         sources.extend(plans);
     }
+    let function = over_windows(call)?;
     let ranges = selectors::ranges(cx, &call.args[at])?;
-    function.check_extension(ranges.shape.extension())?;
-    let histograms = ranges.input.has_histograms() && function.may_return_histograms();
+    call.function.check_extension(ranges.shape.extension())?;
+    let histograms = ranges.input.has_histograms() && function.kernel.may_return_histograms;
     let sink = cx.sink_for(call.span, call.args[0].span());
     let result = ranges.evaluate(cx, Over::Range(function), histograms, sink, parameters, &sources)?;
-    if function.keeps_name() { Ok(result) } else { result.drop_name(cx) }
+    if function.kernel.keeps_name { Ok(result) } else { result.drop_name(cx) }
 }
 
 fn absent_over_time(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let ranges = selectors::ranges(cx, &call.args[0])?;
-    RangeFunction::PresentOverTime.check_extension_as(ranges.shape.extension(), call.function.name)?;
+    call.function.check_extension(ranges.shape.extension())?;
     let sink = cx.sink_for(call.span, call.args[0].span());
-    let present = ranges.evaluate(cx, Over::Range(RangeFunction::PresentOverTime), false, sink, vec![], &[])?;
+    let present = ranges.evaluate(cx, Over::Range(over_windows(call)?), false, sink, vec![], &[])?;
     let selector = match unwrap_parens(&call.args[0]) {
         Expr::Matrix(matrix) => Some(&matrix.selector),
         _ => None,
@@ -140,38 +126,32 @@ fn absent_over_time(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     aggregates::absent(cx, call, present, selector)
 }
 
-/// The time of the sample for a bare selector, the evaluation time for anything else.
-fn timestamps(cx: &Context<'_>, call: &Call, over: Over) -> Result<Lowered> {
+/// The times of the samples of a bare selector; `of_results` for anything else.
+fn timestamps(cx: &Context<'_>, call: &Call, over: Over, of_results: Elementwise) -> Result<Lowered> {
     match as_selector(&call.args[0]) {
         Some(selector) => selectors::take(cx, selector, over, call.span)?.drop_name(cx),
         None => {
             let input = vector(cx, &call.args[0])?;
-            // Nothing but stored samples has a start timestamp.
-            let of_results =
-                if over == Over::StartTimestamp { Elementwise::Nothing } else { Elementwise::EvalTime(cx.grid) };
-            elementwise_of(cx, call.function.name, of_results, input, &[])
+            elementwise_of(cx, call.function.name, of_results, input, vec![])
         }
     }
 }
 
-fn scalar_call(cx: &Context<'_>, call: &Call) -> Result<Scalar> {
-    let query = cx.query.grid;
-    let seconds = |ms: i64| Scalar::Constant(ms as f64 / 1000.0);
-    let length = |grid: Grid| grid.end() - grid.start;
-    Ok(match call.function.name {
-        "pi" => Scalar::Constant(std::f64::consts::PI),
-        "start" => seconds(query.start),
-        "end" => seconds(query.end()),
-        "step" => seconds(if query.steps > 1 { query.step } else { 0 }),
-        "range" => seconds(length(query)),
-        "time" if cx.grid.steps == 1 => seconds(cx.grid.start),
-        "time" => Scalar::Steps { expr: shape::time(cx.grid), sources: vec![] },
-        "scalar" => aggregates::scalar_of(cx, call)?,
-        name => {
-            let op = if name == "max_of" { ScalarOp::Larger } else { ScalarOp::Smaller };
-            operators::scalars(cx, op, scalar(cx, &call.args[0])?, scalar(cx, &call.args[1])?)
-        }
-    })
+fn seconds(ms: i64) -> Scalar {
+    Scalar::Constant(ms as f64 / 1000.0)
+}
+
+fn query_time(cx: &Context<'_>, of: fn(QueryTimes) -> i64) -> Scalar {
+    let grid = cx.query.grid;
+    let step = if grid.steps > 1 { grid.step } else { 0 };
+    seconds(of(QueryTimes { start: grid.start, end: grid.end(), step }))
+}
+
+fn time(cx: &Context<'_>) -> Scalar {
+    match cx.grid.steps {
+        1 => seconds(cx.grid.start),
+        _ => Scalar::Steps { expr: shape::time(cx.grid), sources: vec![] },
+    }
 }
 
 /// The order matters only for the result of an instant query.
@@ -190,8 +170,7 @@ fn sorted(cx: &Context<'_>, call: &Call, order: Order) -> Result<Lowered> {
     Ok(Lowered { order: Some(order), ..input })
 }
 
-fn sorted_by_label(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
+fn sorted_by_label(cx: &Context<'_>, call: &Call, descending: bool) -> Result<Lowered> {
     let labels = call.args[1..].iter().map(|a| string(a).map(str::to_string)).collect::<Result<Vec<_>>>()?;
-    let descending = call.function.name == "sort_by_label_desc";
     sorted(cx, call, Order::Labels { labels, descending })
 }

@@ -118,25 +118,6 @@ pub fn is_literal(expr: &Expr) -> bool {
     matches!(unwrap_parens(expr), Expr::Number { .. } | Expr::String { .. })
 }
 
-/// Functions whose result depends on the evaluation time itself; after `AtModifierUnsafeFunctions`.
-const TIME_DEPENDENT: &[&str] = &[
-    "days_in_month",
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "hour",
-    "minute",
-    "month",
-    "year",
-    "predict_linear",
-    "time",
-    "timestamp",
-    "start",
-    "end",
-    "step",
-    "range",
-];
-
 /// Whether the expression has the same value at every step, because of `@`.
 pub fn is_step_invariant(expr: &Expr) -> bool {
     match expr {
@@ -144,7 +125,7 @@ pub fn is_step_invariant(expr: &Expr) -> bool {
         Expr::Paren { inner, .. } | Expr::Unary { inner, .. } => is_step_invariant(inner),
         Expr::Binary(b) => is_step_invariant(&b.left) && is_step_invariant(&b.right),
         Expr::Aggregate(a) => is_step_invariant(&a.inner) && a.param.as_ref().is_none_or(is_step_invariant),
-        Expr::Call(c) => !TIME_DEPENDENT.contains(&c.function.name) && c.args.iter().all(is_step_invariant),
+        Expr::Call(c) => !c.function.depends_on_time() && c.args.iter().all(is_step_invariant),
         Expr::Vector(s) => s.at.is_some(),
         Expr::Matrix(m) => m.selector.at.is_some(),
         Expr::Subquery(s) => s.at.is_some(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::lowered::is_metadata_label;
 use crate::engine::promql::ast::{At, Call, Expr, Span, Subquery, VectorSelector};
+use crate::engine::promql::functions::Compute;
 use crate::engine::promql::plan::layout::Grid;
 use crate::engine::scan;
 use crate::engine::session::Snapshots;
@@ -155,7 +156,7 @@ fn walk(times: &Times, grid: Grid, expr: &Expr, out: &mut Vec<Request>) {
                 walk(times, grid, param, out);
             }
         }
-        Expr::Call(call) if call.function.name == "info" => walk_info(times, grid, call, out),
+        Expr::Call(call) if matches!(call.function.compute, Compute::Info) => walk_info(times, grid, call, out),
         Expr::Call(call) => call.args.iter().for_each(|arg| walk(times, grid, arg, out)),
         Expr::Vector(selector) => {
             let range = times.vector_range(grid, selector);

@@ -10,6 +10,7 @@ use super::lowered::{Context, Lowered};
 use super::resolve::{Leaf, Times};
 use super::vector_alone;
 use crate::engine::promql::ast::{Expr, Span, ValueType};
+use crate::engine::promql::functions::Function;
 use crate::engine::promql::plan::layout::Grid;
 use crate::engine::promql::plan::shared::SharedNode;
 use crate::error::Result;
@@ -114,11 +115,10 @@ impl<'a> Finder<'a> {
         self.query.get(span.start..span.end)
     }
 
-    /// Whether annotations of the expression say how often something was seen, or it orders or joins series by
-    /// rules of its own.
+    /// Whether a call in the expression [does](Function::counts_occurrences).
     fn counts_occurrences(&self, expr: &Expr) -> bool {
         let mut counted = false;
-        each_call(expr, &mut |name| counted |= name.starts_with("histogram_") || name == "info");
+        each_call(expr, &mut |function| counted |= function.counts_occurrences());
         counted
     }
 
@@ -139,7 +139,7 @@ impl<'a> Finder<'a> {
     }
 }
 
-fn each_call(expr: &Expr, visit: &mut impl FnMut(&str)) {
+fn each_call(expr: &Expr, visit: &mut impl FnMut(&Function)) {
     match expr {
         Expr::Number { .. } | Expr::String { .. } | Expr::Vector(_) | Expr::Matrix(_) => {}
         Expr::Paren { inner, .. } | Expr::Unary { inner, .. } => each_call(inner, visit),
@@ -152,7 +152,7 @@ fn each_call(expr: &Expr, visit: &mut impl FnMut(&str)) {
             aggregate.param.iter().for_each(|param| each_call(param, visit));
         }
         Expr::Call(call) => {
-            visit(call.function.name);
+            visit(call.function);
             call.args.iter().for_each(|arg| each_call(arg, visit));
         }
         Expr::Subquery(subquery) => each_call(&subquery.inner, visit),

@@ -8,6 +8,7 @@ use super::{Parsed, matches_anything, problem};
 use crate::engine::promql::ast::{
     Aggregate, AggregateOp, Binary, Call, Cardinality, Expr, ValueType, VectorSelector,
 };
+use crate::engine::promql::functions::Compute;
 use crate::model::labels::METRIC_NAME;
 
 /// Checks a tree and returns its type.
@@ -138,7 +139,7 @@ fn check_call(call: &mut Call) -> Parsed<()> {
     check_argument_count(call)?;
     let function = call.function;
     let quoted = quote(function.name);
-    let info = function.name == "info";
+    let info = matches!(function.compute, Compute::Info);
     if info && call.args.len() > 1 {
         check_info_selector(call)?;
     }
@@ -187,8 +188,9 @@ fn check_info_selector(call: &Call) -> Parsed<()> {
     let found = arg.value_type();
     if found != ValueType::Vector {
         let message = format!(
-            "expected type {} in call to function \"info\", got {}",
+            "expected type {} in call to function {}, got {}",
             ValueType::Vector.as_str(),
+            quote(call.function.name),
             found.as_str()
         );
         return Err(problem(call.span, message));

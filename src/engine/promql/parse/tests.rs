@@ -297,7 +297,7 @@ fn features_can_be_off() {
     let off = ParseOptions { duration_expressions: false, ..Default::default() };
     for (query, expected) in [
         ("a[5m * 2]", "experimental duration expression is not enabled"),
-        ("mad_over_time(a[5m])", "function \"mad_over_time\" is not enabled"),
+        ("ts_of_max_over_time(a[5m])", "function \"ts_of_max_over_time\" is not enabled"),
         (
             "limitk(1, a)",
             "limitk() is experimental and must be enabled with --enable-feature=promql-experimental-functions",

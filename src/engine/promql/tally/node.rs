@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::{BySteps, Place};
 use crate::engine::promql::ast::{AggregateOp, Call, Expr, Span, Subquery, ValueType};
+use crate::engine::promql::functions::Compute;
 use crate::engine::promql::lower::resolve::Times;
 use crate::engine::promql::lower::{is_literal, is_range, is_step_invariant, unwrap_parens};
 use crate::engine::promql::plan::layout::Grid;
@@ -149,24 +150,25 @@ impl Builder<'_> {
             return Node::Windows { place: self.place(span, steps), subquery, parameters };
         }
         // The time of a sample takes the place of the sample.
-        if let ("timestamp" | "start_timestamp", Some(Expr::Vector(selector))) =
-            (call.function.name, call.args.first().map(unwrap_parens))
+        if let (Compute::Timestamp | Compute::StartTimestamp, Some(Expr::Vector(selector))) =
+            (call.function.compute, call.args.first().map(unwrap_parens))
         {
             return Node::Selector(self.place(selector.span, steps));
         }
         let mut operands: Vec<Node> = call.args.iter().map(|arg| self.node(grid, arg)).collect();
         let vector = call.args.iter().position(|a| a.value_type() == ValueType::Vector);
-        match call.function.name {
+        match call.function.compute {
             // They work on whole series, not step by step.
-            "label_replace" | "label_join" => operands.swap_remove(0),
-            "info" => {
+            Compute::LabelReplace | Compute::LabelJoin => operands.swap_remove(0),
+            Compute::Info => {
                 operands.truncate(1);
                 operands.push(Node::Selector(self.place(call.span, steps)));
                 Node::Steps { steps, operands, points: Points::Unknown }
             }
-            "absent" | "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
-                Node::Steps { steps, operands, points: Points::Unknown }
-            }
+            Compute::Absent
+            | Compute::HistogramQuantile
+            | Compute::HistogramQuantiles
+            | Compute::HistogramFraction => Node::Steps { steps, operands, points: Points::Unknown },
             _ => {
                 let points = match vector {
                     _ if call.function.returns == ValueType::Scalar => Points::EachStep,

@@ -7,7 +7,7 @@ use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUD
 
 use super::args::{Args, ScalarReader, any_signature, call};
 use crate::engine::promql::ast::BinaryOp;
-use crate::engine::promql::kernel::math;
+use crate::engine::promql::functions::Named;
 use crate::engine::promql::kernel::types::Mask;
 use crate::engine::promql::plan::layout::{Points, PointsBuilder, Sample, points_type, values_type};
 use crate::engine::promql::plan::samples::{self, Comparison, Sink};
@@ -128,25 +128,21 @@ impl WithScalar {
 pub enum ScalarOp {
     /// Comparisons have `bool`.
     Operator(BinaryOp),
-    /// `max_of` and `min_of`.
-    Larger,
-    Smaller,
+    Function(Named<fn(f64, f64) -> f64>),
 }
 
 impl ScalarOp {
     fn as_str(self) -> &'static str {
         match self {
             ScalarOp::Operator(op) => op.as_str(),
-            ScalarOp::Larger => "max_of",
-            ScalarOp::Smaller => "min_of",
+            ScalarOp::Function(function) => function.name,
         }
     }
 
     pub fn apply(self, l: f64, r: f64) -> f64 {
         match self {
             ScalarOp::Operator(op) => scalar_op(op, l, r),
-            ScalarOp::Larger => math::larger(l, r),
-            ScalarOp::Smaller => math::smaller(l, r),
+            ScalarOp::Function(function) => (function.kernel)(l, r),
         }
     }
 }

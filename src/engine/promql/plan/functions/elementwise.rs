@@ -1,4 +1,4 @@
-//! Functions of one element: math, dates, parts of histograms, evaluation time.
+//! Functions of one element: of floats, of histograms, of evaluation times.
 
 use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::DataType;
@@ -6,36 +6,24 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature};
 
 use super::args::{Args, ScalarReader, StepScalar, any_signature, call};
-use crate::engine::promql::kernel::date::DateFunction;
-use crate::engine::promql::kernel::math::{self, MathFunction};
+use crate::engine::promql::functions::{FloatWithScalars, Named};
 use crate::engine::promql::plan::layout::{Grid, Points, PointsBuilder, Sample, points_type};
 use crate::engine::promql::plan::samples::{decode, encode};
-
-/// A part of a native histogram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HistogramPart {
-    Avg,
-    Count,
-    Stddev,
-    Stdvar,
-    Sum,
-}
+use crate::model::histogram::FloatHistogram;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Elementwise {
-    Math(MathFunction),
-    Date(DateFunction),
-    /// Two scalars: minimum and maximum.
-    Clamp,
-    /// One scalar: the multiple to round to.
-    Round,
+    Float(Named<fn(f64) -> f64>),
+    /// Of a float and scalars.
+    FloatWith(Named<FloatWithScalars>),
+    /// Of a native histogram.
+    Histogram(Named<fn(&FloatHistogram) -> f64>),
     /// Unary minus; the only one that keeps histograms.
     Negate,
     /// The evaluation time in seconds, where there is a sample.
     EvalTime(Grid),
     /// No value for any sample.
     Nothing,
-    Histogram(HistogramPart),
 }
 
 impl Elementwise {
@@ -43,36 +31,15 @@ impl Elementwise {
         self == Elementwise::Negate
     }
 
-    fn apply(
-        self,
-        sample: Sample<'_>,
-        scalars: &[ScalarReader<'_>],
-        row: usize,
-        step: usize,
-    ) -> Result<Option<f64>> {
+    fn apply(self, sample: Sample<'_>, scalars: &[f64], step: usize) -> Result<Option<f64>> {
         Ok(match (self, sample) {
-            (Elementwise::Math(function), Sample::Float(v)) => Some(function.apply(v)),
-            (Elementwise::Date(function), Sample::Float(v)) => Some(function.apply(v)),
-            (Elementwise::Clamp, Sample::Float(v)) => {
-                let (min, max) = (scalars[0].at(row, step), scalars[1].at(row, step));
-                (max >= min || max.is_nan() || min.is_nan()).then(|| math::larger(min, math::smaller(max, v)))
-            }
-            (Elementwise::Round, Sample::Float(v)) => {
-                let inverse = 1.0 / scalars[0].at(row, step);
-                Some((v * inverse + 0.5).floor() / inverse)
+            (Elementwise::Float(function), Sample::Float(v)) => Some((function.kernel)(v)),
+            (Elementwise::FloatWith(function), Sample::Float(v)) => (function.kernel)(v, scalars),
+            (Elementwise::Histogram(function), Sample::Histogram(bytes)) => {
+                Some((function.kernel)(&decode(bytes)?))
             }
             (Elementwise::Negate, Sample::Float(v)) => Some(-v),
             (Elementwise::EvalTime(grid), _) => Some(grid.at(step) as f64 / 1000.0),
-            (Elementwise::Histogram(part), Sample::Histogram(bytes)) => {
-                let histogram = decode(bytes)?;
-                Some(match part {
-                    HistogramPart::Avg => histogram.mean(),
-                    HistogramPart::Count => histogram.count,
-                    HistogramPart::Stddev => histogram.variance().sqrt(),
-                    HistogramPart::Stdvar => histogram.variance(),
-                    HistogramPart::Sum => histogram.sum,
-                })
-            }
             _ => None,
         })
     }
@@ -119,6 +86,7 @@ impl ScalarUDFImpl for Apply {
         let scalars: Vec<ScalarReader<'_>> = scalars.iter().map(StepScalar::reader).collect::<Result<_>>()?;
         let points = Points::new(&values, histograms.as_deref())?;
         let keep = self.histograms && self.function.keeps_histograms();
+        let mut at_step = vec![0.0; scalars.len()];
         let mut out = PointsBuilder::new(values.len(), self.steps, keep);
         for row in 0..values.len() {
             for step in 0..self.steps {
@@ -126,10 +94,13 @@ impl ScalarUDFImpl for Apply {
                     Some(Sample::Histogram(bytes)) if keep => {
                         out.push_histogram(&encode(decode(bytes)?.mul(-1.0)));
                     }
-                    Some(sample) => match self.function.apply(sample, &scalars, row, step)? {
-                        Some(value) => out.push_float(value),
-                        None => out.push_none(),
-                    },
+                    Some(sample) => {
+                        at_step.iter_mut().zip(&scalars).for_each(|(value, s)| *value = s.at(row, step));
+                        match self.function.apply(sample, &at_step, step)? {
+                            Some(value) => out.push_float(value),
+                            None => out.push_none(),
+                        }
+                    }
                     None => out.push_none(),
                 }
             }

@@ -10,9 +10,10 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature};
 
 use super::args::{Args, ScalarReader, StepScalar, any_signature, call};
+use crate::engine::promql::functions::Named;
 use crate::engine::promql::kernel::instant::{self, Take};
 use crate::engine::promql::kernel::native::statistics;
-use crate::engine::promql::kernel::range::{self, RangeFunction};
+use crate::engine::promql::kernel::range::{self, RangeKernel};
 use crate::engine::promql::kernel::types::{Extension, Notes, Param, RangeOptions, SeriesIn, VectorOut, Windows};
 use crate::engine::promql::plan::layout::{Grid, Points, PointsBuilder, Sample, label, points_type, strings};
 use crate::engine::promql::plan::samples::{Sink, decode, decode_stored, encode};
@@ -29,7 +30,7 @@ pub enum Over {
     /// The times of floats; histograms stay, for `info` to refuse.
     InfoTimestamp,
     Smoothed,
-    Range(RangeFunction),
+    Range(Named<&'static RangeKernel>),
 }
 
 /// Which columns hold the samples.
@@ -128,7 +129,7 @@ pub fn evaluate(
         Over::StartTimestamp => "prom_start_timestamp".to_string(),
         Over::InfoTimestamp => "prom_info_timestamp".to_string(),
         Over::Smoothed => "prom_smoothed".to_string(),
-        Over::Range(function) => format!("prom_{}({range})", function.name()),
+        Over::Range(function) => format!("prom_{}({range})", function.name),
     };
     let mut args = samples;
     args.extend([metric, kind]);
@@ -254,7 +255,8 @@ impl Evaluation {
                     instant::select_smoothed(&series, &windows, options.lookback_ms, &notes, &mut target);
                 }
                 Over::Range(function) => {
-                    let call = RangeCall { function, windows: &windows, options: &options, notes: &notes };
+                    let call =
+                        RangeCall { kernel: function.kernel, windows: &windows, options: &options, notes: &notes };
                     self.evaluate_range(&call, &parameters, &series, &mut target)?;
                 }
             }
@@ -289,7 +291,7 @@ impl Evaluation {
         series: &SeriesIn<'_>,
         target: &mut VectorOut<'_>,
     ) -> Result<()> {
-        let RangeCall { function, windows, options, notes } = *call;
+        let RangeCall { kernel, windows, options, notes } = *call;
         let steps = windows.steps;
         let part = (SAMPLES_PER_CHECK / series.timestamps.len().max(1)).clamp(1, steps.max(1));
         let mut from = 0;
@@ -314,7 +316,7 @@ impl Evaluation {
                 present: &mut target.present[from..to],
                 histograms: target.histograms.as_deref_mut().map(|h| &mut h[from..to]),
             };
-            range::evaluate(function, &parameters, series, &windows, options, notes, &mut target)
+            range::evaluate(kernel, &parameters, series, &windows, options, notes, &mut target)
                 .map_err(|e| DataFusionError::External(Box::new(e)))?;
             from = to;
         }
@@ -329,7 +331,7 @@ const SAMPLES_PER_CHECK: usize = 32 << 20;
 /// What is the same for all rows of a range function.
 #[derive(Clone, Copy)]
 struct RangeCall<'a> {
-    function: RangeFunction,
+    kernel: &'a RangeKernel,
     windows: &'a Windows,
     options: &'a RangeOptions,
     notes: &'a Notes<'a>,
