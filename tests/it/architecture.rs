@@ -1,10 +1,13 @@
 //! The shape of the source: imports point down, siblings do not know each other, a foreign crate stays behind its
-//! fence, the clock is read in one place, and every SQL file is used by somebody. See `src/README.md`.
+//! fence, the clock is read in one place, every PromQL function stands in one row, and every SQL file is used by
+//! somebody. See `src/README.md`.
 //!
 //! The rules are data, and the checker is a function of a path and a text, so that it is tested as well.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use promlake::engine::promql::functions::FUNCTIONS;
 
 /// Modules and their height. A module may use what is lower; of equal height only itself.
 const LAYERS: &[(&str, u32)] = &[
@@ -53,6 +56,54 @@ const FENCES: &[(&str, &[&str])] = &[
 
 /// Texts that read the wall clock, and the file that may.
 const CLOCK: (&[&str], &str) = (&["SystemTime::now", "Utc::now", "Local::now"], "app/mod.rs");
+
+/// The only file that may name a PromQL function, and words in others that happen to be the name of one.
+const REGISTRY: &str = "engine/promql/functions.rs";
+const HOMONYMS: &[(&str, &[&str], &str)] = &[
+    ("engine/promql/annotations.rs", &["info"], "a level of annotations"),
+    ("engine/promql/ast.rs", &["scalar"], "a type of values"),
+    ("engine/promql/parse/checks.rs", &["scalar", "vector"], "types of values"),
+    ("engine/promql/parse/selectors.rs", &["timestamp"], "what is expected behind @"),
+    (
+        "engine/promql/parse/token.rs",
+        &["end", "max_of", "min_of", "range", "start", "step"],
+        "words behind @ and in durations, too",
+    ),
+    ("engine/promql/print/mod.rs", &["max_of", "min_of", "range", "step"], "words in durations"),
+    (
+        "engine/promql/print/json.rs",
+        &["end", "range", "scalar", "start", "step", "timestamp", "vector"],
+        "keys and values of the API",
+    ),
+];
+
+#[test]
+fn a_function_is_named_only_in_its_row() {
+    let root = src();
+    let names: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
+    let mut found = Vec::new();
+    for file in files(&root.join("engine/promql"), "rs") {
+        let path = file.strip_prefix(&root).expect("below the root").to_str().expect("UTF-8").to_string();
+        found.extend(strays(&path, &fs::read_to_string(&file).expect("readable"), &names));
+    }
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+/// The functions a file names that it should not know, and homonyms it does not have.
+fn strays(path: &str, source: &str, names: &[&str]) -> Vec<String> {
+    if path == REGISTRY || path.ends_with("/tests.rs") {
+        return vec![];
+    }
+    let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let homonyms = HOMONYMS.iter().find(|(file, ..)| *file == path).map_or(&[][..], |(_, words, _)| words);
+    let is_named = |name: &str| code.contains(&format!("\"{name}\""));
+    let strays = names.iter().filter(|name| is_named(name) && !homonyms.contains(name));
+    let gone = homonyms.iter().filter(|word| !is_named(word));
+    strays
+        .map(|name| format!("{path}: the function {name} is known only to {REGISTRY}"))
+        .chain(gone.map(|word| format!("{path}: does not have the word {word}, take it off the list")))
+        .collect()
+}
 
 #[test]
 fn imports_point_down_and_stay_within_fences() {
@@ -279,6 +330,25 @@ fn the_checker_can_fail() {
     check("app/serve.rs", "let now = SystemTime::now();", Some("the clock"));
     check("app/mod.rs", "let now = SystemTime::now();", None);
     check("engine/session.rs", "let now = chrono::Utc::now();", Some("the clock"));
+}
+
+#[test]
+fn functions_outside_of_the_registry_are_found() {
+    let check = |path: &str, source: &str, expected: &[&str]| {
+        let found = strays(path, source, &["info", "rate", "rates"]);
+        assert_eq!(found.len(), expected.len(), "{path} {source:?}: {found:?}");
+        assert!(found.iter().zip(expected).all(|(found, part)| found.contains(part)), "{found:?}");
+    };
+    check("engine/promql/lower/calls.rs", r#"match name { "rate" => 1, "rated" => 2 }"#, &["function rate is"]);
+    check(
+        "engine/promql/lower/calls.rs",
+        "fn rate() {}\n#[cfg(test)] mod tests { const N: &str = \"rate\"; }",
+        &[],
+    );
+    check("engine/promql/kernel/tests.rs", r#"check("rate")"#, &[]);
+    check(REGISTRY, r#"row("rate")"#, &[]);
+    check("engine/promql/annotations.rs", r#"Level::Info => "info""#, &[]);
+    check("engine/promql/annotations.rs", r#"if name == "rates""#, &["function rates is", "word info"]);
 }
 
 #[test]
