@@ -179,6 +179,7 @@ const OF_MATRIX: &[&str] = &[
     "stdvar_over_time",
     "present_over_time",
     "absent_over_time",
+    "mad_over_time",
     "ts_of_min_over_time",
     "ts_of_max_over_time",
     "ts_of_last_over_time",

@@ -231,6 +231,7 @@ pub static FUNCTIONS: &[Function] = &[
     row("ln", &[Vector], 0, Vector, false, Math(f64::ln)),
     row("log10", &[Vector], 0, Vector, false, Math(f64::log10)),
     row("log2", &[Vector], 0, Vector, false, Math(f64::log2)),
+    row("mad_over_time", &[Matrix], 0, Vector, true, Range(per_window(over_time::mad))),
     row("max_of", &[Scalar, Scalar], 0, Scalar, true, Scalars(math::larger)),
     row("max_over_time", &[Matrix], 0, Vector, false, Range(extremes::MAX)),
     row("min_of", &[Scalar, Scalar], 0, Scalar, true, Scalars(math::smaller)),

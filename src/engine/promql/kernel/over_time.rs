@@ -327,3 +327,20 @@ pub fn quantile(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
     scratch.extend_from_slice(window.floats.values);
     Some(Value::Float(quantile::quantile(q, scratch)))
 }
+
+/// The median of the distances from the median.
+pub fn mad(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
+    if window.floats.is_empty() {
+        return None;
+    }
+    note_ignored_histograms(window, scope.notes);
+    if window.floats.values.iter().any(|v| v.is_nan()) {
+        return Some(Value::Float(f64::NAN));
+    }
+    let values = &mut scope.scratch;
+    values.clear();
+    values.extend_from_slice(window.floats.values);
+    let median = quantile::quantile(0.5, values);
+    values.iter_mut().for_each(|v| *v = (*v - median).abs());
+    Some(Value::Float(quantile::quantile(0.5, values)))
+}

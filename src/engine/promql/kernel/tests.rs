@@ -204,6 +204,7 @@ fn over_time() {
         ("stdvar_over_time", vec![], [2.0 / 3.0, 8.0]),
         ("stddev_over_time", vec![], [(2.0f64 / 3.0).sqrt(), 8f64.sqrt()]),
         ("quantile_over_time", vec![0.75], [2.5, 2.0]),
+        ("mad_over_time", vec![], [1.0, 0.0]),
         ("changes", vec![], [2.0, 2.0]),
         ("resets", vec![], [1.0, 1.0]),
         ("ts_of_min_over_time", vec![], [0.0, 50.0]),
@@ -228,6 +229,7 @@ fn over_time_of_special_values() {
         ("min_over_time", vec![NAN, 2.0, NAN], 2.0),
         ("max_over_time", vec![NAN, NAN], NAN),
         ("ts_of_max_over_time", vec![NAN, NAN], 10.0),
+        ("mad_over_time", vec![1.0, NAN], NAN),
         ("changes", vec![NAN, NAN, 1.0], 1.0),
         ("quantile_over_time", vec![5.0], 5.0),
     ] {
