@@ -87,3 +87,16 @@ fn tells_which_days_are_new() {
     assert!(memtable.apply(&rows(&[], &[(0, DAY + 1, 0.0, 0)])).is_empty());
     assert_eq!(days(memtable.apply(&rows(&[], &[(0, -1, 0.0, 0)]))), [(1, -1)]);
 }
+
+#[test]
+fn every_range_of_a_long_run() {
+    for count in [1, 2, 3, 7, 40] {
+        let memtable = Memtable::new(1);
+        let samples: Vec<_> = (0..count).map(|i| (0, i * 10, i as f64, 0)).collect();
+        memtable.apply(&rows(&[(0, series(1, "a"))], &samples));
+        for (from, to) in (-1..count * 10 + 1).flat_map(|from| (from..from + 95).map(move |to| (from, to))) {
+            let inside = (0..count).filter(|i| from <= i * 10 && i * 10 <= to);
+            check(&memtable, 1, (from, to), &inside.map(|i| (i * 10, i as f64)).collect::<Vec<_>>());
+        }
+    }
+}
