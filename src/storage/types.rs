@@ -140,6 +140,11 @@ pub trait MemorySource: Send + Sync + std::fmt::Debug {
     /// start timestamps, of which the run has none before, are those of the samples appended.
     fn read(&self, series_id: i64, range: TimeRange, run: &mut Run);
     /// Smallest and largest timestamp held (inclusive), `None` when empty.
+    /// The same, for one who asks for many series in order: the source keeps its place in `place`, 0 at first.
+    fn read_from(&self, _place: &mut usize, series_id: i64, range: TimeRange, run: &mut Run) {
+        self.read(series_id, range, run);
+    }
+
     fn bounds(&self) -> Option<TimeRange>;
     /// Number of samples, for `EXPLAIN` and statistics.
     fn samples(&self) -> usize;

@@ -60,6 +60,8 @@ pub(super) struct Progress {
     /// Position in the snapshot of every wanted series, by id.
     ranks: HashMap<i64, u32>,
     run: Run,
+    /// Where each memory source is read on.
+    places: Vec<usize>,
     segments: Vec<Segment>,
 }
 
@@ -76,7 +78,8 @@ impl Merge {
         try_join_all(self.cursors.iter_mut().map(FileCursor::fill)).await?;
         let series = &self.snapshot.series;
         let ranks = self.chunk.clone().map(|i| (series[i].id, i as u32)).collect();
-        Ok(Progress { next: self.chunk.start, ranks, run: Run::default(), segments: Vec::new() })
+        let places = vec![0; self.snapshot.memory.len()];
+        Ok(Progress { next: self.chunk.start, ranks, run: Run::default(), places, segments: Vec::new() })
     }
 
     /// The next non-empty batch.
@@ -112,7 +115,7 @@ impl Merge {
 
     /// Appends all samples of the next series.
     async fn read_series(&mut self, progress: &mut Progress) -> Result<()> {
-        let Progress { next, ranks, run, segments } = progress;
+        let Progress { next, ranks, run, places, segments } = progress;
         let rank = *next;
         *next += 1;
         segments.clear();
@@ -128,7 +131,7 @@ impl Merge {
             }
             push(segments, from..self.builder.samples(), cursor.priority);
         }
-        self.read_memory(rank, run, segments);
+        self.read_memory(rank, run, places, segments);
         let samples = self.builder.samples() - start;
         self.metrics.samples_read.add(samples);
         if !is_in_time_order(segments, self.builder.timestamps()) {
@@ -148,11 +151,11 @@ impl Merge {
         Ok(())
     }
 
-    fn read_memory(&mut self, rank: usize, run: &mut Run, segments: &mut Vec<Segment>) {
-        for (position, source) in self.snapshot.memory.iter().enumerate() {
+    fn read_memory(&mut self, rank: usize, run: &mut Run, places: &mut [usize], segments: &mut Vec<Segment>) {
+        for (position, (source, place)) in self.snapshot.memory.iter().zip(places).enumerate() {
             let from = self.builder.samples();
             let id = self.snapshot.series[rank].id;
-            self.builder.buffer().append_from(source.as_ref(), id, self.range, run);
+            self.builder.buffer().append_from(source.as_ref(), place, id, self.range, run);
             push(segments, from..self.builder.samples(), self.snapshot.files.len() + position);
         }
     }

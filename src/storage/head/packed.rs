@@ -23,6 +23,8 @@ const FRAME_ROWS: usize = 256;
 const NONE: u32 = u32::MAX;
 /// A builder takes no more after this, so that positions fit 32 bits with room for a last run.
 const MAX_BYTES: usize = 1 << 31;
+/// Runs looked at for a series before the map is asked.
+const NEIGHBOURS: usize = 8;
 /// Distances looked at to find the step of a run's timestamps.
 const STEPS_LOOKED_AT: usize = 15;
 
@@ -162,10 +164,12 @@ fn extend_line(start: i64, step: i64, count: usize, out: &mut Vec<i64>) {
     let from = out.len();
     out.resize(from + count, 0);
     let mut next: [i64; 8] = std::array::from_fn(|i| start.wrapping_add(step.wrapping_mul(i as i64)));
-    for chunk in out[from..].chunks_mut(8) {
-        chunk.copy_from_slice(&next[..chunk.len()]);
+    let (eights, rest) = out[from..].as_chunks_mut::<8>();
+    for eight in eights {
+        *eight = next;
         next.iter_mut().for_each(|number| *number = number.wrapping_add(step.wrapping_mul(8)));
     }
+    rest.iter_mut().zip(next).for_each(|(out, number)| *out = number);
 }
 
 #[inline]
@@ -203,6 +207,7 @@ enum Values {
 /// Where the columns of a run lie.
 #[derive(Clone, Copy, Debug)]
 struct PackedRun {
+    series_id: i64,
     rows: u32,
     start_ms: i64,
     step_ms: i64,
@@ -335,8 +340,21 @@ fn partition_point(rows: usize, before: impl Fn(usize) -> bool) -> usize {
 
 impl MemorySource for PackedBlock {
     fn read(&self, series_id: i64, range: TimeRange, out: &mut Run) {
-        let Some(&at) = self.by_id.get(&series_id) else { return };
-        let run = &self.runs[at as usize];
+        self.read_from(&mut 0, series_id, range, out);
+    }
+
+    fn read_from(&self, place: &mut usize, series_id: i64, range: TimeRange, out: &mut Run) {
+        // Runs lie in the order series are mostly asked for, and the map is in none of the caches.
+        let near = self.runs.iter().skip(*place).take(NEIGHBOURS).position(|run| run.series_id == series_id);
+        let at = match near {
+            Some(near) => *place + near,
+            None => match self.by_id.get(&series_id) {
+                Some(at) => *at as usize,
+                None => return,
+            },
+        };
+        *place = at + 1;
+        let run = &self.runs[at];
         let rows = self.rows(run, range);
         if rows.is_empty() {
             return;
@@ -396,6 +414,7 @@ impl Builder {
         self.block.samples += run.timestamps.len();
         let (step_ms, distances) = self.push_timestamps(run.timestamps);
         let packed = PackedRun {
+            series_id,
             rows: position(run.timestamps.len()),
             start_ms: *first,
             step_ms,

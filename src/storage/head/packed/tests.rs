@@ -99,3 +99,29 @@ fn regular_counters_take_little() {
     let bytes_per_sample = builder.finish(0).bytes() as f64 / (100 * rows) as f64;
     assert!(bytes_per_sample < 2.5, "{bytes_per_sample}");
 }
+
+#[test]
+fn series_are_found_in_any_order() {
+    let mut builder = Builder::default();
+    let one = |id: i64| Run { timestamps: vec![id], values: vec![id as f64 * 2.0], ..Run::default() };
+    (0..100).for_each(|id| builder.push(id * 7, RunSlice::from(&one(id * 7))));
+    let block = builder.finish(1);
+    let mut random = fastrand::Rng::with_seed(5);
+    let orders: [Vec<i64>; 4] = [
+        (0..100).collect(),
+        (0..100).rev().collect(),
+        (0..100).step_by(9).collect(),
+        std::iter::repeat_with(|| random.i64(-3..103)).take(500).collect(),
+    ];
+    for order in orders {
+        let mut place = 0;
+        for id in order {
+            let mut read = Run::default();
+            block.read_from(&mut place, id * 7, TimeRange::ALL, &mut read);
+            let expected: &[i64] = if (0..100).contains(&id) { &[id * 7] } else { &[] };
+            assert_eq!(read.timestamps, expected);
+            block.read_from(&mut place, id * 7 + 1, TimeRange::ALL, &mut read);
+            assert_eq!(read.values.len(), expected.len());
+        }
+    }
+}
