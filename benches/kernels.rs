@@ -81,17 +81,7 @@ fn range_functions(group: &mut BenchmarkGroup<'_, WallTime>) {
             b.iter(|| {
                 let series = SeriesIn { timestamps: &run.timestamps, values: &run.values, ..SeriesIn::default() };
                 let mut out = VectorOut { values: &mut values, present: &mut present, histograms: None };
-                let (windows, options) = (windows(600_000), RangeOptions::default());
-                range::evaluate(
-                    kernel,
-                    &parameters,
-                    black_box(&series),
-                    &windows,
-                    &options,
-                    &notes(&annotations),
-                    &mut out,
-                )
-                .expect("evaluated")
+                evaluate(kernel, &parameters, &series, &annotations, &mut out);
             });
         });
     }
@@ -107,19 +97,22 @@ fn range_functions(group: &mut BenchmarkGroup<'_, WallTime>) {
                 start_timestamps: &[],
             };
             let mut out = VectorOut { values: &mut values, present: &mut present, histograms: Some(&mut results) };
-            let (windows, options) = (windows(600_000), RangeOptions::default());
-            range::evaluate(
-                kernel("rate"),
-                &[],
-                black_box(&series),
-                &windows,
-                &options,
-                &notes(&annotations),
-                &mut out,
-            )
-            .expect("evaluated")
+            evaluate(kernel("rate"), &[], &series, &annotations, &mut out);
         });
     });
+}
+
+/// Over windows of ten minutes.
+fn evaluate(
+    kernel: &RangeKernel,
+    parameters: &[Param<'_>],
+    series: &SeriesIn<'_>,
+    annotations: &Annotations,
+    out: &mut VectorOut<'_>,
+) {
+    let (windows, options) = (windows(600_000), RangeOptions::default());
+    let notes = notes(annotations);
+    range::evaluate(kernel, parameters, black_box(series), &windows, &options, &notes, out).expect("evaluated");
 }
 
 /// Eight buckets that grow.

@@ -115,16 +115,14 @@ impl QueryRuntime {
         steps: usize,
         series: usize,
     ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
-        let state = match is_scan(logical) {
-            true => &self.promql_scan,
-            false => &self.promql,
-        };
-        let mut state = state.clone();
+        let is_scan = is_scan(logical);
+        let mut state = if is_scan { self.promql_scan.clone() } else { self.promql.clone() };
         let config = state.config().clone();
         *state.config_mut() = config
             .with_batch_size((VALUES_PER_BATCH / steps.max(1)).clamp(16, 8192))
             .with_repartition_aggregations(series > SERIES_MERGED_ALONE);
-        let physical = match is_scan(logical) {
+        let physical = match is_scan {
+            // Past the logical rules as well.
             true => state.query_planner().create_physical_plan(logical, &state).await,
             false => state.create_physical_plan(logical).await,
         };

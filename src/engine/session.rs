@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use crate::engine::active::ActiveQueries;
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::annotations::Annotations;
-use crate::engine::promql::ast::ValueType;
+use crate::engine::promql::ast::{Expr, ValueType};
 use crate::engine::promql::cancel::{Cancel, CancelOnDrop};
 use crate::engine::promql::lower::lowered::{Context, Order, Query, Scalar, Value};
 use crate::engine::promql::lower::resolve::{self, Times};
@@ -262,28 +262,26 @@ impl Engine {
             response.stats.queue = admitted.queued;
             Ok(render(response))
         };
-        if !self.is_small(&request) {
+        let is_short = matches!(request.time, EvalTime::Instant { .. }) && request.query.len() <= SMALL_TEXT_BYTES;
+        let parsed = if is_short { Some(parse(&options, &request)?) } else { None };
+        let Some(expr) = parsed.filter(|expr| self.is_small(expr)) else {
             let work = async move {
                 let planned = plan(&*store, &options, &request, cancel).await?;
                 complete(planned, request).await
             };
             return self.runtime.spawn(work).await;
-        }
-        let planned = runtime::here(plan(&*store, &options, &request, cancel)).await?;
+        };
+        let planned = runtime::here(plan_parsed(&*store, &options, &request, expr, cancel)).await?;
         match planned.series <= SMALL_SERIES && planned.in_memory {
             true => runtime::here(complete(planned, request)).await,
             false => self.runtime.spawn(complete(planned, request)).await,
         }
     }
 
-    /// Whether a query may be planned on the caller's thread.
-    fn is_small(&self, request: &QueryRequest) -> bool {
-        if !matches!(request.time, EvalTime::Instant { .. }) || request.query.len() > SMALL_TEXT_BYTES {
-            return false;
-        }
-        let parsed = parse::parse(&request.query, &parse_options(&self.options.features));
+    /// Whether a query of a single time may be planned on the caller's thread.
+    fn is_small(&self, expr: &Expr) -> bool {
         let is_small = |metric: &&str| self.store.metric_len(metric) <= SMALL_METRIC_SERIES;
-        parsed.is_ok_and(|expr| small::metrics(&expr).is_some_and(|metrics| metrics.iter().all(is_small)))
+        small::metrics(expr).is_some_and(|metrics| metrics.iter().all(is_small))
     }
 
     /// Parses and plans PromQL without running it; for `EXPLAIN` and SQL's `promql()`.
@@ -418,13 +416,15 @@ async fn gather(
     Ok(batches)
 }
 
-fn parse_options(features: &Features) -> ParseOptions {
-    ParseOptions {
+fn parse(options: &EngineOptions, request: &QueryRequest) -> Result<Expr> {
+    let features = &options.features;
+    let parse_options = ParseOptions {
         experimental_functions: features.experimental_functions,
         duration_expressions: features.duration_expressions,
         extended_range_selectors: features.extended_range_selectors,
         binop_fill_modifiers: features.binop_fill_modifiers,
-    }
+    };
+    parse::parse(&request.query, &parse_options).map_err(Error::from)
 }
 
 /// Text to plan: parse, resolve durations, take snapshots, lower.
@@ -434,9 +434,18 @@ async fn plan(
     request: &QueryRequest,
     cancel: Cancel,
 ) -> Result<PlannedQuery> {
+    plan_parsed(snapshots, options, request, parse(options, request)?, cancel).await
+}
+
+async fn plan_parsed(
+    snapshots: &dyn Snapshots,
+    options: &EngineOptions,
+    request: &QueryRequest,
+    mut expr: Expr,
+    cancel: Cancel,
+) -> Result<PlannedQuery> {
     let (grid, step) = grid(request.time)?;
     let features = &options.features;
-    let mut expr = parse::parse(&request.query, &parse_options(features)).map_err(Error::from)?;
     parse::durations::resolve(&mut expr, grid.start, grid.end(), step)?;
     let kind = expr.value_type();
     let range = matches!(request.time, EvalTime::Range { .. });

@@ -19,6 +19,8 @@ use crate::storage::scaled;
 use crate::storage::types::{MemorySource, Run, RunSlice};
 
 const FRAME_ROWS: usize = 256;
+/// Up to so many rows a smaller buffer will do, which is zeroed sooner.
+const SHORT_ROWS: usize = 64;
 /// Instead of a position: there is nothing.
 const NONE: u32 = u32::MAX;
 /// A builder takes no more after this, so that positions fit 32 bits with room for a last run.
@@ -94,26 +96,37 @@ impl Ints {
 
     /// One number of a sequence without deltas.
     fn get(&self, first: u32, row: usize) -> i64 {
-        let mut number = 0;
-        self.for_each_part(first, row..row + 1, |part| number = part[0]);
-        number
+        let mut number = [0];
+        self.decode(first, row..row + 1, &mut number);
+        number[0]
     }
 
     /// Calls `visit` with the rows of the sequence that begins with the frame `first`, part by part.
     fn for_each_part(&self, first: u32, rows: Range<usize>, mut visit: impl FnMut(&[i64])) {
+        if rows.end <= SHORT_ROWS {
+            return visit(self.decode(first, rows, &mut [0; SHORT_ROWS]));
+        }
         let mut numbers = [0; FRAME_ROWS];
         let mut row = rows.start;
         while row < rows.end {
-            let frame = self.frames[first as usize + row / FRAME_ROWS];
-            let within = row % FRAME_ROWS;
-            let end = FRAME_ROWS.min(within + rows.end - row);
-            // Deltas are added up from the frame's first row.
-            let from = if frame.step.is_some() { 0 } else { within };
-            let (start, width) = (frame.start as usize, usize::from(frame.width));
-            frame.decode(&self.bytes[start + from * width..start + end * width], &mut numbers[from..end]);
-            visit(&numbers[within..end]);
-            row += end - within;
+            let end = rows.end.min((row / FRAME_ROWS + 1) * FRAME_ROWS);
+            visit(self.decode(first, row..end, &mut numbers));
+            row = end;
         }
+    }
+
+    /// Rows of one frame, in a buffer that has room for all of the frame up to the last of them; without deltas for
+    /// the rows alone.
+    fn decode<'a>(&self, first: u32, rows: Range<usize>, numbers: &'a mut [i64]) -> &'a [i64] {
+        let frame = self.frames[first as usize + rows.start / FRAME_ROWS];
+        let (within, count) = (rows.start % FRAME_ROWS, rows.len());
+        // Deltas are added up from the frame's first row.
+        let skipped = if frame.step.is_some() { within } else { 0 };
+        let (from, end) = (within - skipped, within + count);
+        let (start, width) = (frame.start as usize, usize::from(frame.width));
+        let numbers = &mut numbers[..end - from];
+        frame.decode(&self.bytes[start + from * width..start + end * width], numbers);
+        &numbers[skipped..]
     }
 }
 
