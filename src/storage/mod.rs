@@ -4,6 +4,8 @@
 pub mod store;
 /// What crosses the doors: write batches, series, runs of samples, snapshots.
 pub mod types;
+/// Runs of one series from several places, as one.
+pub mod runs;
 /// Doubles as scaled integers, where that is exact.
 pub mod scaled;
 /// The write-ahead log: Arrow IPC objects, put if absent.

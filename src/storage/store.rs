@@ -94,7 +94,8 @@ pub struct Store {
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What the doors and the tasks share. Locks are taken in the order of the fields, and none is held across an await.
+/// What the doors and the tasks share. Locks are taken in the order of the fields, and none is held across an await,
+/// but for those of tokio.
 struct Inner {
     options: Options,
     clock: Clock,
@@ -114,6 +115,8 @@ struct Inner {
     warmer_wake: Notify,
     progress: watch::Sender<Progress>,
     merging: tokio::sync::Mutex<()>,
+    /// A flush and a join of cached blocks take turns, as each holds its samples twice for a while.
+    packing: tokio::sync::Mutex<()>,
     counters: Counters,
 }
 
@@ -157,6 +160,7 @@ impl Store {
             warmer_wake: Notify::new(),
             progress: watch::Sender::new(Progress { flushed_before: 1, ..Progress::default() }),
             merging: tokio::sync::Mutex::new(()),
+            packing: tokio::sync::Mutex::new(()),
             counters: Counters::default(),
         });
         let tasks = vec![

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("storage/types", 40),
     ("storage/scaled", 40),
     ("storage/object", 41),
+    ("storage/runs", 41),
     ("storage/wal", 42),
     ("storage/head", 42),
     ("storage/index", 42),

@@ -1,9 +1,11 @@
 //! Packed blocks kept in memory, and which live files they stand for.
 //!
 //! An entry is some blocks and the files that hold exactly the same rows: first one block and the files of its
-//! flush (or one that was read back), and after a merge of cached files all their blocks and the merged files. An entry may be used instead of
-//! its files only while all of them are live; a delete, or a merge elsewhere, ends it. All functions take the list
-//! of entries and return the next one, because the list is part of the store's immutable view.
+//! flush (or one that was read back), and after a merge of cached files all their blocks and the merged files. As a
+//! query looks into every block for every series, blocks are joined, and so are entries that follow each other. An
+//! entry may be used instead of its files only while all of them are live; a delete, or a merge elsewhere, ends it.
+//! All functions take the list of entries and return the next one, because the list is part of the store's immutable
+//! view.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -55,6 +57,34 @@ pub fn after_merge(entries: &[Arc<Entry>], inputs: &[String], outputs: &[String]
         blocks.sort_by_key(|block| block.commit);
         kept.push(Arc::new(Entry { blocks, files }));
     }
+    kept
+}
+
+/// Entries, oldest first, that should become one: an entry with several blocks of at most `most_bytes`, or two that
+/// follow each other and have together at most half of that, the older one being at most twice as large. So each
+/// entry is more than twice as large as the next, and a sample is joined a few times in all. None: empty.
+pub fn to_join(entries: &[Arc<Entry>], most_bytes: usize) -> Vec<Arc<Entry>> {
+    if let Some(scattered) = entries.iter().find(|e| e.blocks.len() > 1 && e.bytes() <= most_bytes) {
+        return vec![scattered.clone()];
+    }
+    let mut oldest_first = entries.to_vec();
+    oldest_first.sort_by_key(|entry| entry.newest_commit());
+    let is_pair = |pair: &&[Arc<Entry>]| {
+        let (older, newer) = (pair[0].bytes(), pair[1].bytes());
+        older <= 2 * newer && older + newer <= most_bytes / 2
+    };
+    oldest_first.windows(2).rfind(is_pair).map(<[_]>::to_vec).unwrap_or_default()
+}
+
+/// The entries with one in the place of `parts`, whose blocks were joined; as they are if a part is gone meanwhile.
+pub fn joined(entries: &[Arc<Entry>], parts: &[Arc<Entry>], block: Arc<PackedBlock>) -> Vec<Arc<Entry>> {
+    let is_part = |entry: &Arc<Entry>| parts.iter().any(|part| Arc::ptr_eq(part, entry));
+    let (found, mut kept): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(is_part);
+    if found.len() < parts.len() {
+        return entries.to_vec();
+    }
+    let files = found.iter().flat_map(|entry| entry.files.iter().cloned()).collect();
+    kept.push(Arc::new(Entry { blocks: vec![block], files }));
     kept
 }
 

@@ -335,6 +335,18 @@ impl PackedBlock {
             out[start + *row as usize - rows.start] = *value;
         }
     }
+
+    /// Histograms and start timestamps, where the run has them.
+    fn extend_rest(&self, run: &PackedRun, rows: Range<usize>, out: &mut Run) {
+        if run.histograms != NONE {
+            let at = run.histograms as usize;
+            out.histograms.extend_from_slice(&self.histograms[at + rows.start..at + rows.end]);
+        }
+        if run.start_timestamps != NONE {
+            let starts = &mut out.start_timestamps;
+            self.ints.for_each_part(run.start_timestamps, rows, |part| starts.extend_from_slice(part));
+        }
+    }
 }
 
 fn on_line(run: &PackedRun, row: usize) -> i64 {
@@ -369,18 +381,10 @@ impl MemorySource for PackedBlock {
         *place = at + 1;
         let run = &self.runs[at];
         let rows = self.rows(run, range);
-        if rows.is_empty() {
-            return;
-        }
-        self.extend_timestamps(run, rows.clone(), &mut out.timestamps);
-        self.extend_values(run, rows.clone(), &mut out.values);
-        if run.histograms != NONE {
-            let at = run.histograms as usize;
-            out.histograms.extend_from_slice(&self.histograms[at + rows.start..at + rows.end]);
-        }
-        if run.start_timestamps != NONE {
-            let starts = &mut out.start_timestamps;
-            self.ints.for_each_part(run.start_timestamps, rows, |part| starts.extend_from_slice(part));
+        if !rows.is_empty() {
+            self.extend_timestamps(run, rows.clone(), &mut out.timestamps);
+            self.extend_values(run, rows.clone(), &mut out.values);
+            self.extend_rest(run, rows, out);
         }
     }
 
@@ -421,6 +425,12 @@ impl Builder {
     }
 
     pub fn push(&mut self, series_id: i64, run: RunSlice<'_>) {
+        let values = self.push_values(run.values);
+        self.push_with(series_id, run, values);
+    }
+
+    /// The same for values that were pushed already.
+    fn push_with(&mut self, series_id: i64, run: RunSlice<'_>, values: Values) {
         let (Some(first), Some(last)) = (run.timestamps.first(), run.timestamps.last()) else { return };
         let held = TimeRange::new(*first, *last);
         self.block.bounds = Some(self.block.bounds.map_or(held, |bounds| bounds.union(&held)));
@@ -432,7 +442,7 @@ impl Builder {
             start_ms: *first,
             step_ms,
             distances,
-            values: self.push_values(run.values),
+            values,
             histograms: self.push_histograms(run.histograms),
             start_timestamps: match run.start_timestamps.iter().any(|start| *start != 0) {
                 false => NONE,
@@ -514,6 +524,11 @@ fn step_of(timestamps: &[i64]) -> i64 {
     steps.sort_unstable();
     steps.get(steps.len() / 2).copied().unwrap_or(0)
 }
+
+/// Several blocks as one.
+mod join;
+
+pub use join::join;
 
 #[cfg(test)]
 mod tests;

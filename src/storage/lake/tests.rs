@@ -16,7 +16,7 @@ use object_store::{
 };
 use parquet::file::reader::FileReader;
 
-use super::merge::{self, Limits};
+use super::merge::Limits;
 use super::reader::RunStream;
 use super::rows::Exemplar;
 use super::tables::Clock;
@@ -28,6 +28,7 @@ use crate::model::labels::Labels;
 use crate::model::metadata::{Metadata, MetricType};
 use crate::model::sample::{DAY_MS, STALE_NAN};
 use crate::storage::object::{self, Kind, Objects};
+use crate::storage::runs::combine;
 use crate::storage::types::{Block, BlockSeries, Run, Series};
 
 const DAY: i32 = 20_000;
@@ -104,7 +105,7 @@ async fn contents(lake: &Lake, objects: &Objects) -> Vec<((String, i64), Run)> {
             runs.entry((found.metric.to_string(), found.series_id)).or_default().push(found.run);
         }
     }
-    runs.into_iter().map(|(key, runs)| (key, merge::combine(runs))).collect()
+    runs.into_iter().map(|(key, runs)| (key, combine(runs))).collect()
 }
 
 fn assert_same(a: &Run, b: &Run) {

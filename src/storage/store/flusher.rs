@@ -79,6 +79,8 @@ impl Flusher {
         let Source::Memtable(memtable) = frozen.source else {
             unreachable!("only this function sorts a memtable, and it ends with the memtable flushed");
         };
+        let inner = self.inner.clone();
+        let _alone = inner.packing.lock().await;
         let (block, mut rows) = sort(memtable).await?;
         self.inner.update_view(|view| {
             let mut frozen = view.frozen.clone();

@@ -65,3 +65,49 @@ fn the_oldest_go_first() {
     check(&evict(all.clone(), one), &[(&[6], &["c"])]);
     check(&evict(all, 0), &[]);
 }
+
+/// An entry of so many series, with the size of each about the same.
+fn sized(commit: i64, series: i64) -> Arc<Entry> {
+    let mut builder = Builder::default();
+    let run = Run { timestamps: vec![0], values: vec![0.5], ..Run::default() };
+    (0..series).for_each(|id| builder.push(id, (&run).into()));
+    Arc::new(Entry { blocks: vec![Arc::new(builder.finish(commit))], files: vec![commit.to_string()] })
+}
+
+#[test]
+fn neighbours_of_like_size_are_joined() {
+    let check = |sizes: &[i64], budget: i64, expected: &[i64]| {
+        let entries: Vec<_> = sizes.iter().zip(1..).map(|(size, commit)| sized(commit, *size)).collect();
+        let one = sized(0, 1000).bytes() / 1000;
+        let found = to_join(&entries, one * budget as usize);
+        assert_eq!(found.iter().map(|entry| entry.newest_commit()).collect::<Vec<_>>(), expected, "{sizes:?}");
+    };
+    check(&[], 10_000, &[]);
+    check(&[100], 10_000, &[]);
+    check(&[100, 100], 10_000, &[1, 2]);
+    check(&[190, 100], 10_000, &[1, 2]);
+    check(&[210, 100], 10_000, &[]);
+    // The newest pair first; the result may then be as large as what is before it.
+    check(&[100, 100, 100], 10_000, &[2, 3]);
+    check(&[100, 300, 100], 10_000, &[1, 2]);
+    // Half of the budget is left to others.
+    check(&[100, 100], 410, &[1, 2]);
+    check(&[100, 100], 390, &[]);
+}
+
+#[test]
+fn an_entry_of_several_blocks_becomes_one_block() {
+    let all = [entry(&[1, 2], &["a"]), entry(&[3], &["b"])];
+    let found = to_join(&all, all[0].bytes());
+    assert!(found.len() == 1 && Arc::ptr_eq(&found[0], &all[0]));
+    assert!(to_join(&all, all[0].bytes() - 1).is_empty());
+}
+
+#[test]
+fn joined_blocks_stand_for_all_their_files() {
+    let all = [entry(&[1], &["a"]), entry(&[2], &["b1", "b2"]), entry(&[3], &["c"])];
+    let block = entry(&[2], &[]).blocks[0].clone();
+    check(&joined(&all, &all[..2], block.clone()), &[(&[3], &["c"]), (&[2], &["a", "b1", "b2"])]);
+    // One of them is gone meanwhile, or was merged.
+    check(&joined(&all[1..], &all[..2], block), &[(&[2], &["b1", "b2"]), (&[3], &["c"])]);
+}
