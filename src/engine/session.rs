@@ -46,7 +46,7 @@ use crate::storage::types::Snapshot;
 /// looked through, and those that are read.
 const SMALL_TEXT_BYTES: usize = 512;
 const SMALL_METRIC_SERIES: usize = 4096;
-const SMALL_SERIES: usize = 32;
+const SMALL_SERIES: usize = 256;
 
 /// Limits and defaults of queries; Prometheus' flags of the same names.
 #[derive(Clone, Debug)]

@@ -7,6 +7,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
 /// The label that carries the metric name.
 pub const METRIC_NAME: &str = "__name__";
 
@@ -48,7 +50,9 @@ impl Labels {
 
     /// The value of a label; `None` where it is absent.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter_bytes().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| text(value))
+        // Names are sorted; most that are absent are found to be so at the first label behind them.
+        let mut from_name = self.iter_bytes().skip_while(|(n, _)| *n < name.as_bytes());
+        from_name.next().filter(|(n, _)| *n == name.as_bytes()).map(|(_, value)| text(value))
     }
 
     /// The metric name, or `""`.
@@ -64,7 +68,14 @@ impl Labels {
     /// The series id: 64-bit xxh3 of the canonical bytes. Collisions are resolved by the series registry,
     /// so the id a series is stored under may be a later one.
     pub fn hash_id(&self) -> i64 {
-        xxhash_rust::xxh3::xxh3_64(&self.0) as i64
+        xxh3_64(&self.0) as i64
+    }
+
+    /// A hash of the labels that are not `left_out`, which is equal where they are.
+    pub fn hash_without(&self, left_out: impl Fn(&str) -> bool) -> u64 {
+        // Each label by itself: what is left out may stand between them.
+        let kept = self.iter_bytes().filter(|(name, _)| !left_out(text(name)));
+        kept.fold(0, |hash, (name, value)| xxh3_64_with_seed(value, xxh3_64_with_seed(name, hash)))
     }
 
     /// The label set without the named labels.

@@ -224,12 +224,13 @@ impl Store {
     pub async fn snapshot(&self, range: TimeRange, matchers: &[Matcher]) -> Result<Snapshot> {
         // The view first: series of samples that come later do no harm, samples without their series would.
         let view = self.inner.view();
-        let series: Arc<[Arc<Series>]> = self.inner.select(&view, range, &[matchers]).await?.into();
+        let (series, label_names) = self.inner.select(&view, range, &[matchers]).await?;
         let (memory, files) = match series.is_empty() {
             true => (Vec::new(), Vec::new()),
             false => (view.memory(range), view.sample_files(range, &series)),
         };
-        Ok(Snapshot { series, memory, files, objects: self.inner.objects.store.clone() })
+        let (series, label_names) = (series.into(), label_names.into());
+        Ok(Snapshot { series, label_names, memory, files, objects: self.inner.objects.store.clone() })
     }
 
     /// The series that satisfy any of the matcher sets (all series when there is none), sorted by labels.
@@ -239,7 +240,7 @@ impl Store {
             [] => vec![&[]],
             sets => sets.iter().map(Vec::as_slice).collect(),
         };
-        let mut series = self.inner.select(&view, range, &sets).await?;
+        let (mut series, _) = self.inner.select(&view, range, &sets).await?;
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)
     }

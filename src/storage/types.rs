@@ -133,18 +133,29 @@ impl<'a> From<&'a Run> for RunSlice<'a> {
     }
 }
 
+/// No place of a [`MemorySource`].
+pub const NOWHERE: u32 = u32::MAX;
+
 /// Samples kept in memory: a memtable (open or being flushed) or a flushed block still cached.
 /// Later sources win over earlier ones, and over files, at equal timestamps.
 pub trait MemorySource: Send + Sync + std::fmt::Debug {
-    /// Appends the timestamps and values of one series within `range`; sorted, unique timestamps. Histograms and
-    /// start timestamps, of which the run has none before, are those of the samples appended.
-    fn read(&self, series_id: i64, range: TimeRange, run: &mut Run);
-    /// Smallest and largest timestamp held (inclusive), `None` when empty.
-    /// The same, for one who asks for many series in order: the source keeps its place in `place`, 0 at first.
-    fn read_from(&self, _place: &mut usize, series_id: i64, range: TimeRange, run: &mut Run) {
-        self.read(series_id, range, run);
+    /// Finds the series with these ids: a place for each, for [`MemorySource::read_at`], or [`NOWHERE`] if nothing of
+    /// it lies within `range`. Many at once, as most of it is waiting for memory, which is done beside each other then.
+    fn locate(&self, ids: &[i64], range: TimeRange, places: &mut [u32]);
+    /// Appends the timestamps and values within `range` of the series at a place; sorted, unique timestamps.
+    /// Histograms and start timestamps, of which the run has none before, are those of the samples appended.
+    fn read_at(&self, place: u32, range: TimeRange, run: &mut Run);
+
+    /// The same for one series by its id.
+    fn read(&self, series_id: i64, range: TimeRange, run: &mut Run) {
+        let mut places = [NOWHERE];
+        self.locate(&[series_id], range, &mut places);
+        if places[0] != NOWHERE {
+            self.read_at(places[0], range, run);
+        }
     }
 
+    /// Smallest and largest timestamp held (inclusive), `None` when empty.
     fn bounds(&self) -> Option<TimeRange>;
     /// Number of samples, for `EXPLAIN` and statistics.
     fn samples(&self) -> usize;
@@ -178,6 +189,8 @@ pub struct SampleFile {
 pub struct Snapshot {
     /// Sorted by (metric, id), the order of rows in every file.
     pub series: Arc<[Arc<Series>]>,
+    /// Every label name of the series, sorted, `__name__` included.
+    pub label_names: Arc<[String]>,
     /// Oldest first; each overrides the ones before it and all files at equal timestamps.
     pub memory: Vec<Arc<dyn MemorySource>>,
     /// Oldest commit first; already pruned by time and metric. A file whose rows are all in `memory`

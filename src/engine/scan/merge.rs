@@ -17,10 +17,12 @@ use crate::engine::scan::cursor::{FileCursor, ReadState};
 use crate::engine::scan::output::BatchBuilder;
 use crate::engine::scan::table::ScanOptions;
 use crate::model::sample::TimeRange;
-use crate::storage::types::{Run, Snapshot};
+use crate::storage::types::{NOWHERE, Run, Snapshot};
 
 /// Series in a batch of the list shape at most, so that label columns stay bounded.
 const BATCH_SERIES: usize = 8192;
+/// Series looked up in memory at once.
+const LOCATED_SERIES: usize = 64;
 /// Series after which a partition that finds nothing lets others run.
 const YIELD_SERIES: usize = 256;
 
@@ -60,8 +62,11 @@ pub(super) struct Progress {
     /// Position in the snapshot of every wanted series, by id.
     ranks: HashMap<i64, u32>,
     run: Run,
-    /// Where each memory source is read on.
-    places: Vec<usize>,
+    /// Series that are looked up already, up to this rank.
+    located: usize,
+    ids: Vec<i64>,
+    /// Where each memory source has them.
+    places: Vec<Vec<u32>>,
     segments: Vec<Segment>,
 }
 
@@ -77,27 +82,47 @@ impl Merge {
     pub async fn start(&mut self) -> Result<Progress> {
         try_join_all(self.cursors.iter_mut().map(FileCursor::fill)).await?;
         let series = &self.snapshot.series;
-        let ranks = self.chunk.clone().map(|i| (series[i].id, i as u32)).collect();
-        let places = vec![0; self.snapshot.memory.len()];
-        Ok(Progress { next: self.chunk.start, ranks, run: Run::default(), places, segments: Vec::new() })
+        let ranks = match self.cursors.is_empty() {
+            true => HashMap::new(),
+            false => self.chunk.clone().map(|i| (series[i].id, i as u32)).collect(),
+        };
+        Ok(Progress {
+            next: self.chunk.start,
+            ranks,
+            run: Run::default(),
+            located: self.chunk.start,
+            ids: Vec::with_capacity(LOCATED_SERIES),
+            places: vec![vec![NOWHERE; LOCATED_SERIES]; self.snapshot.memory.len()],
+            segments: Vec::new(),
+        })
     }
 
     /// The next non-empty batch.
     pub async fn next_batch(&mut self, progress: &mut Progress) -> Result<Option<RecordBatch>> {
+        let elapsed = self.metrics.baseline.elapsed_compute().clone();
+        let mut timer = elapsed.timer();
         while progress.next < self.chunk.end && self.rows_left != Some(0) {
-            self.read_series(progress).await?;
-            if progress.next.is_multiple_of(YIELD_SERIES) {
-                tokio::task::yield_now().await;
+            progress.segments.clear();
+            let start = self.builder.samples();
+            if !self.cursors.is_empty() {
+                timer.stop();
+                self.read_files(progress).await?;
+                timer.restart();
             }
+            self.read_memory(progress);
+            self.close_series(progress, start)?;
             if self.is_full() {
                 break;
+            }
+            if progress.next.is_multiple_of(YIELD_SERIES) {
+                timer.stop();
+                tokio::task::yield_now().await;
+                timer.restart();
             }
         }
         if self.builder.is_empty() || self.rows_left == Some(0) {
             return Ok(None);
         }
-        let elapsed = self.metrics.baseline.elapsed_compute().clone();
-        let _timer = elapsed.timer();
         let mut batch = self.builder.finish(&self.snapshot)?;
         if let Some(left) = &mut self.rows_left {
             batch = batch.slice(0, batch.num_rows().min(*left));
@@ -113,35 +138,58 @@ impl Merge {
             || self.rows_left.is_some_and(|left| self.builder.rows() >= left)
     }
 
-    /// Appends all samples of the next series.
-    async fn read_series(&mut self, progress: &mut Progress) -> Result<()> {
-        let Progress { next, ranks, run, places, segments } = progress;
-        let rank = *next;
-        *next += 1;
-        segments.clear();
-        let start = self.builder.samples();
+    /// Appends what the files have of the next series.
+    async fn read_files(&mut self, progress: &mut Progress) -> Result<()> {
         let elapsed = self.metrics.baseline.elapsed_compute().clone();
         let mut timer = elapsed.timer();
+        let rank = progress.next as u32;
         for cursor in &mut self.cursors {
             let from = self.builder.samples();
-            while cursor.read(rank as u32, ranks, self.range, self.builder.buffer())? == ReadState::NeedsBatch {
+            while cursor.read(rank, &progress.ranks, self.range, self.builder.buffer())? == ReadState::NeedsBatch {
                 timer.stop();
                 cursor.fill().await?;
                 timer.restart();
             }
-            push(segments, from..self.builder.samples(), cursor.priority);
+            push(&mut progress.segments, from..self.builder.samples(), cursor.priority);
         }
-        self.read_memory(rank, run, places, segments);
+        Ok(())
+    }
+
+    /// Appends what is in memory of it.
+    fn read_memory(&mut self, progress: &mut Progress) {
+        let Progress { next, run, located, ids, places, segments, .. } = progress;
+        if next == located {
+            let ahead = *next..self.chunk.end.min(*next + LOCATED_SERIES);
+            *located = ahead.end;
+            ids.clear();
+            ids.extend(self.snapshot.series[ahead].iter().map(|series| series.id));
+            for (source, places) in self.snapshot.memory.iter().zip(&mut *places) {
+                source.locate(ids, self.range, places);
+            }
+        }
+        let at = ids.len() - (*located - *next);
+        for (position, (source, places)) in self.snapshot.memory.iter().zip(places).enumerate() {
+            if places[at] != NOWHERE {
+                let from = self.builder.samples();
+                self.builder.buffer().append_from(source.as_ref(), places[at], self.range, run);
+                push(segments, from..self.builder.samples(), self.snapshot.files.len() + position);
+            }
+        }
+    }
+
+    /// Brings its samples, those after the first `start`, into order, and goes on to the next.
+    fn close_series(&mut self, progress: &mut Progress, start: usize) -> Result<()> {
         let samples = self.builder.samples() - start;
         self.metrics.samples_read.add(samples);
-        if !is_in_time_order(segments, self.builder.timestamps()) {
+        if !is_in_time_order(&progress.segments, self.builder.timestamps()) {
             self.metrics.series_merged.add(1);
-            self.builder.buffer().merge(segments);
+            self.builder.buffer().merge(&progress.segments);
         }
-        self.builder.close_series(rank);
+        self.builder.close_series(progress.next);
+        progress.next += 1;
         if start == 0 && self.builder.series() == 1 && !self.is_full() {
             // The others will be about as long.
-            let rest = samples.saturating_mul(self.chunk.end - *next);
+            let rest = samples.saturating_mul(self.chunk.end - progress.next);
             self.builder.reserve(rest.min(self.options.batch_samples));
         }
         let held = self.builder.memory_bytes();
@@ -149,15 +197,6 @@ impl Merge {
             self.reservation.try_resize(held)?;
         }
         Ok(())
-    }
-
-    fn read_memory(&mut self, rank: usize, run: &mut Run, places: &mut [usize], segments: &mut Vec<Segment>) {
-        for (position, (source, place)) in self.snapshot.memory.iter().zip(places).enumerate() {
-            let from = self.builder.samples();
-            let id = self.snapshot.series[rank].id;
-            self.builder.buffer().append_from(source.as_ref(), place, id, self.range, run);
-            push(segments, from..self.builder.samples(), self.snapshot.files.len() + position);
-        }
     }
 }
 

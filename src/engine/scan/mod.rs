@@ -26,4 +26,4 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-pub use table::{ScanOptions, SeriesTable, has_histograms, label_names};
+pub use table::{ScanOptions, SeriesTable, has_histograms};

@@ -57,15 +57,8 @@ pub(super) struct SampleBuffer {
 }
 
 impl SampleBuffer {
-    /// Appends what a source has of a series; `scratch` is reused from call to call, `place` is that of the source.
-    pub fn append_from(
-        &mut self,
-        source: &dyn MemorySource,
-        place: &mut usize,
-        series_id: i64,
-        range: TimeRange,
-        scratch: &mut Run,
-    ) {
+    /// Appends what a source has at a place; `scratch` is reused from call to call.
+    pub fn append_from(&mut self, source: &dyn MemorySource, place: u32, range: TimeRange, scratch: &mut Run) {
         scratch.values.clear();
         scratch.histograms.clear();
         scratch.start_timestamps.clear();
@@ -74,7 +67,7 @@ impl SampleBuffer {
         if self.wants.values {
             std::mem::swap(&mut scratch.values, &mut self.values);
         }
-        source.read_from(place, series_id, range, scratch);
+        source.read_at(place, range, scratch);
         std::mem::swap(&mut scratch.timestamps, &mut self.timestamps);
         if self.wants.values {
             std::mem::swap(&mut scratch.values, &mut self.values);

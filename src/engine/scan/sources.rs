@@ -47,8 +47,11 @@ pub(super) async fn plan(
     let footers = footer::read_all(&table.snapshot, runtime.cache_manager.get_file_metadata_cache()).await?;
     let chunks = chunks(table.snapshot.series.len(), state.config().target_partitions());
     let wants = Wants::of(&table.columns, &table.snapshot);
-    let wanted: Vec<Wanted<'_>> =
-        chunks.iter().map(|chunk| Wanted::new(&table.snapshot.series[chunk.clone()], table.range)).collect();
+    // Each takes a look at every series.
+    let wanted: Vec<Wanted<'_>> = match footers.is_empty() {
+        true => Vec::new(),
+        false => chunks.iter().map(|c| Wanted::new(&table.snapshot.series[c.clone()], table.range)).collect(),
+    };
 
     let mut inputs = Vec::new();
     let mut pruned = Pruned::default();

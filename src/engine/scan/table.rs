@@ -1,6 +1,5 @@
 //! `SeriesTable`: a snapshot and a time range as a DataFusion table, in one of two shapes.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
@@ -11,7 +10,6 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::engine::scan::sources;
-use crate::model::labels::Labels;
 use crate::model::sample::TimeRange;
 use crate::storage::types::Snapshot;
 
@@ -105,20 +103,6 @@ pub fn labels_type() -> DataType {
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
 }
 
-/// Every label name among the series of a snapshot, sorted, `__name__` included.
-pub fn label_names(snapshot: &Snapshot) -> Vec<String> {
-    let mut names: BTreeSet<&str> = BTreeSet::new();
-    let mut before: &Labels = &Labels::empty();
-    for series in snapshot.series.iter() {
-        // Most series have the names of their neighbour.
-        if !series.labels.iter_bytes().map(|(name, _)| name).eq(before.iter_bytes().map(|(name, _)| name)) {
-            names.extend(series.labels.iter().map(|(name, _)| name));
-            before = &series.labels;
-        }
-    }
-    names.into_iter().map(str::to_string).collect()
-}
-
 /// See the module. Series without a sample in range give no row.
 #[derive(Clone, Debug)]
 pub struct SeriesTable {
@@ -136,7 +120,7 @@ impl SeriesTable {
     /// `__start_timestamps__` where a source holds any.
     pub fn lists(snapshot: Arc<Snapshot>, range: TimeRange, options: &ScanOptions) -> Arc<dyn TableProvider> {
         let mut columns: Vec<(String, Column)> =
-            label_names(&snapshot).into_iter().map(|name| (name.clone(), Column::Label(name))).collect();
+            snapshot.label_names.iter().map(|name| (name.clone(), Column::Label(name.clone()))).collect();
         columns.push((TIMESTAMPS.to_string(), Column::Timestamp));
         columns.push((VALUES.to_string(), Column::Value));
         if has_histograms(&snapshot) {
@@ -151,7 +135,7 @@ impl SeriesTable {
     /// One row per sample: `timestamp`, `value`, the labels, and `histogram` where a source holds any.
     pub fn rows(snapshot: Arc<Snapshot>, range: TimeRange, options: &ScanOptions) -> Arc<dyn TableProvider> {
         let mut columns = vec![(TIMESTAMP.to_string(), Column::Timestamp), (VALUE.to_string(), Column::Value)];
-        columns.extend(label_names(&snapshot).into_iter().map(|name| (name.clone(), Column::Label(name))));
+        columns.extend(snapshot.label_names.iter().map(|name| (name.clone(), Column::Label(name.clone()))));
         if has_histograms(&snapshot) {
             columns.push((HISTOGRAM.to_string(), Column::Histogram));
         }

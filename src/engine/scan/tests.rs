@@ -16,11 +16,11 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
 use crate::engine::scan::table::{HISTOGRAMS, VALUES};
-use crate::engine::scan::{ScanOptions, SeriesTable, label_names};
+use crate::engine::scan::{ScanOptions, SeriesTable};
 use crate::model::histogram::{FloatHistogram, codec};
 use crate::model::labels::Labels;
 use crate::model::sample::TimeRange;
-use crate::storage::types::{MemorySource, Run, SampleFile, Series, Snapshot};
+use crate::storage::types::{MemorySource, NOWHERE, Run, SampleFile, Series, Snapshot};
 
 type Samples = Vec<(i64, f64)>;
 
@@ -39,13 +39,19 @@ struct Memory {
 }
 
 impl MemorySource for Memory {
-    fn read(&self, series_id: i64, range: TimeRange, run: &mut Run) {
-        for (_, all) in self.samples.iter().filter(|(id, _)| *id == series_id) {
-            for (row, timestamp) in all.timestamps.iter().enumerate().filter(|(_, t)| range.contains(**t)) {
-                run.timestamps.push(*timestamp);
-                run.values.push(all.values[row]);
-                run.histograms.extend(all.histograms.get(row).cloned());
-            }
+    fn locate(&self, ids: &[i64], _range: TimeRange, places: &mut [u32]) {
+        for (id, place) in ids.iter().zip(places) {
+            let found = self.samples.iter().position(|(other, _)| other == id);
+            *place = found.map_or(NOWHERE, |at| at as u32);
+        }
+    }
+
+    fn read_at(&self, place: u32, range: TimeRange, run: &mut Run) {
+        let (_, all) = &self.samples[place as usize];
+        for (row, timestamp) in all.timestamps.iter().enumerate().filter(|(_, t)| range.contains(**t)) {
+            run.timestamps.push(*timestamp);
+            run.values.push(all.values[row]);
+            run.histograms.extend(all.histograms.get(row).cloned());
         }
     }
 
@@ -116,6 +122,7 @@ impl Lake {
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::new(Snapshot {
             series: self.series.clone().into(),
+            label_names: self.series.first().map_or(vec![], |_| vec!["__name__".into(), "i".into()]).into(),
             memory: self.memory.clone(),
             files: self.files.clone(),
             objects: self.objects.clone() as Arc<dyn ObjectStore>,
@@ -371,10 +378,4 @@ async fn an_unsorted_file_is_an_error_and_not_a_wrong_answer() {
     let table = SeriesTable::lists(lake.snapshot(), TimeRange::ALL, &ScanOptions::default());
     let error = context(1).read_table(table).unwrap().collect().await.unwrap_err();
     assert!(error.to_string().contains("is not sorted"), "{error}");
-}
-
-#[test]
-fn label_names_are_those_of_all_series() {
-    assert_eq!(label_names(&Lake::new(&[1, 2]).snapshot()), ["__name__", "i"]);
-    assert!(label_names(&Lake::new(&[]).snapshot()).is_empty());
 }

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use crate::model::histogram::FloatHistogram;
 use crate::model::sample::TimeRange;
-use crate::storage::types::{Block, BlockSeries, MemorySource, Run};
+use crate::storage::types::{Block, BlockSeries, MemorySource, NOWHERE, Run};
 
 /// Series ids are hashes already; hashing them again would only cost time.
 pub type IdHasher = BuildHasherDefault<IdentityHasher>;
@@ -61,20 +61,25 @@ impl SortedBlock {
         self.bytes
     }
 
-    /// The rows of a series within a range.
-    fn rows(&self, series_id: i64, range: TimeRange) -> Option<Range<usize>> {
-        let &index = self.by_id.get(&series_id)?;
-        let BlockSeries { start, end, .. } = self.block.series[index as usize];
+    /// The rows of the series at a place within a range.
+    fn rows(&self, place: u32, range: TimeRange) -> Range<usize> {
+        let BlockSeries { start, end, .. } = self.block.series[place as usize];
         let timestamps = &self.block.timestamps[start..end];
         let from = timestamps.partition_point(|t| *t < range.start_inclusive);
         let to = timestamps.partition_point(|t| *t <= range.end_inclusive);
-        (from < to).then_some(start + from..start + to)
+        start + from..start + to.max(from)
     }
 }
 
 impl MemorySource for SortedBlock {
-    fn read(&self, series_id: i64, range: TimeRange, run: &mut Run) {
-        let Some(rows) = self.rows(series_id, range) else { return };
+    fn locate(&self, ids: &[i64], _range: TimeRange, places: &mut [u32]) {
+        for (id, place) in ids.iter().zip(places) {
+            *place = self.by_id.get(id).copied().unwrap_or(NOWHERE);
+        }
+    }
+
+    fn read_at(&self, place: u32, range: TimeRange, run: &mut Run) {
+        let rows = self.rows(place, range);
         run.timestamps.extend_from_slice(&self.block.timestamps[rows.clone()]);
         run.values.extend_from_slice(&self.block.values[rows.clone()]);
         if let Some(histograms) = self.block.histograms.get(rows.clone())

@@ -16,7 +16,7 @@ use crate::model::histogram::FloatHistogram;
 use crate::model::metadata::Metadata;
 use crate::model::sample::{TimeRange, day_of};
 use crate::storage::head::block::{IdHasher, SortedBlock, histogram_bytes};
-use crate::storage::types::{Block, BlockSeries, LogExemplar, LogRows, MemorySource, Run, Series};
+use crate::storage::types::{Block, BlockSeries, LogExemplar, LogRows, MemorySource, NOWHERE, Run, Series};
 
 /// Rows applied under one lock.
 const ROWS_PER_LOCK: usize = 1024;
@@ -164,11 +164,16 @@ impl Memtable {
 }
 
 impl MemorySource for Memtable {
-    fn read(&self, series_id: i64, range: TimeRange, run: &mut Run) {
+    fn locate(&self, ids: &[i64], range: TimeRange, places: &mut [u32]) {
         let table = self.table.read();
-        if let Some(&position) = table.by_id.get(&series_id) {
-            table.series[position as usize].read(range, run);
+        for (id, place) in ids.iter().zip(places) {
+            let found = table.by_id.get(id).copied();
+            *place = found.filter(|at| table.series[*at as usize].reaches(range)).unwrap_or(NOWHERE);
         }
+    }
+
+    fn read_at(&self, place: u32, range: TimeRange, run: &mut Run) {
+        self.table.read().series[place as usize].read(range, run);
     }
 
     fn bounds(&self) -> Option<TimeRange> {
@@ -264,6 +269,12 @@ impl Points {
             }
         }
         self.points.push(point);
+    }
+
+    /// Whether a sample may be within the range.
+    fn reaches(&self, range: TimeRange) -> bool {
+        let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else { return false };
+        !self.sorted || range.overlaps(first.timestamp, last.timestamp)
     }
 
     fn read(&self, range: TimeRange, run: &mut Run) {

@@ -16,7 +16,7 @@ use crate::model::histogram::FloatHistogram;
 use crate::model::sample::TimeRange;
 use crate::storage::head::block::{IdHasher, SortedBlock, histogram_bytes};
 use crate::storage::scaled;
-use crate::storage::types::{MemorySource, Run, RunSlice};
+use crate::storage::types::{MemorySource, NOWHERE, Run, RunSlice};
 
 const FRAME_ROWS: usize = 256;
 /// Up to so many rows a smaller buffer will do, which is zeroed sooner.
@@ -364,22 +364,20 @@ fn partition_point(rows: usize, before: impl Fn(usize) -> bool) -> usize {
 }
 
 impl MemorySource for PackedBlock {
-    fn read(&self, series_id: i64, range: TimeRange, out: &mut Run) {
-        self.read_from(&mut 0, series_id, range, out);
+    fn locate(&self, ids: &[i64], range: TimeRange, places: &mut [u32]) {
+        let mut next = 0;
+        for (id, place) in ids.iter().zip(places) {
+            // Runs lie in the order series are mostly asked for, and the map is in none of the caches.
+            let near = self.runs.iter().skip(next).take(NEIGHBOURS).position(|run| run.series_id == *id);
+            let at = near.map(|near| next + near).or_else(|| self.by_id.get(id).map(|at| *at as usize));
+            let in_range = |at: &usize| self.runs[*at].start_ms <= range.end_inclusive;
+            *place = at.filter(in_range).map_or(NOWHERE, position);
+            next = at.map_or(next, |at| at + 1);
+        }
     }
 
-    fn read_from(&self, place: &mut usize, series_id: i64, range: TimeRange, out: &mut Run) {
-        // Runs lie in the order series are mostly asked for, and the map is in none of the caches.
-        let near = self.runs.iter().skip(*place).take(NEIGHBOURS).position(|run| run.series_id == series_id);
-        let at = match near {
-            Some(near) => *place + near,
-            None => match self.by_id.get(&series_id) {
-                Some(at) => *at as usize,
-                None => return,
-            },
-        };
-        *place = at + 1;
-        let run = &self.runs[at];
+    fn read_at(&self, place: u32, range: TimeRange, out: &mut Run) {
+        let run = &self.runs[place as usize];
         let rows = self.rows(run, range);
         if !rows.is_empty() {
             self.extend_timestamps(run, rows.clone(), &mut out.timestamps);

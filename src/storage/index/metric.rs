@@ -1,5 +1,6 @@
 //! The series of one metric as columns: per label name a dictionary of values and one code per series.
 
+use std::collections::BTreeSet;
 use std::mem::size_of;
 use std::sync::Arc;
 
@@ -25,10 +26,50 @@ impl Days {
     }
 }
 
+/// The series of one metric that were found so far, sorted by id.
+#[derive(Default, Debug)]
+pub struct Found(Vec<(i64, Arc<Series>)>);
+
+impl Found {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn into_series(self) -> impl Iterator<Item = Arc<Series>> {
+        self.0.into_iter().map(|(_, series)| series)
+    }
+
+    /// Adds those that are not there yet; `more` are different ones, at best in order.
+    fn add<'a>(&mut self, more: impl Iterator<Item = (i64, &'a Arc<Series>)>) {
+        let known = self.0.len();
+        let (mut at, mut before) = (0, i64::MIN);
+        for (id, series) in more {
+            if id < before {
+                at = 0;
+            }
+            before = id;
+            at += self.0[at..known].iter().take_while(|(other, _)| *other < id).count();
+            if self.0[at..known].first().is_none_or(|(other, _)| *other != id) {
+                self.0.push((id, series.clone()));
+            }
+        }
+        if !self.0.is_sorted_by_key(|(id, _)| *id) {
+            // Two sorted parts more often than not, which this sort makes use of.
+            self.0.sort_by_key(|(id, _)| *id);
+        }
+    }
+}
+
 /// See the module.
 #[derive(Default, Debug)]
 pub struct MetricTable {
     series: Vec<Arc<Series>>,
+    /// Of each series, so that the series themselves are not touched to tell which they are.
+    ids: Vec<i64>,
     /// Between which days each series has samples; empty in an index of one day.
     days: Vec<Days>,
     columns: Vec<Column>,
@@ -70,6 +111,7 @@ impl MetricTable {
             };
             column.set(row, value);
         }
+        self.ids.push(series.id);
         self.series.push(series);
         self.days.extend(days);
         u32::try_from(row).expect("a metric has fewer than four billion series")
@@ -103,9 +145,15 @@ impl MetricTable {
         }
     }
 
-    /// Appends the series that satisfy the matchers (those on `__name__` are the caller's) and have samples
-    /// within `days`.
-    pub fn select(&self, matchers: &[&Matcher], days: Option<Days>, out: &mut Vec<Arc<Series>>) {
+    /// Adds the series that satisfy the matchers (those on `__name__` are the caller's) and have samples within
+    /// `days`, and their label names without `__name__`.
+    pub fn select(
+        &self,
+        matchers: &[&Matcher],
+        days: Option<Days>,
+        found: &mut Found,
+        names: &mut BTreeSet<Box<str>>,
+    ) {
         let mut rows: Option<Vec<u32>> = None;
         for matcher in matchers {
             let column = self.columns.iter().find(|c| *c.name == *matcher.name);
@@ -119,17 +167,22 @@ impl MetricTable {
                 return;
             }
         }
-        let in_days = |row: usize| match days {
-            Some(days) if !self.days.is_empty() => self.days[row].overlaps(days),
-            _ => true,
-        };
+        if let Some(days) = days.filter(|_| !self.days.is_empty()) {
+            let in_days = |row: &u32| self.days[*row as usize].overlaps(days);
+            rows = match rows {
+                Some(rows) => Some(rows.into_iter().filter(in_days).collect()),
+                None if self.days.iter().all(|held| held.overlaps(days)) => None,
+                None => Some((0..self.series.len() as u32).filter(in_days).collect()),
+            };
+        }
+        let new_names = self.columns.iter().filter(|column| !names.contains(&column.name));
+        let new_names: Vec<_> =
+            new_names.filter(|column| column.has_any(rows.as_deref())).map(|column| column.name.clone()).collect();
+        names.extend(new_names);
+        let row = |row: usize| (self.ids[row], &self.series[row]);
         match rows {
-            None => out.extend((0..self.series.len()).filter(|r| in_days(*r)).map(|r| self.series[r].clone())),
-            Some(rows) => {
-                out.extend(
-                    rows.iter().map(|r| *r as usize).filter(|r| in_days(*r)).map(|r| self.series[r].clone()),
-                );
-            }
+            None => found.add((0..self.series.len()).map(row)),
+            Some(rows) => found.add(rows.iter().map(|at| row(*at as usize))),
         }
     }
 
@@ -137,7 +190,7 @@ impl MetricTable {
     pub fn bytes(&self) -> usize {
         let columns: usize = self.columns.iter().map(Column::bytes).sum();
         let series: usize = self.series.iter().map(|s| s.labels.as_bytes().len() + size_of::<Series>() + 40).sum();
-        columns + series + self.days.len() * size_of::<Days>()
+        columns + series + self.ids.len() * size_of::<i64>() + self.days.len() * size_of::<Days>()
     }
 }
 
@@ -158,6 +211,11 @@ impl Column {
         };
         self.codes.resize(row, ABSENT);
         self.codes.push(code);
+    }
+
+    /// Whether any of the rows (all rows if `None`) has the label.
+    fn has_any(&self, rows: Option<&[u32]>) -> bool {
+        rows.is_none_or(|rows| rows.iter().any(|row| self.code(*row) != ABSENT))
     }
 
     fn code(&self, row: u32) -> u32 {

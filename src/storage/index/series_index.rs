@@ -7,11 +7,17 @@ use hashbrown::HashMap;
 
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
-use crate::storage::index::metric::{Days, MetricTable};
+use crate::storage::index::metric::{Days, Found, MetricTable};
 use crate::storage::types::Series;
 
-/// Matched series by metric, which is the order of the lake.
-pub type Matches = BTreeMap<Arc<str>, Vec<Arc<Series>>>;
+/// What was selected from one index after the other.
+#[derive(Default, Debug)]
+pub struct Matches {
+    /// By metric, which is the order of the lake.
+    by_metric: BTreeMap<Arc<str>, Found>,
+    /// All label names of the series, without `__name__`.
+    label_names: BTreeSet<Box<str>>,
+}
 
 /// See the module.
 #[derive(Default, Debug)]
@@ -80,12 +86,9 @@ impl SeriesIndex {
         let (on_name, on_labels): (Vec<&Matcher>, Vec<&Matcher>) =
             matchers.iter().partition(|matcher| matcher.name == METRIC_NAME);
         let mut visit = |metric: &Arc<str>, table: &MetricTable| {
-            let mut found = Vec::new();
             if on_name.iter().all(|matcher| matcher.matches(metric)) {
-                table.select(&on_labels, days, &mut found);
-            }
-            if !found.is_empty() {
-                out.entry(metric.clone()).or_default().append(&mut found);
+                let Matches { by_metric, label_names } = &mut *out;
+                table.select(&on_labels, days, by_metric.entry(metric.clone()).or_default(), label_names);
             }
         };
         match on_name.iter().find(|matcher| matcher.op == MatchOp::Equal) {
@@ -127,15 +130,18 @@ impl SeriesIndex {
     }
 }
 
-/// Matches of several indexes as one list sorted by (metric, id), each series once.
-pub fn merge(matches: Matches) -> Vec<Arc<Series>> {
-    let mut all = Vec::with_capacity(matches.values().map(Vec::len).sum());
-    for mut series in matches.into_values() {
-        series.sort_unstable_by_key(|s| s.id);
-        series.dedup_by_key(|s| s.id);
-        all.append(&mut series);
+impl Matches {
+    /// The series sorted by (metric, id), each once, and their label names, sorted and with `__name__`.
+    pub fn into_parts(self) -> (Vec<Arc<Series>>, Vec<String>) {
+        let mut names: BTreeSet<String> = self.label_names.into_iter().map(String::from).collect();
+        let is_named = |(metric, found): (&Arc<str>, &Found)| !metric.is_empty() && !found.is_empty();
+        if self.by_metric.iter().any(is_named) {
+            names.insert(METRIC_NAME.to_string());
+        }
+        let mut series = Vec::with_capacity(self.by_metric.values().map(Found::len).sum());
+        series.extend(self.by_metric.into_values().flat_map(Found::into_series));
+        (series, names.into_iter().collect())
     }
-    all
 }
 
 #[cfg(test)]

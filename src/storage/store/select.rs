@@ -9,7 +9,7 @@ use crate::model::matcher::Matcher;
 use crate::model::sample::{TimeRange, day_of};
 use crate::storage::index::days::Names;
 use crate::storage::index::metric::Days;
-use crate::storage::index::series_index::{self, Matches, SeriesIndex};
+use crate::storage::index::series_index::{Matches, SeriesIndex};
 use crate::storage::store::Inner;
 use crate::storage::store::view::View;
 use crate::storage::types::Series;
@@ -27,12 +27,17 @@ pub fn days_of(range: TimeRange) -> Days {
 }
 
 impl Inner {
-    /// Series that satisfy any of the matcher sets, sorted by (metric, id).
-    pub async fn select(&self, view: &View, range: TimeRange, sets: &[&[Matcher]]) -> Result<Vec<Arc<Series>>> {
+    /// Series that satisfy any of the matcher sets, sorted by (metric, id), and their label names, sorted.
+    pub async fn select(
+        &self,
+        view: &View,
+        range: TimeRange,
+        sets: &[&[Matcher]],
+    ) -> Result<(Vec<Arc<Series>>, Vec<String>)> {
+        let mut matches = Matches::default();
         if range.is_empty() {
-            return Ok(Vec::new());
+            return Ok(matches.into_parts());
         }
-        let mut matches = Matches::new();
         let days = days_of(range);
         {
             let head = self.head_index.read();
@@ -45,7 +50,7 @@ impl Inner {
         while let Some(index) = indexes.try_next().await? {
             sets.iter().for_each(|matchers| index.select(matchers, None, &mut matches));
         }
-        Ok(series_index::merge(matches))
+        Ok(matches.into_parts())
     }
 
     /// Metric and label names of each day of the lake that the range touches.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::HashSet;
+
 use super::lowered::is_metadata_label;
 use crate::engine::promql::ast::{At, Call, Expr, Span, Subquery, VectorSelector};
 use crate::engine::promql::functions::Compute;
@@ -10,7 +12,7 @@ use crate::engine::promql::plan::layout::Grid;
 use crate::engine::scan;
 use crate::engine::session::Snapshots;
 use crate::error::Result;
-use crate::model::labels::{Labels, METRIC_NAME};
+use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
 use crate::model::sample::TimeRange;
 use crate::storage::types::Snapshot;
@@ -213,7 +215,7 @@ pub async fn leaves(
         let snapshot = Arc::new(snapshots.snapshot(wider, &request.matchers).await?);
         let range = if scan::has_histograms(&snapshot) { wider } else { request.range };
         let leaf = Leaf {
-            labels: scan::label_names(&snapshot),
+            labels: snapshot.label_names.to_vec(),
             unique_unnamed: unique_unnamed(&snapshot, &request.matchers),
             snapshot,
             range,
@@ -226,13 +228,11 @@ pub async fn leaves(
 /// Checked on the series themselves, and only where they may have different names.
 fn unique_unnamed(snapshot: &Snapshot, matchers: &[Matcher]) -> bool {
     let fixed = matchers.iter().any(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal);
-    let typed = |l: &Labels| l.get("__type__").is_some() || l.get("__unit__").is_some();
-    if fixed && !snapshot.series.iter().any(|s| typed(&s.labels)) {
+    let is_name = |name: &String| name == METRIC_NAME;
+    if fixed && !snapshot.label_names.iter().any(|name| !is_name(name) && is_metadata_label(name)) {
         return true;
     }
-    let mut seen = std::collections::HashSet::new();
-    snapshot.series.iter().all(|series| {
-        let kept = series.labels.iter().filter(|(name, _)| !is_metadata_label(name));
-        seen.insert(Labels::from_pairs(kept))
-    })
+    // Two label sets of one hash count as equal: then the result is checked where the names are dropped.
+    let mut seen = HashSet::with_capacity(snapshot.series.len());
+    snapshot.series.iter().all(|series| seen.insert(series.labels.hash_without(is_metadata_label)))
 }

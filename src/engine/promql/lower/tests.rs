@@ -1,5 +1,6 @@
 //! Small queries end to end: text, plan, DataFusion, result, over series in memory.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +25,12 @@ struct Fixture {
 }
 
 impl MemorySource for Fixture {
-    fn read(&self, series_id: i64, range: TimeRange, run: &mut Run) {
-        for (timestamp, value) in &self.series[series_id as usize].1 {
+    fn locate(&self, ids: &[i64], _range: TimeRange, places: &mut [u32]) {
+        ids.iter().zip(places).for_each(|(id, place)| *place = *id as u32);
+    }
+
+    fn read_at(&self, place: u32, range: TimeRange, run: &mut Run) {
+        for (timestamp, value) in &self.series[place as usize].1 {
             if range.contains(*timestamp) {
                 run.timestamps.push(*timestamp);
                 run.values.push(*value);
@@ -64,7 +69,10 @@ impl Snapshots for Data {
         }
         series.sort_by(|a, b| (a.labels.metric(), a.id).cmp(&(b.labels.metric(), b.id)));
         let memory: Vec<Arc<dyn MemorySource>> = vec![self.0.clone()];
-        Ok(Snapshot { series: series.into(), memory, files: vec![], objects: Arc::new(InMemory::new()) })
+        let label_names: BTreeSet<_> = series.iter().flat_map(|s| s.labels.iter()).map(|(name, _)| name).collect();
+        let label_names = label_names.into_iter().map(str::to_string).collect();
+        let objects = Arc::new(InMemory::new());
+        Ok(Snapshot { series: series.into(), label_names, memory, files: vec![], objects })
     }
 }
 

@@ -32,9 +32,12 @@ fn check(specs: &[(&str, MatchOp, &str)], expected: &[i64]) {
     let mut head = SeriesIndex::default();
     all().into_iter().for_each(|s| head.insert(&Arc::new(s), 1));
     for index in [head, SeriesIndex::of_day(all())] {
-        let mut out = Matches::new();
+        let mut out = Matches::default();
         index.select(&matchers, Some(Days { first: 0, last: 2 }), &mut out);
-        assert_eq!(merge(out).iter().map(|s| s.id).collect::<Vec<_>>(), expected);
+        let (series, names) = out.into_parts();
+        assert_eq!(series.iter().map(|s| s.id).collect::<Vec<_>>(), expected);
+        let brute: BTreeSet<&str> = brute.iter().flat_map(|s| s.labels.iter()).map(|(name, _)| name).collect();
+        assert_eq!(names, Vec::from_iter(brute));
     }
 }
 
@@ -69,9 +72,9 @@ fn days_narrow_the_head() {
     index.insert(&b, 12);
     index.insert(&a, 11);
     let select = |first, last| {
-        let mut out = Matches::new();
+        let mut out = Matches::default();
         index.select(&[], Some(Days { first, last }), &mut out);
-        merge(out).iter().map(|s| s.id).collect::<Vec<_>>()
+        out.into_parts().0.iter().map(|s| s.id).collect::<Vec<_>>()
     };
     assert!(select(0, 9).is_empty());
     assert_eq!(select(11, 11), [5]);
@@ -87,8 +90,8 @@ fn removed_series_are_gone_and_rows_still_lead_to_the_others() {
     index.remove(&[series[0].clone(), series[4].clone()]);
     assert_eq!(index.len(), 4);
     index.insert(&series[2], 5);
-    let mut out = Matches::new();
+    let mut out = Matches::default();
     index.select(&[], Some(Days { first: 5, last: 5 }), &mut out);
-    assert_eq!(merge(out).iter().map(|s| s.id).collect::<Vec<_>>(), [9]);
+    assert_eq!(out.into_parts().0.iter().map(|s| s.id).collect::<Vec<_>>(), [9]);
     assert_eq!(index.metric_names(None).map(|m| &**m).collect::<Vec<_>>(), ["", "up"]);
 }
