@@ -12,7 +12,7 @@ impl KahanSum {
         Self { sum: first, compensation: 0.0 }
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn add(&mut self, value: f64) {
         let total = self.sum + value;
         // Both are computed and one is chosen, so that loops over many sums vectorise.

@@ -4,6 +4,8 @@
 //! are a third of the size of the best float encoding Parquet has, and faster to read. It is only used where
 //! `scaled / 10^scale` gives back the identical bits, so that no reader can see a difference.
 
+use multiversion::multiversion;
+
 /// `10^scale` for every scale in use; each is exact as a double.
 pub const POWERS: [f64; 19] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
@@ -18,9 +20,10 @@ pub fn unscale(scaled: i64, scale: u8) -> f64 {
 }
 
 /// Appends what [`unscale`] makes of a run of integers of one scale.
+#[multiversion(targets("x86_64+avx2"))]
 pub fn unscale_all(run: &[i64], scale: u8, out: &mut Vec<f64>) {
-    // Below 2^51 an integer is a double without a conversion, which baseline x86-64 has for single numbers only: put
-    // into the mantissa of 2^52 it is that much more than 2^52.
+    // Below 2^51 an integer is a double without a conversion, which x86-64 has for single numbers only before AVX-512:
+    // put into the mantissa of 2^52 it is that much more than 2^52.
     const MIDDLE: i64 = 1 << 51;
     // The bits of 2^52.
     const EXPONENT: u64 = (0x3ff + 52) << 52;

@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use multiversion::multiversion;
 
 use crate::model::histogram::FloatHistogram;
 use crate::model::sample::TimeRange;
@@ -131,27 +132,31 @@ impl Ints {
 }
 
 impl Frame {
-    /// The numbers whose offsets are `bytes`; of deltas the first ones of the frame. Each loop is plain enough to be
-    /// vectorised, but for the sum of deltas.
+    /// The numbers whose offsets are `bytes`; of deltas the first ones of the frame.
     fn decode(self, bytes: &[u8], numbers: &mut [i64]) {
-        let base = if self.step.is_some() { 0 } else { self.base };
-        let number = |offset: u64| base.wrapping_add(offset as i64);
-        match self.width {
-            0 => numbers.fill(base),
-            1 => fill(numbers, bytes.as_chunks(), |[byte]| number(u64::from(byte))),
-            2 => fill(numbers, bytes.as_chunks(), |o| number(u64::from(u16::from_le_bytes(o)))),
-            3 => fill(numbers, bytes.as_chunks(), |o| number(three_bytes(o))),
-            4 => fill(numbers, bytes.as_chunks(), |o| number(u64::from(u32::from_le_bytes(o)))),
-            _ => fill(numbers, bytes.as_chunks(), |o| number(u64::from_le_bytes(o))),
-        }
-        if let Some(step) = self.step {
-            add_up(numbers, self.base.wrapping_sub(step), step);
-        }
+        let Some(step) = self.step else { return decode(self.width, self.base, bytes, numbers) };
+        decode(self.width, 0, bytes, numbers);
+        add_up(numbers, self.base.wrapping_sub(step), step);
+    }
+}
+
+/// Offsets of `width` bytes, added to `base`. Each loop is plain enough to be vectorised.
+#[multiversion(targets("x86_64+avx2"))]
+fn decode(width: u8, base: i64, bytes: &[u8], numbers: &mut [i64]) {
+    let number = |offset: u64| base.wrapping_add(offset as i64);
+    match width {
+        0 => numbers.fill(base),
+        1 => fill(numbers, bytes.as_chunks(), |[byte]| number(u64::from(byte))),
+        2 => fill(numbers, bytes.as_chunks(), |o| number(u64::from(u16::from_le_bytes(o)))),
+        3 => fill(numbers, bytes.as_chunks(), |o| number(three_bytes(o))),
+        4 => fill(numbers, bytes.as_chunks(), |o| number(u64::from(u32::from_le_bytes(o)))),
+        _ => fill(numbers, bytes.as_chunks(), |o| number(u64::from_le_bytes(o))),
     }
 }
 
 /// Offsets of deltas to numbers, the first of which follows `before`. Four are added up beside each other, so that the
 /// sum is waited for once in four.
+#[multiversion(targets("x86_64+avx2"))]
 fn add_up(offsets: &mut [i64], mut before: i64, step: i64) {
     let sum = |a: i64, b: i64| a.wrapping_add(b);
     let (fours, rest) = offsets.as_chunks_mut::<4>();
@@ -171,25 +176,18 @@ fn add_up(offsets: &mut [i64], mut before: i64, step: i64) {
     }
 }
 
-/// Appends `count` numbers at one distance. Eight are kept beside each other, as baseline x86-64 multiplies no 64-bit
-/// integers but one at a time.
-fn extend_line(start: i64, step: i64, count: usize, out: &mut Vec<i64>) {
-    let from = out.len();
-    out.resize(from + count, 0);
-    let mut next: [i64; 8] = std::array::from_fn(|i| start.wrapping_add(step.wrapping_mul(i as i64)));
-    let (eights, rest) = out[from..].as_chunks_mut::<8>();
-    for eight in eights {
-        *eight = next;
-        next.iter_mut().for_each(|number| *number = number.wrapping_add(step.wrapping_mul(8)));
-    }
-    rest.iter_mut().zip(next).for_each(|(out, number)| *out = number);
+/// Appends `count` numbers at one distance.
+#[multiversion(targets("x86_64+avx2"))]
+fn extend_line(start: i64, step: i64, count: i64, out: &mut Vec<i64>) {
+    out.extend((0..count).map(|row| start.wrapping_add(step.wrapping_mul(row))));
 }
 
-#[inline]
+#[inline(always)]
 fn fill<const N: usize>(numbers: &mut [i64], chunks: (&[[u8; N]], &[u8]), number: impl Fn([u8; N]) -> i64) {
     numbers.iter_mut().zip(chunks.0).for_each(|(out, offset)| *out = number(*offset));
 }
 
+#[inline(always)]
 fn three_bytes(bytes: [u8; 3]) -> u64 {
     u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]))
 }
@@ -307,7 +305,7 @@ impl PackedBlock {
     fn extend_timestamps(&self, run: &PackedRun, rows: Range<usize>, out: &mut Vec<i64>) {
         let from = out.len();
         match run.distances {
-            NONE => extend_line(on_line(run, rows.start), run.step_ms, rows.len(), out),
+            NONE => extend_line(on_line(run, rows.start), run.step_ms, rows.len() as i64, out),
             distances => {
                 let first_row = rows.start;
                 self.ints.for_each_part(distances, rows, |distances| out.extend_from_slice(distances));

@@ -6,6 +6,8 @@ mod state;
 
 use std::ops::Range;
 
+use multiversion::multiversion;
+
 use super::over_time::{HistogramMean, Mean};
 use super::quantile::quantile;
 use super::types::{Notes, Param, VectorIn, VectorOut};
@@ -133,10 +135,7 @@ impl Accumulator {
 
     /// A step's first value: -0 + x is x, and compensates nothing.
     fn add_to_sums(&mut self, steps: Range<usize>, values: &[f64]) {
-        let sums = self.first[steps.clone()].iter_mut().zip(&mut self.second[steps.clone()]);
-        for ((sum, compensation), value) in sums.zip(values) {
-            add_compensated(sum, compensation, *value);
-        }
+        add_all_compensated(&mut self.first[steps.clone()], &mut self.second[steps.clone()], values);
         self.counts[steps].iter_mut().for_each(|count| *count += 1.0);
     }
 
@@ -342,7 +341,14 @@ fn may_overflow(sums: &[f64], values: &[f64]) -> bool {
     sums.iter().zip(values).fold(false, |any, (sum, value)| any | (sum + value).is_infinite())
 }
 
-#[inline]
+#[multiversion(targets("x86_64+avx2"))]
+fn add_all_compensated(sums: &mut [f64], compensations: &mut [f64], values: &[f64]) {
+    for ((sum, compensation), value) in sums.iter_mut().zip(compensations).zip(values) {
+        add_compensated(sum, compensation, *value);
+    }
+}
+
+#[inline(always)]
 fn add_compensated(sum: &mut f64, compensation: &mut f64, value: f64) {
     let mut state = KahanSum { sum: *sum, compensation: *compensation };
     state.add(value);

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use multiversion::multiversion;
+
 use super::extended;
 use super::range::{RangeKernel, Scope, WindowKernel, per_window};
 use super::samples::{Cursor, Floats, Histograms, Window, start_timestamp};
@@ -55,6 +57,9 @@ fn any_window(kind: Kind, window: &Window<'_>, scope: &Scope<'_>) -> Option<Valu
         extension => extended::window(kind, window, extension, scope.notes),
     }
 }
+
+/// Items that loops without branches go through at a time.
+const BLOCK: usize = 64;
 
 /// The time a window's samples cover, and the window itself.
 struct Extent {
@@ -132,12 +137,8 @@ impl Reach {
 
     /// The factor for a counter, which was not below zero before the window's first sample.
     fn capped(&self, kind: Kind, counter: Option<Counter>) -> f64 {
-        // Most counters are far above what they grow by in a window. `to_begin` is at most 1.1 times `sampled`, so
-        // that they reach zero before it, and the division can be saved.
         if let Some(Counter { first, increase }) = counter
-            && increase > 0.0
-            && first >= 0.0
-            && first < increase * 2.0
+            && may_be_capped(first, increase)
         {
             let to_zero = self.sampled * (first / increase);
             if to_zero < self.to_begin {
@@ -150,14 +151,41 @@ impl Reach {
     /// Windows that lie over their samples as the one over `window` does and have no resets, each `stride` samples
     /// after the one before.
     fn apply(&self, kind: Kind, values: &[f64], window: Range<usize>, stride: usize, out: &mut [f64]) {
-        let firsts = values[window.start..].iter().step_by(stride);
-        let lasts = values[window.end - 1..].iter().step_by(stride);
-        for ((first, last), out) in firsts.zip(lasts).zip(out) {
-            let increase = last - first;
-            let counter = kind.counter.then_some(Counter { first: *first, increase });
-            *out = increase * self.capped(kind, counter);
+        let mut firsts = values[window.start..].iter().step_by(stride);
+        let mut lasts = values[window.end - 1..].iter().step_by(stride);
+        let mut first_values = [0.0; BLOCK];
+        for out in out.chunks_mut(BLOCK) {
+            let first_values = &mut first_values[..out.len()];
+            first_values.iter_mut().zip(&mut firsts).for_each(|(first, value)| *first = *value);
+            out.iter_mut().zip(&mut lasts).for_each(|(out, value)| *out = *value);
+            if !scale_increases(kind.counter, self.factor, first_values, out) {
+                for (first, out) in first_values.iter().zip(out) {
+                    let counter = kind.counter.then_some(Counter { first: *first, increase: *out });
+                    *out *= self.capped(kind, counter);
+                }
+            }
         }
     }
+}
+
+/// Makes of the last values of windows their increases, multiplied by `factor`, and returns true; without the factor
+/// and false where the increase of a counter may have to be capped.
+#[multiversion(targets("x86_64+avx2"))]
+fn scale_increases(counter: bool, factor: f64, firsts: &[f64], lasts: &mut [f64]) -> bool {
+    lasts.iter_mut().zip(firsts).for_each(|(last, first)| *last -= first);
+    let pairs = lasts.iter().zip(firsts);
+    if counter && pairs.fold(false, |any, (increase, first)| any | may_be_capped(*first, *increase)) {
+        return false;
+    }
+    lasts.iter_mut().for_each(|increase| *increase *= factor);
+    true
+}
+
+/// Most counters are far above what they grow by in a window. The way to its begin is at most 1.1 times the time
+/// sampled, so that they reach zero before it.
+#[inline(always)]
+fn may_be_capped(first: f64, increase: f64) -> bool {
+    (increase > 0.0) & (first >= 0.0) & (first < increase * 2.0)
 }
 
 fn seconds(milliseconds: i64) -> f64 {
@@ -213,12 +241,28 @@ fn is_reset(floats: &Floats<'_>, i: usize) -> bool {
 
 /// Where a value is below the one before it.
 fn drops(values: &[f64]) -> Vec<usize> {
+    if is_ascending(values) {
+        return Vec::new();
+    }
     places(values, usize::MAX, |previous, value| value < previous).expect("there is no limit")
+}
+
+/// Whether no value is below the one before it: true of most counters.
+#[multiversion(targets("x86_64+avx2"))]
+fn is_ascending(values: &[f64]) -> bool {
+    let pairs = values.iter().zip(values.get(1..).unwrap_or_default());
+    !pairs.fold(false, |any, (previous, value)| any | (value < previous))
+}
+
+/// Whether all are at this distance: true of most series.
+#[multiversion(targets("x86_64+avx2"))]
+fn are_apart(timestamps: &[i64], distance: i64) -> bool {
+    let pairs = timestamps.iter().zip(timestamps.get(1..).unwrap_or_default());
+    pairs.fold(0, |bits, (previous, timestamp)| bits | (timestamp.wrapping_sub(*previous) ^ distance)) == 0
 }
 
 /// Where `is` holds for an item and the one before it; `None` if in more places than `most`.
 fn places<T: Copy>(items: &[T], most: usize, is: impl Fn(T, T) -> bool) -> Option<Vec<usize>> {
-    const BLOCK: usize = 64;
     let mut found = Vec::new();
     let mut from = 1;
     while from < items.len() {
@@ -331,9 +375,12 @@ impl Regular {
         // The ends of windows must not be cut off where 64 bits end.
         i64::try_from(windows.steps).ok()?.checked_mul(windows.step)?.checked_add(windows.start)?;
         windows.start.checked_sub(windows.range)?;
-        let breaks = places(timestamps, timestamps.len() / 16, |previous, timestamp| {
-            timestamp.wrapping_sub(previous) != distance
-        })?;
+        let breaks = match are_apart(timestamps, distance) {
+            true => Vec::new(),
+            false => places(timestamps, timestamps.len() / 16, |previous, timestamp| {
+                timestamp.wrapping_sub(previous) != distance
+            })?,
+        };
         Some(Self { stride: usize::try_from(windows.step / distance).ok()?, breaks })
     }
 

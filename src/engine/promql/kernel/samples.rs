@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use multiversion::multiversion;
+
 use super::types::{Extension, RangeOptions, SeriesIn, Windows};
 use crate::model::histogram::FloatHistogram;
 use crate::model::sample::is_stale;
@@ -123,6 +125,7 @@ impl<'a> Samples<'a> {
 }
 
 /// In blocks without branches: most series have no staleness marker.
+#[multiversion(targets("x86_64+avx2"))]
 fn has_stale(values: &[f64]) -> bool {
     values.chunks(64).any(|block| block.iter().fold(false, |any, value| any | is_stale(*value)))
 }
