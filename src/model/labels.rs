@@ -258,3 +258,6 @@ pub fn is_legacy_metric_name(name: &str) -> bool {
 pub fn is_legacy_label_name(name: &str) -> bool {
     is_legacy_metric_name(name) && !name.contains(':')
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,11 +48,14 @@ impl Found {
         let known = self.0.len();
         let (mut at, mut before) = (0, i64::MIN);
         for (id, series) in more {
-            if id < before {
-                at = 0;
-            }
+            let is_before = |(other, _): &(i64, Arc<Series>)| *other < id;
+            at = if id < before { 0 } else { at };
             before = id;
-            at += self.0[at..known].iter().take_while(|(other, _)| *other < id).count();
+            // Mostly the next one.
+            at += usize::from(self.0[at..known].first().is_some_and(is_before));
+            if self.0[at..known].first().is_some_and(is_before) {
+                at += self.0[at..known].partition_point(is_before);
+            }
             if self.0[at..known].first().is_none_or(|(other, _)| *other != id) {
                 self.0.push((id, series.clone()));
             }

@@ -95,3 +95,39 @@ fn removed_series_are_gone_and_rows_still_lead_to_the_others() {
     assert_eq!(out.into_parts().0.iter().map(|s| s.id).collect::<Vec<_>>(), [9]);
     assert_eq!(index.metric_names(None).map(|m| &**m).collect::<Vec<_>>(), ["", "up"]);
 }
+
+#[test]
+fn selections_add_up() {
+    let mut random = fastrand::Rng::with_seed(17);
+    for _ in 0..200 {
+        let mut out = Matches::default();
+        let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for part in 0..4 {
+            // The head has its series in the order they came, a day by id.
+            let mut index = SeriesIndex::default();
+            for _ in 0..random.usize(0..60) {
+                let id = random.i64(-40..40);
+                let label = format!("l{}", id.rem_euclid(5));
+                let pairs = [("__name__", "m"), (label.as_str(), "x")];
+                let day = random.i32(0..3);
+                index.insert(&Arc::new(Series { id, labels: Labels::from_pairs(pairs) }), day);
+            }
+            if part > 0 && random.bool() {
+                let listed = index.metrics.values().flat_map(|table| table.series().iter().map(|s| (**s).clone()));
+                index = SeriesIndex::of_day(listed.collect());
+            }
+            let days = Some(Days { first: random.i32(0..3), last: 2 });
+            let mut alone = Matches::default();
+            index.select(&[], days, &mut alone);
+            let (series, found) = alone.into_parts();
+            ids.extend(series.iter().map(|s| s.id));
+            let expected: BTreeSet<&str> = series.iter().flat_map(|s| s.labels.iter()).map(|(n, _)| n).collect();
+            assert_eq!(found, Vec::from_iter(expected));
+            names.extend(found);
+            index.select(&[], days, &mut out);
+        }
+        let (series, found) = out.into_parts();
+        assert_eq!(series.iter().map(|s| s.id).collect::<Vec<_>>(), Vec::from_iter(ids));
+        assert_eq!(found, Vec::from_iter(names));
+    }
+}
