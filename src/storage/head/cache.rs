@@ -62,16 +62,20 @@ pub fn after_merge(entries: &[Arc<Entry>], inputs: &[String], outputs: &[String]
 
 /// Entries, oldest first, that should become one: an entry with several blocks of at most `most_bytes`, or two that
 /// follow each other and have together at most half of that, the older one being at most twice as large. So each
-/// entry is more than twice as large as the next, and a sample is joined a few times in all. None: empty.
-pub fn to_join(entries: &[Arc<Entry>], most_bytes: usize) -> Vec<Arc<Entry>> {
+/// entry is more than twice as large as the next, and a sample is joined a few times in all. Entries with one of the
+/// commits `between` them stay apart, since what they become has the position of the later one. None: empty.
+pub fn to_join(entries: &[Arc<Entry>], most_bytes: usize, between: &[i64]) -> Vec<Arc<Entry>> {
     if let Some(scattered) = entries.iter().find(|e| e.blocks.len() > 1 && e.bytes() <= most_bytes) {
         return vec![scattered.clone()];
     }
     let mut oldest_first = entries.to_vec();
     oldest_first.sort_by_key(|entry| entry.newest_commit());
     let is_pair = |pair: &&[Arc<Entry>]| {
-        let (older, newer) = (pair[0].bytes(), pair[1].bytes());
-        older <= 2 * newer && older + newer <= most_bytes / 2
+        let (older, newer) = (&pair[0], &pair[1]);
+        let is_between = |commit: &i64| older.newest_commit() < *commit && *commit < newer.newest_commit();
+        older.bytes() <= 2 * newer.bytes()
+            && older.bytes() + newer.bytes() <= most_bytes / 2
+            && !between.iter().any(is_between)
     };
     oldest_first.windows(2).rfind(is_pair).map(<[_]>::to_vec).unwrap_or_default()
 }

@@ -51,7 +51,12 @@ impl Inner {
     /// Joins blocks until they are few.
     async fn join(&self) {
         loop {
-            let parts = cache::to_join(&self.view().cached, self.options.cache_bytes);
+            let view = self.view();
+            let files = view.files.samples.iter();
+            let uncached: Vec<i64> =
+                files.filter(|file| !cache::holds(&view.cached, &file.path)).map(|file| file.commit).collect();
+            let parts = cache::to_join(&view.cached, self.options.cache_bytes, &uncached);
+            drop(view);
             if parts.is_empty() {
                 return;
             }

@@ -76,31 +76,34 @@ fn sized(commit: i64, series: i64) -> Arc<Entry> {
 
 #[test]
 fn neighbours_of_like_size_are_joined() {
-    let check = |sizes: &[i64], budget: i64, expected: &[i64]| {
-        let entries: Vec<_> = sizes.iter().zip(1..).map(|(size, commit)| sized(commit, *size)).collect();
+    let check = |sizes: &[i64], budget: i64, between: &[i64], expected: &[i64]| {
+        let entries: Vec<_> = sizes.iter().zip(1..).map(|(size, at)| sized(10 * at, *size)).collect();
         let one = sized(0, 1000).bytes() / 1000;
-        let found = to_join(&entries, one * budget as usize);
+        let found = to_join(&entries, one * budget as usize, between);
         assert_eq!(found.iter().map(|entry| entry.newest_commit()).collect::<Vec<_>>(), expected, "{sizes:?}");
     };
-    check(&[], 10_000, &[]);
-    check(&[100], 10_000, &[]);
-    check(&[100, 100], 10_000, &[1, 2]);
-    check(&[190, 100], 10_000, &[1, 2]);
-    check(&[210, 100], 10_000, &[]);
+    check(&[], 10_000, &[], &[]);
+    check(&[100], 10_000, &[], &[]);
+    check(&[100, 100], 10_000, &[], &[10, 20]);
+    check(&[190, 100], 10_000, &[], &[10, 20]);
+    check(&[210, 100], 10_000, &[], &[]);
     // The newest pair first; the result may then be as large as what is before it.
-    check(&[100, 100, 100], 10_000, &[2, 3]);
-    check(&[100, 300, 100], 10_000, &[1, 2]);
+    check(&[100, 100, 100], 10_000, &[], &[20, 30]);
+    check(&[100, 300, 100], 10_000, &[], &[10, 20]);
     // Half of the budget is left to others.
-    check(&[100, 100], 410, &[1, 2]);
-    check(&[100, 100], 390, &[]);
+    check(&[100, 100], 410, &[], &[10, 20]);
+    check(&[100, 100], 390, &[], &[]);
+    // A file that is not cached and would win over one of them, and lose to the other.
+    check(&[100, 100], 10_000, &[15], &[]);
+    check(&[100, 100, 100], 10_000, &[5, 25, 31], &[10, 20]);
 }
 
 #[test]
 fn an_entry_of_several_blocks_becomes_one_block() {
     let all = [entry(&[1, 2], &["a"]), entry(&[3], &["b"])];
-    let found = to_join(&all, all[0].bytes());
+    let found = to_join(&all, all[0].bytes(), &[]);
     assert!(found.len() == 1 && Arc::ptr_eq(&found[0], &all[0]));
-    assert!(to_join(&all, all[0].bytes() - 1).is_empty());
+    assert!(to_join(&all, all[0].bytes() - 1, &[]).is_empty());
 }
 
 #[test]
