@@ -13,7 +13,7 @@ use crate::config::size;
 use crate::engine::session::{EngineOptions, Features};
 use crate::error::{Error, Result};
 use crate::model::duration;
-use crate::model::matcher::anchored;
+use crate::model::pattern::anchored;
 use crate::storage::store;
 use crate::telemetry::logs;
 

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use regex::Regex;
-
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::labels::{Labels, METRIC_NAME};
+use crate::model::pattern::Pattern;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchOp {
@@ -32,7 +31,7 @@ pub struct Matcher {
     pub name: String,
     pub op: MatchOp,
     pub value: String,
-    regex: Option<Regex>,
+    pattern: Option<Pattern>,
 }
 
 impl Matcher {
@@ -40,15 +39,15 @@ impl Matcher {
     /// matches a newline, as Prometheus compiles them (`^(?s:…)$`).
     pub fn new(name: impl Into<String>, op: MatchOp, value: impl Into<String>) -> Result<Self> {
         let value = value.into();
-        let regex = match op {
-            MatchOp::Regex | MatchOp::NotRegex => Some(anchored(&value)?),
+        let pattern = match op {
+            MatchOp::Regex | MatchOp::NotRegex => Some(Pattern::new(&value)?),
             MatchOp::Equal | MatchOp::NotEqual => None,
         };
-        Ok(Self { name: name.into(), op, value, regex })
+        Ok(Self { name: name.into(), op, value, pattern })
     }
 
     pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), pattern: None }
     }
 
     pub fn metric(name: impl Into<String>) -> Self {
@@ -56,26 +55,18 @@ impl Matcher {
     }
 
     pub fn matches(&self, value: &str) -> bool {
-        let regex = || self.regex.as_ref().expect("regex matchers are built with their regex");
+        let pattern = || self.pattern.as_ref().expect("regex matchers are built with their pattern");
         match self.op {
             MatchOp::Equal => value == self.value,
             MatchOp::NotEqual => value != self.value,
-            MatchOp::Regex => regex().is_match(value),
-            MatchOp::NotRegex => !regex().is_match(value),
+            MatchOp::Regex => pattern().is_match(value),
+            MatchOp::NotRegex => !pattern().is_match(value),
         }
     }
 
     pub fn matches_labels(&self, labels: &Labels) -> bool {
         self.matches(labels.get(&self.name).unwrap_or(""))
     }
-}
-
-/// Compiles a regular expression the way Prometheus does: anchored at both ends, `.` matches a newline.
-pub fn anchored(pattern: &str) -> Result<Regex> {
-    // The inner expression is compiled alone first, so that `a)(b` is refused as it stands.
-    let bad = |e: regex::Error| Error::bad_input(format!("invalid regular expression {pattern:?}: {e}"));
-    Regex::new(pattern).map_err(bad)?;
-    Regex::new(&format!("^(?s:{pattern})$")).map_err(bad)
 }
 
 impl fmt::Display for Matcher {

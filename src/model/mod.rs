@@ -4,6 +4,8 @@
 pub mod labels;
 /// Label matchers, anchored as Prometheus anchors them.
 pub mod matcher;
+/// The regular expressions of matchers; plain ones are not compiled.
+pub mod pattern;
 /// Samples, staleness and time ranges.
 pub mod sample;
 /// Native histograms in float form.

@@ -23,13 +23,13 @@ pub fn allow(headers: &mut HeaderMap, origin: Option<&HeaderValue>, allowed: &Re
     }
 }
 
-/// The default pattern `.*` as [`crate::model::matcher::anchored`] compiles it.
+/// The default pattern `.*` as [`crate::model::pattern::anchored`] compiles it.
 const ANY: &str = "^(?s:.*)$";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::matcher::anchored;
+    use crate::model::pattern::anchored;
 
     #[test]
     fn origins() {

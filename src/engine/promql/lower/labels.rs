@@ -13,7 +13,8 @@ use crate::engine::promql::plan::node::{VectorNode, VectorOp};
 use crate::engine::promql::plan::ops::info::{InfoJoin, NamePattern};
 use crate::error::{Error, Result};
 use crate::model::labels::METRIC_NAME;
-use crate::model::matcher::{Matcher, anchored};
+use crate::model::matcher::Matcher;
+use crate::model::pattern::anchored;
 
 /// `label_replace(v, destination, replacement, source, regex)`.
 pub fn replace(cx: &Context<'_>, call: &Call) -> Result<Lowered> {

@@ -1,0 +1,198 @@
+//! Regular expressions that label values are matched with, anchored as Prometheus anchors them.
+//!
+//! Most say no more than "one of these" or "begins with": dashboards put `a|b|c` and `.*` into their selectors. To compile
+//! a regular expression takes longer than many a query, so those are found in its syntax tree and matched by hand.
+
+use regex::Regex;
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+use crate::error::{Error, Result};
+
+/// More texts than a pattern stands for are left to the regular expression, as is a class of more characters.
+const MAX_TEXTS: usize = 1 << 16;
+const MAX_BYTES: usize = 4 << 20;
+const MAX_CLASS: usize = 16;
+
+/// A compiled pattern. `.` matches a newline, and the whole value has to match, `^(?s:…)$`.
+#[derive(Clone, Debug)]
+pub enum Pattern {
+    /// One of these, sorted.
+    OneOf(Vec<String>),
+    /// A text at the beginning, and others behind it, in order, the last at the end: each after at least so many
+    /// characters (none or one) of any kind.
+    Pieces {
+        first: String,
+        others: Vec<(usize, String)>,
+    },
+    Regex(Regex),
+}
+
+impl Pattern {
+    /// Fails where `pattern` is no regular expression.
+    pub fn new(pattern: &str) -> Result<Self> {
+        let tree = parse(pattern)?;
+        if let Some(mut texts) = texts(&tree) {
+            texts.sort_unstable();
+            texts.dedup();
+            return Ok(Pattern::OneOf(texts));
+        }
+        match pieces(&tree) {
+            Some((first, others)) => Ok(Pattern::Pieces { first, others }),
+            None => compile(pattern).map(Pattern::Regex),
+        }
+    }
+
+    pub fn is_match(&self, value: &str) -> bool {
+        match self {
+            Pattern::OneOf(texts) => texts.binary_search_by(|text| text.as_str().cmp(value)).is_ok(),
+            Pattern::Pieces { first, others } => {
+                value.strip_prefix(first.as_str()).is_some_and(|rest| has_pieces(rest, others))
+            }
+            Pattern::Regex(regex) => regex.is_match(value),
+        }
+    }
+}
+
+/// Compiles a regular expression the way Prometheus does: anchored at both ends, `.` matches a newline.
+pub fn anchored(pattern: &str) -> Result<Regex> {
+    // The inner expression is looked at alone first, so that `a)(b` is refused as it stands.
+    parse(pattern)?;
+    compile(pattern)
+}
+
+fn parse(pattern: &str) -> Result<Hir> {
+    let parsed = ParserBuilder::new().dot_matches_new_line(true).build().parse(pattern);
+    parsed.map_err(|e| bad(pattern, &e))
+}
+
+fn compile(pattern: &str) -> Result<Regex> {
+    Regex::new(&format!("^(?s:{pattern})$")).map_err(|e| bad(pattern, &e))
+}
+
+fn bad(pattern: &str, error: &dyn std::error::Error) -> Error {
+    Error::bad_input(format!("invalid regular expression {pattern:?}: {error}"))
+}
+
+/// Whether the pieces are in `rest` as [`Pattern::Pieces`] wants them. The first place of a piece is as good as any.
+fn has_pieces(mut rest: &str, pieces: &[(usize, String)]) -> bool {
+    let Some(((least, last), between)) = pieces.split_last() else { return rest.is_empty() };
+    for (least, piece) in between {
+        let mut skipped = rest.chars();
+        if *least > 0 && skipped.next().is_none() {
+            return false;
+        }
+        let Some((_, behind)) = skipped.as_str().split_once(piece.as_str()) else { return false };
+        rest = behind;
+    }
+    rest.strip_suffix(last.as_str()).is_some_and(|before| before.len() >= *least)
+}
+
+/// All texts that match, if they can be counted.
+fn texts(tree: &Hir) -> Option<Vec<String>> {
+    match tree.kind() {
+        HirKind::Empty => Some(vec![String::new()]),
+        HirKind::Literal(literal) => Some(vec![String::from_utf8(literal.0.to_vec()).ok()?]),
+        HirKind::Class(Class::Unicode(class)) => {
+            let size: usize = class.iter().map(|range| range.len()).sum();
+            (size <= MAX_CLASS).then(|| class.iter().flat_map(|r| r.start()..=r.end()).map(String::from).collect())
+        }
+        HirKind::Capture(group) => texts(&group.sub),
+        HirKind::Concat(parts) => {
+            parts.iter().try_fold(vec![String::new()], |before, part| products(&before, &texts(part)?))
+        }
+        HirKind::Alternation(choices) => {
+            let mut all = vec![];
+            for choice in choices {
+                all.extend(texts(choice)?);
+                bounded(&all)?;
+            }
+            Some(all)
+        }
+        HirKind::Repetition(repeated) => {
+            let most = repeated.max.filter(|most| *most <= MAX_CLASS as u32)?;
+            let once = texts(&repeated.sub)?;
+            let (mut all, mut times) = (vec![], vec![String::new()]);
+            for count in 0..=most {
+                if count > 0 {
+                    times = products(&times, &once)?;
+                }
+                if count >= repeated.min {
+                    all.extend_from_slice(&times);
+                    bounded(&all)?;
+                }
+            }
+            Some(all)
+        }
+        HirKind::Class(Class::Bytes(_)) | HirKind::Look(_) => None,
+    }
+}
+
+/// Every text of the first followed by every one of the second.
+fn products(first: &[String], second: &[String]) -> Option<Vec<String>> {
+    let count = first.len().saturating_mul(second.len());
+    let bytes = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
+    let total = bytes(first).saturating_mul(second.len()).saturating_add(bytes(second).saturating_mul(first.len()));
+    if count > MAX_TEXTS || total > MAX_BYTES {
+        return None;
+    }
+    Some(first.iter().flat_map(|a| second.iter().map(move |b| format!("{a}{b}"))).collect())
+}
+
+fn bounded(texts: &[String]) -> Option<()> {
+    (texts.len() <= MAX_TEXTS).then_some(())
+}
+
+/// The parts of [`Pattern::Pieces`].
+fn pieces(tree: &Hir) -> Option<(String, Vec<(usize, String)>)> {
+    let parts = match tree.kind() {
+        HirKind::Concat(parts) => parts.as_slice(),
+        HirKind::Capture(group) => return pieces(&group.sub),
+        _ => std::slice::from_ref(tree),
+    };
+    let mut first = String::new();
+    let mut others: Vec<(usize, String)> = vec![];
+    for part in parts {
+        match gap(part) {
+            Some(least) => match others.last_mut() {
+                // Two in a row are one.
+                Some((before, text)) if text.is_empty() => {
+                    *before += least;
+                    if *before > 1 {
+                        return None;
+                    }
+                }
+                _ => others.push((least, String::new())),
+            },
+            None => {
+                let [text] = texts(part)?.try_into().ok()?;
+                others.last_mut().map_or(&mut first, |(_, last)| last).push_str(&text);
+            }
+        }
+    }
+    Some((first, others))
+}
+
+/// At least how many characters `.*` and `.+` stand for.
+fn gap(tree: &Hir) -> Option<usize> {
+    match tree.kind() {
+        HirKind::Capture(group) => gap(&group.sub),
+        HirKind::Repetition(repeated) if repeated.max.is_none() && repeated.min <= 1 && is_any(&repeated.sub) => {
+            Some(repeated.min as usize)
+        }
+        _ => None,
+    }
+}
+
+fn is_any(tree: &Hir) -> bool {
+    match tree.kind() {
+        HirKind::Class(Class::Unicode(class)) => {
+            matches!(class.ranges(), [all] if all.start() == '\0' && all.end() == char::MAX)
+        }
+        HirKind::Capture(group) => is_any(&group.sub),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
