@@ -18,6 +18,8 @@ pub mod extended;
 pub mod extremes;
 /// Instant selectors: the newest sample, or a smoothed one.
 pub mod instant;
+/// Several windows at a time.
+pub mod lanes;
 /// irate, idelta.
 pub mod last_two;
 /// Functions of floats.

@@ -1,5 +1,10 @@
 //! `*_over_time`: sums, means, variances, ends, quantiles.
 
+use std::array;
+
+use multiversion::multiversion;
+
+use super::lanes::{self, Fold, Group, LANES, Lane, for_groups};
 use super::quantile::{self, is_invalid};
 use super::range::{RangeKernel, Scope, per_window};
 use super::samples::{Cursor, Floats, Histograms, Window};
@@ -11,14 +16,40 @@ use crate::model::histogram::{CounterResetHint, FloatHistogram};
 use crate::model::kahan::KahanSum;
 
 pub const SUM: RangeKernel = per_window(sum)
-    .sliding(|floats, windows, _, out| slide_exact_sums(false, floats, windows, out))
+    .sliding(|floats, windows, _, out| {
+        if !slide_exact_sums(false, floats, windows, out) {
+            for_groups(
+                &floats,
+                windows,
+                1,
+                out,
+                |floats, group| sums(floats, group).map(sum_of),
+                |w| sum_of(total(w)),
+            );
+        }
+        true
+    })
     .with_histograms();
 pub const AVG: RangeKernel = per_window(avg)
-    .sliding(|floats, windows, _, out| slide_exact_sums(true, floats, windows, out))
+    .sliding(|floats, windows, _, out| {
+        if !slide_exact_sums(true, floats, windows, out) {
+            for_groups(&floats, windows, 1, out, means, |window| mean_of(window.values));
+        }
+        true
+    })
     .with_histograms();
+pub const STDDEV: RangeKernel = per_window(stddev).sliding(|floats, windows, _, out| {
+    let roots = |floats: &Floats<'_>, group: &Group| variances(floats, group).map(f64::sqrt);
+    for_groups(&floats, windows, 1, out, roots, |window| variance_of(window.values).sqrt());
+    true
+});
+pub const STDVAR: RangeKernel = per_window(stdvar).sliding(|floats, windows, _, out| {
+    for_groups(&floats, windows, 1, out, variances, |window| variance_of(window.values));
+    true
+});
 
 /// Sums or means by adding what enters a window and subtracting what leaves it, if that is exact: for integers
-/// whose sums stay below 2^53. Other series are summed window by window (`false`).
+/// whose sums stay below 2^53 (`false` for others).
 fn slide_exact_sums(mean: bool, floats: Floats<'_>, windows: &Windows, out: &mut VectorOut<'_>) -> bool {
     if !sums_are_exact(floats.values) {
         return false;
@@ -57,9 +88,34 @@ fn sum(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
     if window.floats.is_empty() {
         return aggregate_histograms(&window.histograms, notes, sum_histograms);
     }
+    Some(Value::Float(sum_of(total(&window.floats))))
+}
+
+fn total(floats: &Floats<'_>) -> KahanSum {
     let mut sum = KahanSum::default();
-    window.floats.values.iter().for_each(|v| sum.add(*v));
-    Some(Value::Float(if sum.sum.is_infinite() { sum.sum } else { sum.value() }))
+    floats.values.iter().for_each(|v| sum.add(*v));
+    sum
+}
+
+fn sum_of(sum: KahanSum) -> f64 {
+    if sum.sum.is_infinite() { sum.sum } else { sum.value() }
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn sums(floats: &Floats<'_>, group: &Group) -> [KahanSum; LANES] {
+    let states = lanes::fold(floats, group, &Sums);
+    states.map(|[sum, compensation]| KahanSum { sum, compensation })
+}
+
+struct Sums;
+
+impl Fold<2> for Sums {
+    #[inline(always)]
+    fn add(&self, [sum, compensation]: [f64; 2], _: f64, _: usize, _: i64, value: f64) -> [f64; 2] {
+        let mut sum = KahanSum { sum, compensation };
+        sum.add(value);
+        [sum.sum, sum.compensation]
+    }
 }
 
 fn avg(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
@@ -68,14 +124,29 @@ fn avg(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
         notes.warn(text::mixed_floats_histograms(notes.metric));
         return None;
     }
-    match window.floats.values.split_first() {
-        None => aggregate_histograms(&window.histograms, notes, mean_of_histograms),
-        Some((first, rest)) => {
-            let mut mean = Mean::new(*first);
-            rest.iter().for_each(|v| mean.add(*v));
-            Some(Value::Float(mean.value()))
-        }
+    match window.floats.values {
+        [] => aggregate_histograms(&window.histograms, notes, mean_of_histograms),
+        values => Some(Value::Float(mean_of(values))),
     }
+}
+
+/// Of at least one value.
+fn mean_of(values: &[f64]) -> f64 {
+    let mut mean = Mean::new(values[0]);
+    values[1..].iter().for_each(|v| mean.add(*v));
+    mean.value()
+}
+
+fn means(floats: &Floats<'_>, group: &Group) -> Lane {
+    let sums = sums(floats, group);
+    array::from_fn(|j| {
+        let values = &floats.values[group[j].clone()];
+        // A sum that overflows makes the mean another one, and one of nothing but -0 begins with that.
+        if !sums[j].sum.is_finite() || sums[j].sum == 0.0 {
+            return mean_of(values);
+        }
+        Mean { state: sums[j], count: values.len() as f64, incremental: false }.value()
+    })
 }
 
 /// A mean that divides a compensated sum, until the sum would overflow; from then on the mean itself is moved.
@@ -289,29 +360,75 @@ pub(super) fn note_ignored_histograms(window: &Window<'_>, notes: &Notes<'_>) {
     }
 }
 
-pub fn stddev(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
+fn stddev(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
     variance(window, scope.notes).map(|v| Value::Float(v.sqrt()))
 }
 
-pub fn stdvar(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
+fn stdvar(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
     variance(window, scope.notes).map(Value::Float)
 }
 
-/// The population variance, by Welford's method with compensation.
 fn variance(window: &Window<'_>, notes: &Notes<'_>) -> Option<f64> {
     if window.floats.is_empty() {
         return None;
     }
     note_ignored_histograms(window, notes);
-    let (mut mean, mut squares) = (KahanSum::default(), KahanSum::default());
+    Some(variance_of(window.floats.values))
+}
+
+fn variance_of(values: &[f64]) -> f64 {
+    let mut variance = Variance::default();
     let mut count = 0.0;
-    for value in window.floats.values {
+    for value in values {
         count += 1.0;
-        let delta = value - mean.value();
-        mean.add(delta / count);
-        squares.add(delta * (value - mean.value()));
+        variance.add(*value, count);
     }
-    Some(squares.value() / count)
+    variance.squares.value() / count
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn variances(floats: &Floats<'_>, group: &Group) -> Lane {
+    let states = lanes::fold(floats, group, &Variances);
+    array::from_fn(|j| Variance::of(states[j]).squares.value() / group[j].len() as f64)
+}
+
+struct Variances;
+
+impl Fold<4> for Variances {
+    #[inline(always)]
+    fn add(&self, state: [f64; 4], count: f64, _: usize, _: i64, value: f64) -> [f64; 4] {
+        let mut variance = Variance::of(state);
+        variance.add(value, count);
+        variance.state()
+    }
+}
+
+/// The population variance, by Welford's method with compensation.
+#[derive(Default)]
+struct Variance {
+    mean: KahanSum,
+    squares: KahanSum,
+}
+
+impl Variance {
+    /// `count` includes this value.
+    #[inline(always)]
+    fn add(&mut self, value: f64, count: f64) {
+        let delta = value - self.mean.value();
+        self.mean.add(delta / count);
+        self.squares.add(delta * (value - self.mean.value()));
+    }
+
+    #[inline(always)]
+    fn of([mean, lost_of_mean, squares, lost_of_squares]: [f64; 4]) -> Self {
+        let sum = |sum, compensation| KahanSum { sum, compensation };
+        Self { mean: sum(mean, lost_of_mean), squares: sum(squares, lost_of_squares) }
+    }
+
+    #[inline(always)]
+    fn state(&self) -> [f64; 4] {
+        [self.mean.sum, self.mean.compensation, self.squares.sum, self.squares.compensation]
+    }
 }
 
 pub fn quantile(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {

@@ -148,7 +148,12 @@ fn check(name: &str, params: &[f64], series: &Series, windows: Windows, expected
     let (row, texts) = run(name, params, series, windows, RangeOptions::default());
     assert_steps(name, &row.steps(), expected);
     assert_eq!(texts, Vec::<String>::new(), "{name}");
-    // A histogram far behind the windows switches the sliding paths off.
+    let (row, _) = run(name, params, &mixed(series), windows, RangeOptions::default());
+    assert_steps(&format!("{name} beside histograms"), &row.steps(), expected);
+}
+
+/// The same with a histogram far behind the windows, which switches the sliding paths off.
+fn mixed(series: &Series) -> Series {
     let mut mixed = Series {
         timestamps: series.timestamps.clone(),
         values: series.values.clone(),
@@ -158,8 +163,39 @@ fn check(name: &str, params: &[f64], series: &Series, windows: Windows, expected
     mixed.timestamps.push(i64::MAX);
     mixed.values.push(0.0);
     mixed.histograms.push(Some(Arc::new(FloatHistogram::default())));
-    let (row, _) = run(name, params, &mixed, windows, RangeOptions::default());
-    assert_steps(&format!("{name} beside histograms"), &row.steps(), expected);
+    mixed
+}
+
+#[test]
+fn windows_side_by_side() {
+    let mut rng = fastrand::Rng::with_seed(3);
+    let mut noise = |special: &[f64]| -> Vec<Option<f64>> {
+        let value = |rng: &mut fastrand::Rng| match rng.usize(..40) {
+            i if i < special.len() => special[i],
+            _ => (rng.f64() - 0.5) * 10f64.powi(rng.i32(-3..12)),
+        };
+        // Gaps make windows of different length, and empty ones.
+        let mut value = |i: usize| (rng.usize(..9) > 0 && i % 83 > 20).then(|| value(&mut rng));
+        (0..300).map(&mut value).collect()
+    };
+    let plain = noise(&[]);
+    let mut cases =
+        vec![noise(&[-0.0, INF]), noise(&[NAN]), noise(&[f64::MAX, f64::MAX, -f64::MAX]), noise(&[-0.0])];
+    cases.push(plain.iter().map(|v| v.map(|_| -0.0)).collect());
+    cases.push(plain.iter().map(|v| v.map(|_| 0.1)).collect());
+    cases.push(plain);
+    for values in cases {
+        let series = Series::floats(10, &values);
+        for name in ["sum_over_time", "avg_over_time", "stddev_over_time", "stdvar_over_time", "deriv"] {
+            for w in [windows(0, 35, 100, 200), windows(300, 10, 21, 1000), windows(50, 10, 7, 20)] {
+                let steps = |series: &Series| run(name, &[], series, w, RangeOptions::default()).0.steps();
+                let bits = |steps: Vec<Option<f64>>| -> Vec<_> {
+                    steps.into_iter().map(|v| v.map(|v| if v.is_nan() { u64::MAX } else { v.to_bits() })).collect()
+                };
+                assert_eq!(bits(steps(&series)), bits(steps(&mixed(&series))), "{name} {values:?}");
+            }
+        }
+    }
 }
 
 #[test]

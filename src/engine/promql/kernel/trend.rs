@@ -1,18 +1,54 @@
 //! `deriv`, `predict_linear` and `double_exponential_smoothing`.
 
+use std::array;
+
+use multiversion::multiversion;
+
+use super::lanes::{self, Fold, Group, LANES, Lane, for_groups};
 use super::over_time::note_ignored_histograms;
-use super::range::Scope;
+use super::range::{RangeKernel, Scope, per_window};
 use super::samples::{Floats, Window};
 use super::types::{Notes, Value};
 use crate::error::{Error, Result};
 use crate::model::kahan::KahanSum;
 
+pub const DERIV: RangeKernel = per_window(deriv).sliding(|floats, windows, _, out| {
+    for_groups(&floats, windows, 2, out, slopes, slope);
+    true
+});
+
 /// The slope of the regression line.
-pub fn deriv(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
-    let floats = two_or_more(window, scope.notes)?;
+fn deriv(window: &Window<'_>, scope: &mut Scope<'_>) -> Option<Value> {
+    two_or_more(window, scope.notes).map(|floats| Value::Float(slope(&floats)))
+}
+
+fn slope(floats: &Floats<'_>) -> f64 {
     // Times relative to the first sample keep their precision.
-    let (slope, _) = regress(&floats, floats.timestamps[0]);
-    Some(Value::Float(slope))
+    regress(floats, floats.timestamps[0]).0
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn slopes(floats: &Floats<'_>, group: &Group) -> Lane {
+    let origins = array::from_fn(|j| floats.timestamps[group[j].start]);
+    let states = lanes::fold(floats, group, &Slopes { origins });
+    array::from_fn(|j| {
+        let values = &floats.values[group[j].clone()];
+        level(values).unwrap_or_else(|| Moments::of(states[j]).line(values.len())).0
+    })
+}
+
+/// Moments of windows, with times relative to these.
+struct Slopes {
+    origins: [i64; LANES],
+}
+
+impl Fold<8> for Slopes {
+    #[inline(always)]
+    fn add(&self, state: [f64; 8], _: f64, window: usize, time: i64, value: f64) -> [f64; 8] {
+        let mut moments = Moments::of(state);
+        moments.add(time - self.origins[window], value);
+        moments.state()
+    }
 }
 
 /// The value of the regression line so many seconds after the evaluation time.
@@ -68,22 +104,58 @@ fn two_or_more<'a>(window: &Window<'a>, notes: &Notes<'_>) -> Option<Floats<'a>>
 
 /// Least squares: slope per second, and the value at `origin`.
 fn regress(floats: &Floats<'_>, origin: i64) -> (f64, f64) {
-    let first = floats.values[0];
-    if floats.values.iter().skip(1).all(|v| *v == first) {
-        return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
+    level(floats.values).unwrap_or_else(|| {
+        let mut moments = Moments::default();
+        floats.timestamps.iter().zip(floats.values).for_each(|(time, value)| moments.add(time - origin, *value));
+        moments.line(floats.len())
+    })
+}
+
+/// The line through values that are all the same.
+fn level(values: &[f64]) -> Option<(f64, f64)> {
+    let first = values[0];
+    let same = values[1..].iter().all(|v| *v == first);
+    same.then(|| if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) })
+}
+
+/// Sums over points of seconds and values.
+#[derive(Default)]
+struct Moments {
+    x: KahanSum,
+    y: KahanSum,
+    xy: KahanSum,
+    xx: KahanSum,
+}
+
+impl Moments {
+    #[inline(always)]
+    fn add(&mut self, milliseconds: i64, value: f64) {
+        let seconds = milliseconds as f64 / 1e3;
+        self.x.add(seconds);
+        self.y.add(value);
+        self.xy.add(seconds * value);
+        self.xx.add(seconds * seconds);
     }
-    let [mut x, mut y, mut xy, mut xx] = [KahanSum::default(); 4];
-    for (time, value) in floats.timestamps.iter().zip(floats.values) {
-        let seconds = (time - origin) as f64 / 1e3;
-        x.add(seconds);
-        y.add(*value);
-        xy.add(seconds * value);
-        xx.add(seconds * seconds);
+
+    /// Slope, and value at 0, of the line through so many points.
+    fn line(&self, points: usize) -> (f64, f64) {
+        let n = points as f64;
+        let [x, y, xy, xx] = [&self.x, &self.y, &self.xy, &self.xx].map(KahanSum::value);
+        let covariance = xy - x * y / n;
+        let variance = xx - x * x / n;
+        let slope = covariance / variance;
+        (slope, y / n - slope * x / n)
     }
-    let n = floats.len() as f64;
-    let [x, y, xy, xx] = [x, y, xy, xx].map(|sum| sum.value());
-    let covariance = xy - x * y / n;
-    let variance = xx - x * x / n;
-    let slope = covariance / variance;
-    (slope, y / n - slope * x / n)
+
+    #[inline(always)]
+    fn of(state: [f64; 8]) -> Self {
+        let sum = |i: usize| KahanSum { sum: state[i], compensation: state[i + 1] };
+        Self { x: sum(0), y: sum(2), xy: sum(4), xx: sum(6) }
+    }
+
+    #[inline(always)]
+    fn state(&self) -> [f64; 8] {
+        let Self { x, y, xy, xx } = self;
+        [x.sum, x.compensation, y.sum, y.compensation, xy.sum, xy.compensation, xx.sum, xx.compensation]
+    }
 }
