@@ -1,20 +1,21 @@
 //! Where queries run: their own threads, slots and memory. A query that computes for a long time never keeps scrapes,
 //! remote writes and health checks waiting for a thread; between threads the kernel is fair.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use datafusion::common::tree_node::TreeNode;
 use datafusion::config::ConfigOptions;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::{Analyzer, AnalyzerRule, OptimizerRule};
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::combine_partial_final_agg::CombinePartialFinalAggregate;
 use datafusion::physical_optimizer::ensure_coop::EnsureCooperative;
@@ -24,6 +25,7 @@ use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use futures::FutureExt;
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -48,10 +50,44 @@ pub struct QueryRuntime {
     running: Arc<AtomicUsize>,
     environment: Arc<RuntimeEnv>,
     partitions: usize,
-    /// The state PromQL queries start from.
-    promql: SessionState,
-    /// The same without rules, for plans that are but a scan under a projection.
-    promql_scan: SessionState,
+    promql: Mutex<HashMap<PromqlNeeds, Arc<PromqlSession>>>,
+}
+
+/// What plans PromQL queries, and what their plans run in.
+struct PromqlSession {
+    state: SessionState,
+    context: Arc<TaskContext>,
+}
+
+/// What PromQL queries differ in for DataFusion.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct PromqlNeeds {
+    rules: PhysicalRules,
+    partitions: usize,
+    /// Rows of a batch.
+    batch_size: usize,
+    /// Groups are handed around between partitions.
+    repartition: bool,
+}
+
+/// Which of DataFusion's physical rules have something to do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum PhysicalRules {
+    None,
+    /// Those that join the two phases of aggregates.
+    Phases,
+    /// Those that insert exchanges and move projections down as well.
+    All,
+}
+
+/// What is to be known of a query to plan it.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub steps: usize,
+    /// That are read.
+    pub series: usize,
+    /// It is answered by one thread.
+    pub alone: bool,
 }
 
 /// What the queries of a process take at the moment.
@@ -100,33 +136,51 @@ impl QueryRuntime {
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
             .build_arc()
             .map_err(from_datafusion)?;
-        let promql = promql_state(Arc::clone(&environment), partitions, true);
-        let promql_scan = promql_state(Arc::clone(&environment), partitions, false);
         let slots = Arc::new(Semaphore::new(options.max_concurrency.max(1)));
         let running = Arc::default();
-        Ok(Self { runtime: Some(runtime), slots, running, environment, partitions, promql, promql_scan })
+        Ok(Self { runtime: Some(runtime), slots, running, environment, partitions, promql: Mutex::default() })
     }
 
-    /// The execution plan of a PromQL query over a grid of so many steps that reads so many series, and the context to
-    /// run it in.
+    /// The execution plan of a PromQL query, and the context to run it in.
     pub async fn plan_promql(
         &self,
         logical: &LogicalPlan,
-        steps: usize,
-        series: usize,
+        size: Size,
     ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
-        let is_scan = is_scan(logical);
-        let mut state = if is_scan { self.promql_scan.clone() } else { self.promql.clone() };
-        let config = state.config().clone();
-        *state.config_mut() = config
-            .with_batch_size((VALUES_PER_BATCH / steps.max(1)).clamp(16, 8192))
-            .with_repartition_aggregations(series > SERIES_MERGED_ALONE);
-        let physical = match is_scan {
-            // Past the logical rules as well.
-            true => state.query_planner().create_physical_plan(logical, &state).await,
-            false => state.create_physical_plan(logical).await,
-        };
-        Ok((physical.map_err(from_datafusion)?, state.task_ctx()))
+        let rows = (VALUES_PER_BATCH / size.steps.max(1)).clamp(16, 8192);
+        // Both sides of a union are partitions of it, so that there is something to exchange.
+        let has_union =
+            |plan: &LogicalPlan| plan.exists(|p| Ok(matches!(p, LogicalPlan::Union(_)))).unwrap_or(true);
+        let session = self.promql_session(PromqlNeeds {
+            rules: match size.alone {
+                _ if is_scan(logical) => PhysicalRules::None,
+                true if !has_union(logical) => PhysicalRules::Phases,
+                _ => PhysicalRules::All,
+            },
+            partitions: if size.alone { 1 } else { self.partitions },
+            // Powers of two, so that there are few sessions.
+            batch_size: 1 << rows.ilog2(),
+            repartition: size.series > SERIES_MERGED_ALONE,
+        });
+        // Past the logical rules, of which there are none.
+        let physical = session.state.query_planner().create_physical_plan(logical, &session.state).await;
+        Ok((physical.map_err(from_datafusion)?, Arc::clone(&session.context)))
+    }
+
+    /// The session of all queries that need the same; to make one would take a good part of planning.
+    fn promql_session(&self, needs: PromqlNeeds) -> Arc<PromqlSession> {
+        let mut sessions = self.promql.lock();
+        let session = sessions.entry(needs).or_insert_with(|| {
+            let mut config = config(needs.partitions)
+                .with_batch_size(needs.batch_size)
+                .with_repartition_aggregations(needs.repartition);
+            // The leaf has as many partitions as its series are worth.
+            config.options_mut().optimizer.enable_round_robin_repartition = false;
+            let state = promql_state(Arc::clone(&self.environment), config, needs.rules);
+            let context = state.task_ctx();
+            Arc::new(PromqlSession { state, context })
+        });
+        Arc::clone(session)
     }
 
     /// A state with DataFusion's own rules and functions, which also plans PromQL's operators; for SQL.
@@ -209,38 +263,34 @@ fn config(partitions: usize) -> SessionConfig {
     SessionConfig::from(options).with_target_partitions(partitions)
 }
 
-/// Whether a plan is a scan under one projection. Nothing in it could be pruned, as selectors and functions keep all
-/// labels, nor be moved down, and it needs no exchange.
+/// Whether a plan is a scan, under one projection at most: nothing could be moved and no exchange is needed.
 fn is_scan(plan: &LogicalPlan) -> bool {
-    matches!(plan, LogicalPlan::Projection(projection) if matches!(*projection.input, LogicalPlan::TableScan(_)))
+    match plan {
+        LogicalPlan::Projection(projection) => matches!(*projection.input, LogicalPlan::TableScan(_)),
+        plan => matches!(plan, LogicalPlan::TableScan(_)),
+    }
 }
 
-/// Lowering builds calls with the types they need and leaves nothing to simplify: of DataFusion's logical rules only
-/// the one that prunes columns is of use, and of the physical ones those that insert exchanges, join the two phases
-/// of aggregates and move projections down; plans have no filters, sorts, limits or joins to choose for. The others
-/// would take most of the planning time. Without `rules` there are none at all.
-fn promql_state(environment: Arc<RuntimeEnv>, partitions: usize, rules: bool) -> SessionState {
-    let mut config = config(partitions);
-    config.options_mut().optimizer.max_passes = 1;
-    // The leaf has as many partitions as its series are worth.
-    config.options_mut().optimizer.enable_round_robin_repartition = false;
-    let mut logical: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(OptimizeProjections::new())];
-    let mut physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![
-        Arc::new(EnsureRequirements::new()),
-        Arc::new(CombinePartialFinalAggregate::new()),
-        Arc::new(ProjectionPushdown::new()),
-        Arc::new(EnsureCooperative::new()),
-        Arc::new(SanityCheckPlan::new()),
-    ];
-    if !rules {
-        logical.clear();
-        physical.clear();
-    }
+/// Lowering builds calls with the types they need and scans of the columns they need: DataFusion's logical rules would
+/// find nothing to do, and plans have no filters, sorts, limits or joins to choose for, so that most of the physical ones
+/// would not either. They would take most of the planning time.
+fn promql_state(environment: Arc<RuntimeEnv>, config: SessionConfig, rules: PhysicalRules) -> SessionState {
+    let physical: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = match rules {
+        PhysicalRules::None => vec![],
+        PhysicalRules::Phases => vec![Arc::new(CombinePartialFinalAggregate::new())],
+        PhysicalRules::All => vec![
+            Arc::new(EnsureRequirements::new()),
+            Arc::new(CombinePartialFinalAggregate::new()),
+            Arc::new(ProjectionPushdown::new()),
+            Arc::new(EnsureCooperative::new()),
+            Arc::new(SanityCheckPlan::new()),
+        ],
+    };
     SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(environment)
         .with_analyzer_rules(vec![])
-        .with_optimizer_rules(logical)
+        .with_optimizer_rules(vec![])
         .with_physical_optimizer_rules(physical)
         .with_query_planner(Arc::new(PromqlQueryPlanner))
         .build()

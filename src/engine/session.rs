@@ -29,7 +29,7 @@ use crate::engine::promql::plan::functions::windows::{Input, Shape};
 use crate::engine::promql::plan::layout::{Grid, MAX_STEPS};
 use crate::engine::promql::tally::{Counted, SampleStats, Tally};
 use crate::engine::promql::{lower, result, small};
-use crate::engine::runtime::{self, Load, QueryRuntime, Running};
+use crate::engine::runtime::{self, Load, QueryRuntime, Running, Size};
 use crate::engine::scan::ScanOptions;
 use crate::engine::sql;
 use crate::engine::sql::promql::{PlannedVector, StatementPromql, StatementRuns};
@@ -43,10 +43,16 @@ use crate::storage::store::Store;
 use crate::storage::types::Snapshot;
 
 /// What a query may be at most to be answered on the thread it arrives on: its text, the series of a metric that are
-/// looked through, and those that are read.
+/// looked through, those that are read, and the range of samples a function is applied to.
 const SMALL_TEXT_BYTES: usize = 512;
 const SMALL_METRIC_SERIES: usize = 4096;
 const SMALL_SERIES: usize = 256;
+const SMALL_WINDOW_MS: i64 = 3_600_000;
+/// The same of a range query, which has many windows; and its range and steps.
+const SMALL_PANEL_SERIES: usize = 4;
+const SMALL_PANEL_WINDOW_MS: i64 = 300_000;
+const SMALL_PANEL_MS: i64 = 6 * 3_600_000;
+const SMALL_PANEL_STEPS: i64 = 1_000;
 
 /// Limits and defaults of queries; Prometheus' flags of the same names.
 #[derive(Clone, Debug)]
@@ -92,6 +98,19 @@ pub struct Features {
 pub enum EvalTime {
     Instant { at: i64 },
     Range { start: i64, end_inclusive: i64, step: i64 },
+}
+
+impl EvalTime {
+    /// Whether few series can be read and evaluated at these times in a moment.
+    fn is_short(self) -> bool {
+        match self {
+            EvalTime::Instant { .. } => true,
+            EvalTime::Range { start, end_inclusive, step } => {
+                let range = end_inclusive.saturating_sub(start);
+                range <= SMALL_PANEL_MS && step > 0 && range / step < SMALL_PANEL_STEPS
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -168,6 +187,10 @@ pub struct PlannedQuery {
 }
 
 impl PlannedQuery {
+    fn size(&self, alone: bool) -> Size {
+        Size { steps: self.grid.steps, series: self.series, alone }
+    }
+
     /// The plan as a table of series; a constant becomes one series without labels.
     fn into_vector(self, request: &QueryRequest) -> Result<PlannedVector> {
         let plan = match (self.plan, &self.kind) {
@@ -223,7 +246,7 @@ impl Engine {
         Ok(Self { store, options: Arc::new(options), system: Arc::default(), runtime, active: None })
     }
 
-    /// Keeps PromQL queries in a file while they run.
+    /// Keeps PromQL queries in a file while they run, but for small ones.
     pub fn with_active_queries(self, active: ActiveQueries) -> Self {
         Self { active: Some(active), ..self }
     }
@@ -251,37 +274,48 @@ impl Engine {
         cancel: Cancel,
         render: impl FnOnce(QueryResponse) -> T + Send + 'static,
     ) -> Result<T> {
+        // Stays with the work, which may outlive the wait for it by a moment.
         let admitted = self.runtime.admit().await?;
-        // Both stay with the work, which may outlive the wait for it by a moment.
-        let held = (admitted, self.active.as_ref().and_then(|active| active.insert(&request.query)));
         let (store, options, runtime) = (self.store.clone(), self.options.clone(), self.runtime.clone());
         let started = Instant::now();
-        let complete = async move |planned: PlannedQuery, request: QueryRequest| {
-            let (admitted, _active) = held;
-            let mut response = finish(&runtime, &request, planned, started).await?;
+        let complete = async move |planned: PlannedQuery, request: QueryRequest, alone: bool| {
+            let mut response = finish(&runtime, &request, planned, started, alone).await?;
             response.stats.queue = admitted.queued;
             Ok(render(response))
         };
-        let is_short = matches!(request.time, EvalTime::Instant { .. }) && request.query.len() <= SMALL_TEXT_BYTES;
+        // Not of small queries: to write that one runs takes a good part of the time it runs.
+        let active = self.active.clone();
+        let shown = move |request: &QueryRequest| active.and_then(|active| active.insert(&request.query));
+        let is_short = request.time.is_short() && request.query.len() <= SMALL_TEXT_BYTES;
         let parsed = if is_short { Some(parse(&options, &request)?) } else { None };
-        let Some(expr) = parsed.filter(|expr| self.is_small(expr)) else {
+        let Some(expr) = parsed.filter(|expr| self.is_small(expr, request.time)) else {
             let work = async move {
+                let _active = shown(&request);
                 let planned = plan(&*store, &options, &request, cancel).await?;
-                complete(planned, request).await
+                complete(planned, request, false).await
             };
             return self.runtime.spawn(work).await;
         };
         let planned = runtime::here(plan_parsed(&*store, &options, &request, expr, cancel)).await?;
-        match planned.series <= SMALL_SERIES && planned.in_memory {
-            true => runtime::here(complete(planned, request)).await,
-            false => self.runtime.spawn(complete(planned, request)).await,
+        let most = if planned.grid.steps > 1 { SMALL_PANEL_SERIES } else { SMALL_SERIES };
+        if planned.series <= most && planned.in_memory {
+            return runtime::here(complete(planned, request, true)).await;
         }
+        let work = async move {
+            let _active = shown(&request);
+            complete(planned, request, false).await
+        };
+        self.runtime.spawn(work).await
     }
 
-    /// Whether a query of a single time may be planned on the caller's thread.
-    fn is_small(&self, expr: &Expr) -> bool {
+    /// Whether a query may be planned on the caller's thread.
+    fn is_small(&self, expr: &Expr, time: EvalTime) -> bool {
         let is_small = |metric: &&str| self.store.metric_len(metric) <= SMALL_METRIC_SERIES;
-        small::metrics(expr).is_some_and(|metrics| metrics.iter().all(is_small))
+        let most_ms = match time {
+            EvalTime::Instant { .. } => SMALL_WINDOW_MS,
+            EvalTime::Range { .. } => SMALL_PANEL_WINDOW_MS,
+        };
+        small::metrics(expr, most_ms).is_some_and(|metrics| metrics.iter().all(is_small))
     }
 
     /// Parses and plans PromQL without running it; for `EXPLAIN` and SQL's `promql()`.
@@ -293,7 +327,7 @@ impl Engine {
     pub async fn explain_promql(&self, request: QueryRequest) -> Result<String> {
         let planned = self.plan_promql(&request).await?;
         let Some(logical) = &planned.plan else { return Ok(String::new()) };
-        let (physical, _) = self.runtime.plan_promql(logical, planned.grid.steps, planned.series).await?;
+        let (physical, _) = self.runtime.plan_promql(logical, planned.size(false)).await?;
         Ok(displayable(physical.as_ref()).indent(false).to_string())
     }
 
@@ -365,18 +399,19 @@ pub(crate) async fn evaluate(
 ) -> Result<QueryResponse> {
     let started = Instant::now();
     let planned = plan(snapshots, options, request, cancel).await?;
-    finish(runtime, request, planned, started).await
+    finish(runtime, request, planned, started, false).await
 }
 
-/// Plan to result.
+/// Plan to result, by the thread that calls `alone`.
 async fn finish(
     runtime: &QueryRuntime,
     request: &QueryRequest,
     planned: PlannedQuery,
     started: Instant,
+    alone: bool,
 ) -> Result<QueryResponse> {
     let physical = match &planned.plan {
-        Some(logical) => Some(runtime.plan_promql(logical, planned.grid.steps, planned.series).await?),
+        Some(logical) => Some(runtime.plan_promql(logical, planned.size(alone)).await?),
         None => None,
     };
     let prepare = started.elapsed();

@@ -31,6 +31,21 @@ impl Labels {
         builder.build()
     }
 
+    /// The same of pairs that are sorted by name, each name once.
+    pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut out = Vec::with_capacity(256);
+        let mut last = None;
+        for (name, value) in pairs {
+            debug_assert!(last < Some(name), "{name:?} after {last:?}");
+            last = Some(name);
+            if !value.is_empty() {
+                put_str(&mut out, name);
+                put_str(&mut out, value);
+            }
+        }
+        Self(out.into())
+    }
+
     pub fn iter(&self) -> Iter<'_> {
         Iter(&self.0)
     }
@@ -92,7 +107,8 @@ impl PartialOrd for Labels {
 
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        // Text is ordered as its bytes are.
+        self.iter_bytes().cmp(other.iter_bytes())
     }
 }
 
@@ -164,7 +180,7 @@ impl<'a> Iterator for BytesIter<'a> {
 
 /// A name or value as text.
 pub fn text(bytes: &[u8]) -> &str {
-    // The buffer is only ever written by `LabelsBuilder::build`, from `str`s.
+    // The buffer is only ever written from `str`s.
     std::str::from_utf8(bytes).expect("label text was written from a str")
 }
 

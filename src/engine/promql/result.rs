@@ -21,12 +21,13 @@ type Result<T> = std::result::Result<T, DataFusionError>;
 
 /// The label sets of the rows of a batch.
 fn row_labels(batch: &RecordBatch) -> Result<Vec<Labels>> {
-    let names = label_columns(batch.schema_ref());
+    let mut names = label_columns(batch.schema_ref());
+    names.sort_unstable();
     let arrays: Vec<&ArrayRef> =
         names.iter().map(|n| batch.column_by_name(n).ok_or_else(|| missing(n))).collect::<Result<_>>()?;
     let columns = arrays.into_iter().map(|a| strings(a)).collect::<Result<Vec<_>>>()?;
     Ok((0..batch.num_rows())
-        .map(|row| Labels::from_pairs(names.iter().zip(&columns).map(|(n, c)| (n.as_str(), label(c, row)))))
+        .map(|row| Labels::from_sorted(names.iter().zip(&columns).map(|(n, c)| (n.as_str(), label(c, row)))))
         .collect())
 }
 

@@ -5,17 +5,14 @@ use super::functions::Compute;
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::MatchOp;
 
-/// The longest range of samples a small query reads. Milliseconds.
-const MAX_RANGE_MS: i64 = 3_600_000;
-
 /// The metrics a query reads, if it is small at a single time: every selector names its metric and all labels it asks
-/// for, and ranges are short. How many series these metrics have is not known here.
-pub fn metrics(expr: &Expr) -> Option<Vec<&str>> {
+/// for, and no range is longer than `most_ms`. How many series these metrics have is not known here.
+pub fn metrics(expr: &Expr, most_ms: i64) -> Option<Vec<&str>> {
     let mut metrics = vec![];
-    collect(expr, &mut metrics).then_some(metrics)
+    collect(expr, most_ms, &mut metrics).then_some(metrics)
 }
 
-fn collect<'a>(expr: &'a Expr, metrics: &mut Vec<&'a str>) -> bool {
+fn collect<'a>(expr: &'a Expr, most_ms: i64, metrics: &mut Vec<&'a str>) -> bool {
     let selector = |selector: &'a VectorSelector| {
         let name = selector.matchers.iter().find(|matcher| matcher.name == METRIC_NAME)?;
         let exact = selector.matchers.iter().all(|matcher| matcher.op == MatchOp::Equal);
@@ -24,7 +21,7 @@ fn collect<'a>(expr: &'a Expr, metrics: &mut Vec<&'a str>) -> bool {
     let mut small = match expr {
         Expr::Vector(vector) => selector(vector).map(|name| metrics.push(name)).is_some(),
         Expr::Matrix(matrix) => {
-            let short = matrix.range.literal().is_some_and(|ms| ms <= MAX_RANGE_MS);
+            let short = matrix.range.literal().is_some_and(|ms| ms <= most_ms);
             short && selector(&matrix.selector).map(|name| metrics.push(name)).is_some()
         }
         Expr::Subquery(_) => false,
@@ -35,7 +32,7 @@ fn collect<'a>(expr: &'a Expr, metrics: &mut Vec<&'a str>) -> bool {
     if matches!(expr, Expr::Vector(_) | Expr::Matrix(_) | Expr::Subquery(_)) {
         return small;
     }
-    expr.for_each_child(&mut |child| small = small && collect(child, metrics));
+    expr.for_each_child(&mut |child| small = small && collect(child, most_ms, metrics));
     small
 }
 
@@ -50,7 +47,7 @@ mod tests {
             let options =
                 ParseOptions { experimental_functions: true, duration_expressions: true, ..Default::default() };
             let expr = parse(query, &options).unwrap();
-            assert_eq!(metrics(&expr).as_deref(), expected, "{query}");
+            assert_eq!(metrics(&expr, 3_600_000).as_deref(), expected, "{query}");
         };
         check("1 + 2", Some(&[]));
         check("up{job=\"a\"}", Some(&["up"]));

@@ -39,35 +39,44 @@ pub(super) async fn plan(
     state: &dyn Session,
     limit: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
+    let chunks = chunks(table.snapshot.series.len(), state.config().target_partitions());
+    let wants = Wants::of(&table.columns, &table.snapshot);
+    let (inputs, pruned) = match table.snapshot.files.is_empty() {
+        true => Default::default(),
+        false => file_inputs(&table, state, &chunks, &wants).await?,
+    };
+    Ok(Arc::new(SeriesMergeExec::new(table, wants, chunks, inputs, pruned, limit)))
+}
+
+/// A source for each file that may have samples of the series in range.
+async fn file_inputs(
+    table: &SeriesTable,
+    state: &dyn Session,
+    chunks: &[Range<usize>],
+    wants: &Wants,
+) -> Result<(Vec<FileInput>, Pruned)> {
     let runtime = state.runtime_env();
     // DataFusion looks the store up before it asks our reader factory, which has its own.
     let url = ObjectStoreUrl::parse("promlake://lake")?;
     runtime.register_object_store(url.as_ref(), table.snapshot.objects.clone());
 
     let footers = footer::read_all(&table.snapshot, runtime.cache_manager.get_file_metadata_cache()).await?;
-    let chunks = chunks(table.snapshot.series.len(), state.config().target_partitions());
-    let wants = Wants::of(&table.columns, &table.snapshot);
-    // Each takes a look at every series.
-    let wanted: Vec<Wanted<'_>> = match footers.is_empty() {
-        true => Vec::new(),
-        false => chunks.iter().map(|c| Wanted::new(&table.snapshot.series[c.clone()], table.range)).collect(),
-    };
-
+    let series = &table.snapshot.series;
+    let wanted: Vec<Wanted<'_>> = chunks.iter().map(|c| Wanted::new(&series[c.clone()], table.range)).collect();
     let mut inputs = Vec::new();
     let mut pruned = Pruned::default();
-    let predicate = Predicate::new(&table.snapshot.series, table.range);
+    let predicate = Predicate::new(series, table.range);
     for (priority, footer) in footers.into_iter().enumerate() {
         let groups = file_groups(&footer, &wanted, &mut pruned);
         if groups.iter().all(FileGroup::is_empty) {
             continue;
         }
-        let plan = parquet_source(&footer, groups, &wants, &predicate, &table.snapshot, &url)?;
+        let plan = parquet_source(&footer, groups, wants, &predicate, &table.snapshot, &url)?;
         inputs.push(FileInput { file: footer.file, priority, plan });
     }
-    drop(wanted);
     // Runs are read source by source: oldest first, most need no sorting afterwards.
     inputs.sort_by_key(|input| (input.file.min_timestamp, input.priority));
-    Ok(Arc::new(SeriesMergeExec::new(table, wants, chunks, inputs, pruned, limit)))
+    Ok((inputs, pruned))
 }
 
 /// Contiguous, about equal parts of the matched series; at least one, which may be empty.

@@ -29,3 +29,36 @@ fn hashes_are_those_of_the_labels_kept() {
     }
     assert_ne!(hash(&[("a", "bc")]), hash(&[("ab", "c")]));
 }
+
+#[test]
+fn sorted_pairs_make_what_pairs_make() {
+    for pairs in [
+        &[] as &[(&str, &str)],
+        &[("__name__", "up"), ("job", "a")],
+        &[("A", ""), ("__name__", "up"), ("job", ""), ("z", "é")],
+        &[("long", &"x".repeat(300))],
+    ] {
+        assert_eq!(Labels::from_sorted(pairs.iter().copied()), labels(pairs));
+    }
+}
+
+#[test]
+fn label_sets_are_ordered_pair_by_pair() {
+    // A set is less than one it is the beginning of; names come before values; lengths do not matter.
+    let sets: [&[(&str, &str)]; 7] = [
+        &[],
+        &[("a", "1")],
+        &[("a", "1"), ("b", "")],
+        &[("a", "1"), ("b", "1")],
+        &[("a", "10")],
+        &[("a", "2")],
+        &[("aa", "1")],
+    ];
+    for (i, a) in sets.iter().enumerate() {
+        for (j, b) in sets.iter().enumerate() {
+            // The third has no more labels than the second.
+            let rank = |n: usize| if n == 2 { 1 } else { n };
+            assert_eq!(labels(a).cmp(&labels(b)), rank(i).cmp(&rank(j)), "{a:?} and {b:?}");
+        }
+    }
+}

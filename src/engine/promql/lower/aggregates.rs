@@ -1,6 +1,9 @@
 //! Aggregations, and functions that aggregate: `histogram_quantile` and relatives, `absent`, `scalar`.
 
-use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::logical_expr::{self, Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
 
 use super::lowered::{
     Context, Lowered, NameFate, Scalar, column, cross_join, is_metadata_label, label_literal, project, split,
@@ -96,19 +99,21 @@ impl GroupCall {
         };
         let histograms = input.histograms && self.aggregation.keeps_histograms();
         let mut arguments = input.point_columns();
-        arguments.extend(self.parameters);
-        let mut aggregates = vec![aggregate::call(settings, arguments).alias(VALUES)];
         let named = self.labels.iter().any(|l| is_metadata_label(l));
         let fate = if named { input.group_fate() } else { None };
         let name = if named { input.name } else { NameFate::Kept };
-        aggregates.extend(fate);
         let keys: Vec<PlanExpr> = self.labels.iter().map(|l| column(l)).collect();
-        let plan = LogicalPlanBuilder::from(cross_join(input.plan, &self.sources)?)
-            .aggregate(keys, aggregates)
-            .and_then(LogicalPlanBuilder::build)
-            .map_err(from_datafusion)?;
+        arguments.extend(self.parameters);
+        let mut aggregates = vec![aggregate::call(settings, arguments).alias(VALUES)];
+        aggregates.extend(fate);
+        let plan = match input.plan {
+            plan @ LogicalPlan::Projection(_) => narrowed(plan, keys.iter().chain(&aggregates))?,
+            plan => plan,
+        };
+        let input = Arc::new(cross_join(plan, &self.sources)?);
+        let plan = logical_expr::Aggregate::try_new(input, keys, aggregates).map_err(from_datafusion)?;
         let result = Lowered {
-            plan,
+            plan: LogicalPlan::Aggregate(plan),
             unique_unnamed: !named,
             labels: self.labels,
             steps,
@@ -118,14 +123,22 @@ impl GroupCall {
             order: None,
         };
         let mut columns = result.row_columns();
-        let plan = if histograms {
-            project(result.plan.clone(), split(columns))?
+        if histograms {
+            columns = split(columns);
         } else {
             columns.push(column(VALUES));
-            project(result.plan.clone(), columns)?
-        };
+        }
+        let plan = project(result.plan, columns)?;
         Ok(Lowered { plan, ..result })
     }
+}
+
+/// A plan without the columns that none of the expressions reads.
+fn narrowed<'a>(plan: LogicalPlan, readers: impl Iterator<Item = &'a PlanExpr>) -> Result<LogicalPlan> {
+    let read: HashSet<&str> = readers.flat_map(PlanExpr::column_refs).map(|c| c.name.as_str()).collect();
+    let names = plan.schema().fields().iter().map(|field| field.name());
+    let columns = names.filter(|name| read.contains(name.as_str())).map(|name| column(name)).collect();
+    project(plan, columns)
 }
 
 /// The parameter of an extension operator, and the input with the columns it needs.

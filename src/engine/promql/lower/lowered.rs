@@ -1,14 +1,14 @@
 //! What lowering knows of the query, and what a node returns.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::functions_aggregate::expr_fn::bool_or;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, TableScan, TableScanBuilder};
 use datafusion::prelude::lit;
 
 use super::resolve::Leaf;
@@ -196,21 +196,87 @@ pub fn cross_join(plan: LogicalPlan, sources: &[LogicalPlan]) -> Result<LogicalP
     Ok(joined)
 }
 
-/// Projects, and makes one projection of two equal ones: `sqrt(sqrt(x))` is twice `sqrt(__values__) AS __values__`, and
-/// DataFusion's optimizer takes a projection that equals the one below it for redundant. Columns between them are no
-/// hindrance to it, so they are merged too.
+/// An expression of more nodes stays in a projection of its own: what is merged is built anew each time.
+const MERGED_NODES: usize = 16;
+
+/// Projects. Two projections become one where nothing is computed twice for it, so that a plan has few nodes; and a scan
+/// reads only the columns that are asked of it. DataFusion's own rule for both takes as long as all the rest of planning.
 pub fn project(plan: LogicalPlan, exprs: Vec<Expr>) -> Result<LogicalPlan> {
-    let projected = |plan: LogicalPlan, exprs| LogicalPlanBuilder::from(plan).project(exprs)?.build();
-    let mut plan = projected(plan, exprs).map_err(from_datafusion)?;
-    while let LogicalPlan::Projection(above) = &plan
-        && let LogicalPlan::Projection(below) = above.input.as_ref()
-        && (above.expr == below.expr || below.expr.iter().all(|e| matches!(e, Expr::Column(_))))
-    {
-        let exprs = above.expr.iter().map(|e| through(e, below)).collect::<DataFusionResult<Vec<_>>>();
-        let merged = exprs.and_then(|exprs| projected(below.input.as_ref().clone(), exprs));
-        plan = merged.map_err(from_datafusion)?;
+    projected(plan, exprs).map_err(from_datafusion)
+}
+
+fn projected(plan: LogicalPlan, exprs: Vec<Expr>) -> DataFusionResult<LogicalPlan> {
+    let input = match plan {
+        plan if is_all_of(&exprs, plan.schema()) => return Ok(plan),
+        LogicalPlan::Projection(below) if is_one_with(&exprs, &below.expr)? => {
+            let exprs = exprs.iter().map(|e| through(e, &below)).collect::<DataFusionResult<Vec<_>>>()?;
+            return projected(Arc::unwrap_or_clone(below.input), exprs);
+        }
+        LogicalPlan::TableScan(scan) => LogicalPlan::TableScan(scan_of(scan, &exprs)?),
+        plan => plan,
+    };
+    // Not by way of a builder, which would look up the table of every column.
+    Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?))
+}
+
+/// A scan of the columns that expressions read.
+fn scan_of(scan: TableScan, exprs: &[Expr]) -> DataFusionResult<TableScan> {
+    let names: HashSet<&str> = exprs.iter().flat_map(Expr::column_refs).map(|c| c.name.as_str()).collect();
+    let schema = scan.source.schema();
+    let read: Vec<usize> =
+        (0..schema.fields().len()).filter(|i| names.contains(schema.field(*i).name().as_str())).collect();
+    if read.is_empty() || read.len() == scan.projected_schema.fields().len() {
+        return Ok(scan);
     }
-    Ok(plan)
+    TableScanBuilder::from(scan).with_projection(Some(read)).build()
+}
+
+/// Whether a projection would change nothing.
+fn is_all_of(exprs: &[Expr], schema: &DFSchema) -> bool {
+    let is_same = |(expr, field): (&Expr, &Arc<Field>)| match expr {
+        Expr::Alias(alias) => alias.name == *field.name() && picked(expr) == Some(field.name()),
+        expr => picked(expr) == Some(field.name()),
+    };
+    exprs.len() == schema.fields().len() && exprs.iter().zip(schema.fields().iter()).all(is_same)
+}
+
+/// Whether a projection of a projection can be one. Two equal ones must be, whatever their size: `sqrt(sqrt(x))` is twice
+/// `sqrt(__values__) AS __values__`, and DataFusion's optimizer, which plans SQL, takes a projection that equals the one
+/// below it for redundant.
+fn is_one_with(above: &[Expr], below: &[Expr]) -> DataFusionResult<bool> {
+    if below.iter().all(|e| picked(e).is_some()) || above == below {
+        return Ok(true);
+    }
+    let mut read: Vec<&str> = vec![];
+    for expr in above {
+        expr.apply(|e| {
+            if let Expr::Column(column) = e {
+                read.push(&column.name);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    read.sort_unstable();
+    let is_read_once = read.windows(2).all(|pair| pair[0] != pair[1]);
+    Ok(is_read_once && (above.iter().all(|e| picked(e).is_some()) || below.iter().all(is_small)))
+}
+
+fn is_small(expr: &Expr) -> bool {
+    let mut nodes = 0;
+    let counted = expr.apply(|_| {
+        nodes += 1;
+        Ok(if nodes > MERGED_NODES { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    counted.is_ok() && nodes <= MERGED_NODES
+}
+
+/// The column an expression stands for, under any name.
+fn picked(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Column(column) => Some(&column.name),
+        Expr::Alias(alias) => picked(&alias.expr),
+        _ => None,
+    }
 }
 
 /// An expression over the columns of a projection as one over what that projects.
@@ -285,9 +351,10 @@ impl Lowered {
     ) -> Result<Self> {
         let mut columns = self.row_columns();
         columns.push(points.alias(VALUES));
-        let mut plan = project(cross_join(self.plan.clone(), sources)?, columns)?;
-        if histograms {
-            plan = project(plan, split(self.row_columns()))?;
+        let split_columns = histograms.then(|| split(self.row_columns()));
+        let mut plan = project(cross_join(self.plan, sources)?, columns)?;
+        if let Some(columns) = split_columns {
+            plan = project(plan, columns)?;
         }
         Ok(Self { plan, histograms, steps, order: None, ..self })
     }
@@ -328,7 +395,7 @@ impl Lowered {
             columns.push(column(DROP_NAME));
         }
         columns.extend(self.point_columns());
-        let plan = project(self.plan.clone(), columns)?;
+        let plan = project(self.plan, columns)?;
         let unnamed = unique && (self.unique_unnamed || !labels.iter().any(|l| is_metadata_label(l)));
         Ok(Self { plan, labels, unique, unique_unnamed: unnamed, ..self })
     }
@@ -359,7 +426,7 @@ impl Lowered {
         let mut columns: Vec<Expr> = self.labels.iter().map(|l| column(l)).collect();
         columns.push(dropped.alias(DROP_NAME));
         columns.extend(self.point_columns());
-        let plan = project(self.plan.clone(), columns)?;
+        let plan = project(self.plan, columns)?;
         Ok(Self { plan, name: NameFate::ByRow, ..self })
     }
 
@@ -415,3 +482,6 @@ pub fn split(mut columns: Vec<Expr>) -> Vec<Expr> {
     columns.push(shape::pick(column(VALUES), 1).alias(HISTOGRAMS));
     columns
 }
+
+#[cfg(test)]
+mod tests;

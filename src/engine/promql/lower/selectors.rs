@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use datafusion::common::TableReference;
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{EmptyRelation, Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{EmptyRelation, Expr as PlanExpr, LogicalPlan, TableScanBuilder};
 
 use super::lowered::{Context, Lowered, NameFate, column, project};
 use super::resolve::{Leaf, Times};
@@ -55,10 +56,8 @@ fn scan(cx: &Context<'_>, leaf: &Leaf) -> Result<(LogicalPlan, Input)> {
     let table = SeriesTable::lists(Arc::clone(&leaf.snapshot), leaf.range, &cx.query.scan);
     let has = |name| table.schema().index_of(name).is_ok();
     let input = Input::Lists { histograms: has(HISTOGRAMS), start_timestamps: has(START_TIMESTAMPS) };
-    let plan = LogicalPlanBuilder::scan("series", provider_as_source(table), None)
-        .and_then(LogicalPlanBuilder::build)
-        .map_err(from_datafusion)?;
-    Ok((plan, input))
+    let scan = TableScanBuilder::new(TableReference::bare("series"), provider_as_source(table));
+    Ok((LogicalPlan::TableScan(scan.build().map_err(from_datafusion)?), input))
 }
 
 fn sample_columns(input: Input) -> Vec<PlanExpr> {
@@ -243,7 +242,7 @@ impl Ranges {
         let rows = if evaluated { rows.finish()? } else { rows };
         let mut columns = rows.row_columns();
         columns.extend(sample_columns(input));
-        let plan = project(rows.plan.clone(), columns)?;
+        let plan = project(rows.plan, columns)?;
         Ok(RawRanges { plan, labels: rows.labels, input, counted, shape })
     }
 }
