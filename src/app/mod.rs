@@ -17,6 +17,7 @@ use url::Url;
 
 pub use settings::{Settings, WebSettings};
 
+use crate::engine::runtime::STACK_BYTES;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::server::http::server::BuildInfo;
 use crate::storage::store::Clock;
@@ -30,6 +31,8 @@ pub fn run(settings: Settings) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("promlake-main")
+        // Small queries are answered here.
+        .thread_stack_size(STACK_BYTES)
         .build()
         .context(ErrorKind::Internal, || "cannot start the runtime".to_string())?;
     let result = runtime.block_on(serve::serve(settings, clock));

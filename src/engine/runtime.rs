@@ -42,6 +42,10 @@ const VALUES_PER_BATCH: usize = 256 << 10;
 /// Up to so many series one thread merges the groups of all partitions: handing them around would take longer.
 const SERIES_MERGED_ALONE: usize = 4096;
 
+/// Stack of every thread that plans or runs queries, which go down their operators: 512 on top of each other have been seen
+/// to take more than two MiB, which is what threads have by default. It is memory only where it is used.
+pub const STACK_BYTES: usize = 16 << 20;
+
 /// Threads, slots and memory of all queries of a process.
 pub struct QueryRuntime {
     /// `None` only while it is dropped.
@@ -129,6 +133,7 @@ impl QueryRuntime {
         let runtime = Builder::new_multi_thread()
             .worker_threads(partitions)
             .thread_name("query")
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
             .context(ErrorKind::Internal, || "starting the threads of queries failed".into())?;

@@ -146,6 +146,31 @@ async fn limits_refuse_and_leave_the_server_as_it_was() {
 }
 
 #[tokio::test]
+async fn deep_queries_are_answered() {
+    let home = Home::on_disk();
+    let server = start(&home, &[]).await;
+    let around = |times: usize, open: &str, close: &str| format!("{}m{}", open.repeat(times), close.repeat(times));
+    // As much as the parser lets through, and what is answered where it arrives.
+    for query in [
+        format!("m{}", " + 1".repeat(510)),
+        format!("m{}", " + m".repeat(510)),
+        format!("m{}", " or m".repeat(510)),
+        format!("m{}", " > bool m".repeat(510)),
+        format!("m{}", "+m".repeat(250)),
+        around(120, "abs(", ")"),
+        around(120, "sum(", ")"),
+        around(120, "(", " + m)"),
+        around(60, "label_replace(", r#", "x", "$1", "y", "(.*)")"#),
+        around(60, "max_over_time(", "[2m:1m])"),
+    ] {
+        let (status, body) = get_json(&with_params(&server.url("/api/v1/query"), &[("query", &query)])).await;
+        assert_eq!(status, 200, "{query}: {body}");
+        assert_ne!(body["data"]["result"], serde_json::json!([]), "{query}");
+    }
+    wait_until_idle(&server, "deep queries").await;
+}
+
+#[tokio::test]
 async fn memory_has_a_limit() {
     let home = Home::on_disk();
     let server = start(&home, &["--query.memory-bytes=4MB"]).await;

@@ -6,9 +6,9 @@ use datafusion::common::TableReference;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{EmptyRelation, Expr as PlanExpr, LogicalPlan, TableScanBuilder};
 
-use super::lowered::{Context, Lowered, NameFate, column, project};
+use super::lowered::{Context, Lowered, NameFate, Value, column, project};
 use super::resolve::{Leaf, Times};
-use super::{unwrap_parens, vector};
+use super::unwrap_parens;
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::ast::{Call, Expr, Span, VectorSelector};
 use crate::engine::promql::plan::functions::windows::{Evaluation, Input, Over, Shape, evaluate};
@@ -209,8 +209,9 @@ pub fn ranges(cx: &Context<'_>, expr: &Expr) -> Result<Ranges> {
 /// The inner expression of a subquery; a scalar is a vector with one series.
 fn vector_or_scalar(cx: &Context<'_>, expr: &Expr) -> Result<Lowered> {
     match super::lower(cx, expr)? {
-        super::lowered::Value::Scalar(scalar) => super::scalar_vector(cx, scalar),
-        _ => vector(cx, expr),
+        Value::Vector(lowered) => Ok(lowered),
+        Value::Scalar(scalar) => super::scalar_vector(cx, scalar),
+        Value::String(_) => Err(Error::internal("the parser lets no string through here")),
     }
 }
 
