@@ -274,11 +274,13 @@ impl Engine {
         cancel: Cancel,
         render: impl FnOnce(QueryResponse) -> T + Send + 'static,
     ) -> Result<T> {
-        // Stays with the work, which may outlive the wait for it by a moment.
         let admitted = self.runtime.admit().await?;
         let (store, options, runtime) = (self.store.clone(), self.options.clone(), self.runtime.clone());
         let started = Instant::now();
         let complete = async move |planned: PlannedQuery, request: QueryRequest, alone: bool| {
+            // Its slot stays with the work, which may outlive the wait for it by a moment. A closure would take along only
+            // the field that is read.
+            let admitted = admitted;
             let mut response = finish(&runtime, &request, planned, started, alone).await?;
             response.stats.queue = admitted.queued;
             Ok(render(response))
