@@ -9,9 +9,9 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 
 use crate::error::{Error, Result};
 
-/// More texts than a pattern stands for are left to the regular expression, as is a class of more characters.
-const MAX_TEXTS: usize = 1 << 16;
-const MAX_BYTES: usize = 4 << 20;
+/// Memory that may be taken to find the texts of a pattern, and the characters of a class or repetitions in it: what goes
+/// beyond is left to the regular expression, which has a limit of its own.
+const MAX_BYTES: usize = 8 << 20;
 const MAX_CLASS: usize = 16;
 
 /// A compiled pattern. `.` matches a newline, and the whole value has to match, `^(?s:…)$`.
@@ -32,7 +32,7 @@ impl Pattern {
     /// Fails where `pattern` is no regular expression.
     pub fn new(pattern: &str) -> Result<Self> {
         let tree = parse(pattern)?;
-        if let Some(mut texts) = texts(&tree) {
+        if let Some(mut texts) = texts(&tree, &mut Room(MAX_BYTES)) {
             texts.sort_unstable();
             texts.dedup();
             return Ok(Pattern::OneOf(texts));
@@ -88,38 +88,55 @@ fn has_pieces(mut rest: &str, pieces: &[(usize, String)]) -> bool {
     rest.strip_suffix(last.as_str()).is_some_and(|before| before.len() >= *least)
 }
 
-/// All texts that match, if they can be counted.
-fn texts(tree: &Hir) -> Option<Vec<String>> {
+/// What is left of [`MAX_BYTES`].
+struct Room(usize);
+
+impl Room {
+    fn take(&mut self, count: usize, bytes: usize) -> Option<()> {
+        self.0 = self.0.checked_sub(count.checked_mul(size_of::<String>())?.checked_add(bytes)?)?;
+        Some(())
+    }
+}
+
+/// All texts that match, if there is room for them.
+fn texts(tree: &Hir, room: &mut Room) -> Option<Vec<String>> {
     match tree.kind() {
-        HirKind::Empty => Some(vec![String::new()]),
-        HirKind::Literal(literal) => Some(vec![String::from_utf8(literal.0.to_vec()).ok()?]),
+        HirKind::Empty => {
+            room.take(1, 0)?;
+            Some(vec![String::new()])
+        }
+        HirKind::Literal(literal) => {
+            room.take(1, literal.0.len())?;
+            Some(vec![String::from_utf8(literal.0.to_vec()).ok()?])
+        }
         HirKind::Class(Class::Unicode(class)) => {
             let size: usize = class.iter().map(|range| range.len()).sum();
-            (size <= MAX_CLASS).then(|| class.iter().flat_map(|r| r.start()..=r.end()).map(String::from).collect())
+            room.take(size, size * char::MAX_LEN_UTF8).filter(|()| size <= MAX_CLASS)?;
+            Some(class.iter().flat_map(|r| r.start()..=r.end()).map(String::from).collect())
         }
-        HirKind::Capture(group) => texts(&group.sub),
-        HirKind::Concat(parts) => {
-            parts.iter().try_fold(vec![String::new()], |before, part| products(&before, &texts(part)?))
-        }
+        HirKind::Capture(group) => texts(&group.sub, room),
+        HirKind::Concat(parts) => parts.iter().try_fold(vec![String::new()], |before, part| {
+            let next = texts(part, room)?;
+            products(&before, &next, room)
+        }),
         HirKind::Alternation(choices) => {
             let mut all = vec![];
             for choice in choices {
-                all.extend(texts(choice)?);
-                bounded(&all)?;
+                all.extend(texts(choice, room)?);
             }
             Some(all)
         }
         HirKind::Repetition(repeated) => {
             let most = repeated.max.filter(|most| *most <= MAX_CLASS as u32)?;
-            let once = texts(&repeated.sub)?;
+            let once = texts(&repeated.sub, room)?;
             let (mut all, mut times) = (vec![], vec![String::new()]);
             for count in 0..=most {
                 if count > 0 {
-                    times = products(&times, &once)?;
+                    times = products(&times, &once, room)?;
                 }
                 if count >= repeated.min {
+                    room.take(times.len(), bytes(&times))?;
                     all.extend_from_slice(&times);
-                    bounded(&all)?;
                 }
             }
             Some(all)
@@ -129,18 +146,15 @@ fn texts(tree: &Hir) -> Option<Vec<String>> {
 }
 
 /// Every text of the first followed by every one of the second.
-fn products(first: &[String], second: &[String]) -> Option<Vec<String>> {
-    let count = first.len().saturating_mul(second.len());
-    let bytes = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
-    let total = bytes(first).saturating_mul(second.len()).saturating_add(bytes(second).saturating_mul(first.len()));
-    if count > MAX_TEXTS || total > MAX_BYTES {
-        return None;
-    }
+fn products(first: &[String], second: &[String], room: &mut Room) -> Option<Vec<String>> {
+    let count = first.len().checked_mul(second.len())?;
+    let of_first = bytes(first).checked_mul(second.len())?;
+    room.take(count, of_first.checked_add(bytes(second).checked_mul(first.len())?)?)?;
     Some(first.iter().flat_map(|a| second.iter().map(move |b| format!("{a}{b}"))).collect())
 }
 
-fn bounded(texts: &[String]) -> Option<()> {
-    (texts.len() <= MAX_TEXTS).then_some(())
+fn bytes(texts: &[String]) -> usize {
+    texts.iter().map(String::len).sum()
 }
 
 /// The parts of [`Pattern::Pieces`].
@@ -150,6 +164,7 @@ fn pieces(tree: &Hir) -> Option<(String, Vec<(usize, String)>)> {
         HirKind::Capture(group) => return pieces(&group.sub),
         _ => std::slice::from_ref(tree),
     };
+    let mut room = Room(MAX_BYTES);
     let mut first = String::new();
     let mut others: Vec<(usize, String)> = vec![];
     for part in parts {
@@ -165,7 +180,7 @@ fn pieces(tree: &Hir) -> Option<(String, Vec<(usize, String)>)> {
                 _ => others.push((least, String::new())),
             },
             None => {
-                let [text] = texts(part)?.try_into().ok()?;
+                let [text] = texts(part, &mut room)?.try_into().ok()?;
                 others.last_mut().map_or(&mut first, |(_, last)| last).push_str(&text);
             }
         }

@@ -125,8 +125,16 @@ fn plain_patterns_are_not_compiled() {
 
 #[test]
 fn texts_are_bounded() {
-    // Two to the power of 40 texts; a class of its own for every letter of the second.
+    // Two to the power of 40 texts.
     assert!(matches!(Pattern::new(&"[ab]".repeat(40)).unwrap(), Pattern::Regex(_)));
+    // Few texts, each of a quarter of a MiB: the room is for all of them together, here and in pieces. The regular expression is too
+    // large as well.
+    let long = "(?:(?:(?:(?:x{16}){16}){16}){16}){4}";
+    assert!(texts(&parse(long).unwrap(), &mut Room(MAX_BYTES)).is_some());
+    let longest = vec![long; 100];
+    for pattern in [longest.join("|"), longest.join(".*"), longest.join("y?")] {
+        assert!(Pattern::new(&pattern).is_err(), "{pattern}");
+    }
     let hosts: Vec<String> = (0..20_000).map(|i| format!("host-{i}:9100")).collect();
     let many = Pattern::new(&hosts.join("|")).unwrap();
     assert!(many.is_match("host-19999:9100") && !many.is_match("host-20000:9100"));

@@ -1,12 +1,12 @@
 //! Aggregations, and functions that aggregate: `histogram_quantile` and relatives, `absent`, `scalar`.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::logical_expr::{self, Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
 
 use super::lowered::{
-    Context, Lowered, NameFate, Scalar, column, cross_join, is_metadata_label, label_literal, project, split,
+    Context, Lowered, NameFate, Scalar, column, columns_read, cross_join, is_metadata_label, label_literal,
+    project, split,
 };
 use super::{scalar, string, vector};
 use crate::engine::error::from_datafusion;
@@ -135,7 +135,7 @@ impl GroupCall {
 
 /// A plan without the columns that none of the expressions reads.
 fn narrowed<'a>(plan: LogicalPlan, readers: impl Iterator<Item = &'a PlanExpr>) -> Result<LogicalPlan> {
-    let read: HashSet<&str> = readers.flat_map(PlanExpr::column_refs).map(|c| c.name.as_str()).collect();
+    let read = columns_read(readers);
     let names = plan.schema().fields().iter().map(|field| field.name());
     let columns = names.filter(|name| read.contains(name.as_str())).map(|name| column(name)).collect();
     project(plan, columns)

@@ -219,9 +219,14 @@ fn projected(plan: LogicalPlan, exprs: Vec<Expr>) -> DataFusionResult<LogicalPla
     Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?))
 }
 
+/// Names of the columns that expressions read.
+pub fn columns_read<'a>(exprs: impl Iterator<Item = &'a Expr>) -> HashSet<&'a str> {
+    exprs.flat_map(Expr::column_refs).map(|column| column.name.as_str()).collect()
+}
+
 /// A scan of the columns that expressions read.
 fn scan_of(scan: TableScan, exprs: &[Expr]) -> DataFusionResult<TableScan> {
-    let names: HashSet<&str> = exprs.iter().flat_map(Expr::column_refs).map(|c| c.name.as_str()).collect();
+    let names = columns_read(exprs.iter());
     let schema = scan.source.schema();
     let read: Vec<usize> =
         (0..schema.fields().len()).filter(|i| names.contains(schema.field(*i).name().as_str())).collect();
