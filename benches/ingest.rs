@@ -63,6 +63,7 @@ fn ingest(c: &mut Criterion) {
             flush_bytes: 1 << 30,
             cache_bytes: 0,
             out_of_order_window_ms: 0,
+            ..Options::default()
         };
         let objects = object::open(&options.url).expect("memory");
         Store::open_on(objects, options, Arc::new(|| i64::MAX - 1_000_000), 1).await.expect("store")
@@ -92,8 +93,9 @@ fn ingest(c: &mut Criterion) {
     });
 
     let logged = rows(1);
-    group.bench_function("encode", |b| b.iter(|| codec::encode(black_box(&logged), 1, 1).expect("encoded")));
-    let object = codec::encode(&logged, 1, 1).expect("encoded");
+    let origin = codec::Origin { writer: 1, epoch: 1, sequence: 1 };
+    group.bench_function("encode", |b| b.iter(|| codec::encode(black_box(&logged), origin).expect("encoded")));
+    let object = codec::encode(&logged, origin).expect("encoded");
     println!("log object: {:.1} bytes a sample", object.len() as f64 / SERIES as f64);
     group.bench_function("decode", |b| b.iter(|| codec::decode(black_box(&object)).expect("decoded")));
 

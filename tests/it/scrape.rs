@@ -104,6 +104,7 @@ impl World {
             flush_bytes: 64 << 20,
             cache_bytes: 64 << 20,
             out_of_order_window_ms: 0,
+            ..Options::default()
         };
         let clock: Clock = Arc::new(|| {
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis() as i64
@@ -111,7 +112,7 @@ impl World {
         let store = Store::open(options, clock.clone()).await.unwrap();
         let stats = Arc::new(IngestStats::default());
         let appender = Arc::new(Appender::new(store.clone(), stats.clone()));
-        let manager = ScrapeManager::new(appender, clock, "test-host");
+        let manager = ScrapeManager::new(appender, clock, "test-host", 1 << 20);
         Self { store, manager, stats, _folder: folder }
     }
 

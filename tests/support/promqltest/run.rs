@@ -120,6 +120,7 @@ impl Database {
             cache_bytes: if state == State::Half { 64 << 20 } else { 0 },
             // The floats of a load go in before its histograms, whatever their times.
             out_of_order_window_ms: NOW_MS,
+            ..Options::default()
         };
         let store = Store::open(options, Arc::new(|| NOW_MS)).await.map_err(|e| e.to_string())?;
         let engine = Engine::new(store.clone(), engine_options()).map_err(|e| e.to_string())?;
