@@ -263,7 +263,9 @@ impl Store {
         };
         let (report, answer, queued_bytes) = {
             let mut gate = inner.gate.lock();
-            let (report, answer) = gate.accept(batch, rules, now_ms, permit)?;
+            let accepted = gate.accept(batch, rules, now_ms, permit);
+            // A gate that was closed since the log was looked at has its reason there.
+            let (report, answer) = accepted.map_err(|e| inner.durability.now().error().unwrap_or(e))?;
             (report, answer, gate.queued_bytes())
         };
         inner.counters.count_rejected(&report);
@@ -544,14 +546,16 @@ fn queue_bytes_of(batch: &WriteBatch) -> u32 {
     u32::try_from(bytes.clamp(1, QUEUE_BYTES)).expect("the queue is smaller than 4 GiB")
 }
 
-/// Returns when the log has taken nothing for a while, with the reason.
+/// Returns when the log has taken nothing for a while, or never will, with the reason.
 async fn log_stays_broken(log: &mut watch::Receiver<durability::Log>) -> Error {
     loop {
-        if log.wait_for(|log| !log.works()).await.is_err() {
-            return stopped();
+        match log.wait_for(|log| !log.works()).await.as_deref() {
+            Ok(durability::Log::Fails { .. }) => {}
+            Ok(ended) => return ended.error().unwrap_or_else(stopped),
+            Err(_) => return stopped(),
         }
-        let mended = tokio::time::timeout(LAST_PUT_TIMEOUT, log.wait_for(durability::Log::works));
-        match mended.await.map(|log| log.is_ok()) {
+        let changed = tokio::time::timeout(LAST_PUT_TIMEOUT, log.changed());
+        match changed.await.map(|changed| changed.is_ok()) {
             Ok(true) => {}
             Ok(false) => return stopped(),
             Err(_) => return log.borrow().error().unwrap_or_else(stopped),

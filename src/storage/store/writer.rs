@@ -23,7 +23,7 @@ use crate::storage::wal::pauses::Pauses;
 pub async fn run(inner: Arc<Inner>, mut sequence: u64) -> Error {
     let mut last_put = None;
     // Groups that have to become durable before the log counts as working again.
-    let mut behind = 0;
+    let mut behind = 0_u32;
     loop {
         inner.writer_wake.notified().await;
         loop {
@@ -44,15 +44,16 @@ pub async fn run(inner: Arc<Inner>, mut sequence: u64) -> Error {
             if group.freeze {
                 freeze(&inner, sequence - 1);
             }
+            behind -= behind.min(1);
+            // Before anybody is answered, who may come back at once.
+            if behind == 0 || !inner.gate.lock().has_rows() {
+                recover(&inner);
+            }
             for ack in group.acks {
                 // Who no longer waits is no reason to stop.
                 let _ = ack.send(());
             }
-            behind -= behind.min(1);
-            recover(&inner, behind);
         }
-        behind = 0;
-        recover(&inner, behind);
     }
 }
 
@@ -105,8 +106,8 @@ async fn put_until_durable(inner: &Inner, sequence: u64, object: &Bytes) -> Resu
     }
 }
 
-fn recover(inner: &Inner, behind: u32) {
-    if behind == 0 && !inner.durability.now().works() {
+fn recover(inner: &Inner) {
+    if !inner.durability.now().works() {
         inner.durability.recovered((inner.clock)());
     }
 }
