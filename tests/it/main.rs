@@ -24,6 +24,8 @@ mod skip;
 /// Starting and stopping the binary, and an S3 server.
 #[path = "../support/server.rs"]
 mod support;
+/// What the binary says of itself.
+mod version;
 /// Remote write requests, built by hand.
 #[path = "../support/write_request.rs"]
 mod write_request;
