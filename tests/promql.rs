@@ -11,6 +11,10 @@
 
 #[path = "support/promqltest/mod.rs"]
 mod promqltest;
+/// How tests skip.
+#[allow(dead_code)]
+#[path = "support/skip.rs"]
+mod skip;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -48,10 +52,9 @@ fn main() -> ExitCode {
 fn settings() -> Settings {
     let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/promql");
-    let upstream = env("PROMQLTEST_DIR").map(PathBuf::from);
-    let upstream = upstream.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/promqltest"));
+    let suite = upstream(env("PROMQLTEST_DIR"));
     let filter = env("PROMQLTEST_FILTER").unwrap_or_default();
-    let mut files = [scripts(&own), scripts(&upstream)].concat();
+    let mut files = [scripts(&own), suite].concat();
     files.retain(|file| name_of(file).contains(&filter));
     let states = env("PROMQLTEST_STATES");
     let wanted = |state: &State| match &states {
@@ -65,6 +68,20 @@ fn settings() -> Settings {
         verbose: env("PROMQLTEST_VERBOSE").as_deref() == Some("1"),
         report: env("PROMQLTEST_REPORT").map(PathBuf::from),
     }
+}
+
+/// Prometheus' own. A folder that is named has them; without any the others run alone, and that is told.
+fn upstream(named: Option<String>) -> Vec<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/promqltest");
+    let suite = scripts(named.as_deref().map_or(&beside, Path::new));
+    match named {
+        Some(folder) => assert!(!suite.is_empty(), "PROMQLTEST_DIR={folder} has no .test files"),
+        None if suite.is_empty() => {
+            skip::skip_for_now("Prometheus' own promql tests", "their folder is to be named by PROMQLTEST_DIR");
+        }
+        None => {}
+    }
+    suite
 }
 
 /// The scripts of a folder, sorted; none where the folder is missing.

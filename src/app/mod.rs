@@ -58,8 +58,9 @@ pub fn install_crypto() {
 pub fn build_info() -> BuildInfo {
     BuildInfo {
         version: env!("CARGO_PKG_VERSION"),
-        revision: option_env!("PROMLAKE_REVISION").unwrap_or("unknown"),
-        rustc: option_env!("PROMLAKE_RUSTC").unwrap_or("unknown"),
+        // Both of `build.rs`.
+        revision: env!("PROMLAKE_REVISION"),
+        rustc: env!("PROMLAKE_RUSTC"),
     }
 }
 

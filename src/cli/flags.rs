@@ -164,6 +164,7 @@ impl Serve {
                 max_concurrency: self.query_max_concurrency,
                 memory_bytes: self.query_memory_bytes,
                 features,
+                ..EngineOptions::default()
             },
             log_level: self.log_level,
             log_format: if self.log_format == "json" { logs::Format::Json } else { logs::Format::Logfmt },

@@ -129,7 +129,7 @@ impl<T> Drop for AbortOnDrop<T> {
 
 impl QueryRuntime {
     pub fn new(options: &EngineOptions) -> Result<Self> {
-        let partitions = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let partitions = options.threads.max(1);
         let runtime = Builder::new_multi_thread()
             .worker_threads(partitions)
             .thread_name("query")

@@ -17,9 +17,15 @@ mod remote_write;
 mod restart;
 /// Scraping over the real store.
 mod scrape;
+/// How tests skip.
+#[allow(dead_code)]
+#[path = "../support/skip.rs"]
+mod skip;
 /// Starting and stopping the binary, and an S3 server.
 #[path = "../support/server.rs"]
 mod support;
+/// What the binary says of itself.
+mod version;
 /// Remote write requests, built by hand.
 #[path = "../support/write_request.rs"]
 mod write_request;

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_postgres::types::{Oid, Type};
 use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
 
-use crate::support::{Home, NO_TARGETS, Promlake, get_json, skip, with_params, write};
+use crate::skip::skip;
+use crate::support::{Home, NO_TARGETS, Promlake, get_json, with_params, write};
 use crate::write_request::{Series, encode};
 
 const MINUTE_MS: i64 = 60_000;

@@ -1,5 +1,5 @@
-//! The life of a query in the real binary: a query that ends early, however it does, gives back what it took within
-//! a second, and one that is refused leaves the server as it was.
+//! The life of a query in the real binary: a query that ends early, however it does, gives back what it took soon,
+//! and one that is refused leaves the server as it was.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,9 @@ const LONG_ROW: &str = "quantile_over_time(0.9, vector(time() % 1000)[2d:1s])";
 /// Much of everything else: series, groups, matching and memory.
 const LONG_PLAN: &str = "sum by (i) (quantile_over_time(0.5, (m * on (i) m + time())[12h:1s]))";
 
-/// How soon a query that has ended must have given back what it took.
-const SOON: Duration = Duration::from_secs(1);
+/// How soon a query that has ended must have given back what it took. It takes milliseconds where nothing else runs, and would be
+/// minutes if the query went on; machines are busy, and may have one core.
+const SOON: Duration = Duration::from_secs(15);
 
 async fn start(home: &Home, flags: &[&str]) -> Promlake {
     let server = home.start(NO_TARGETS, flags);

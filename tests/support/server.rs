@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::skip::skip;
+
 /// How long anything here may take before the test fails. Generous, since the machine may be busy building.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -186,12 +188,6 @@ pub async fn get_json(url: &str) -> (u16, Value) {
 pub fn with_params(url: &str, params: &[(&str, &str)]) -> String {
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
     format!("{url}?{query}")
-}
-
-/// Says why a test does not run; fails it where all peers are required, as in CI.
-pub fn skip(what: &str, reason: &str) {
-    assert!(std::env::var("PROMLAKE_PEERS").as_deref() != Ok("required"), "{what}: {reason}");
-    eprintln!("SKIPPED {what}: {reason}");
 }
 
 /// moto's S3 server.

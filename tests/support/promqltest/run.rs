@@ -146,6 +146,7 @@ fn engine_options() -> EngineOptions {
             // Off in Prometheus' own run of these scripts: whether a metric is a counter is told by its name.
             type_and_unit_labels: false,
         },
+        ..EngineOptions::default()
     }
 }
 
