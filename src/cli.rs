@@ -154,7 +154,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(settings.web.listen_addresses, ["0.0.0.0:9090", "[::1]:9091"]);
-        assert_eq!(settings.storage.url, "/var/lib/prom");
+        assert_eq!(settings.storage.url, "/var/lib/prom/promlake");
         assert_eq!(settings.web.route_prefix, "/lake");
         assert!(settings.web.lifecycle);
         assert!(settings.engine.features.experimental_functions);
@@ -178,6 +178,9 @@ mod tests {
         check(&["--storage.flush-bytes=lots"], "--storage.flush-bytes");
         check(&["--storage.url=a", "--storage.tsdb.path=b"], "--storage.tsdb.path");
         check(&["--storage.tsdb.path=s3://bucket"], "--storage.url");
+        check(&["--storage.tsdb.path=~/data"], "--storage.tsdb.path starts with \"~\"");
+        check(&["--storage.url=s3:/bucket"], "starts with \"s3:\"");
+        check(&["--storage.url=http://127.0.0.1:9000/bucket"], "AWS_ENDPOINT_URL");
         check(&["--query.max-concurrency=0"], "--query.max-concurrency");
         check(&["--web.cors.origin=("], "--web.cors.origin");
         check(&["surplus"], "surplus");

@@ -7,6 +7,7 @@ use regex::Regex;
 use url::Url;
 
 use crate::engine::session::EngineOptions;
+use crate::storage::place::Place;
 use crate::storage::store;
 use crate::telemetry::logs;
 
@@ -16,6 +17,8 @@ pub struct Settings {
     pub config_file: Option<PathBuf>,
     pub web: WebSettings,
     pub pg_listen_address: String,
+    /// Where the lake is; its URL is that of `storage`.
+    pub place: Place,
     pub storage: store::Options,
     pub engine: EngineOptions,
     pub log_level: String,

@@ -14,6 +14,7 @@ use crate::engine::session::{EngineOptions, Features};
 use crate::error::{Error, Result};
 use crate::model::duration;
 use crate::model::pattern::anchored;
+use crate::storage::place::Place;
 use crate::storage::store;
 use crate::telemetry::logs;
 
@@ -52,10 +53,10 @@ pub struct Serve {
     #[arg(long = "pg.listen-address", value_name = "HOST:PORT", default_value = "127.0.0.1:9432")]
     pg_listen_address: String,
 
-    /// Where everything is kept: a folder, or s3://bucket/prefix
+    /// Where everything is kept: a folder, or s3://bucket/prefix. In the folder of a Prometheus TSDB, a folder promlake below it
     #[arg(long = "storage.url", value_name = "URL", default_value = "./data")]
     storage_url: String,
-    /// A folder, as Prometheus names it; the same as --storage.url with a folder
+    /// The folder of a Prometheus; everything is kept in a folder promlake below it, and what else is there is left alone
     #[arg(long = "storage.tsdb.path", value_name = "DIR", conflicts_with = "storage_url")]
     storage_tsdb_path: Option<String>,
     /// Name of this process' write-ahead log; no two processes may use one
@@ -114,17 +115,13 @@ pub fn as_given(command: &clap::Command, matches: &ArgMatches) -> Vec<(String, S
 }
 
 impl Serve {
+    /// Looks into the folder that is named, and changes nothing.
     pub fn into_settings(self, flags: Vec<(String, String)>) -> Result<app::Settings> {
         let features = self.features()?;
         let route_prefix = self.route_prefix();
-        let url = match self.storage_tsdb_path {
-            Some(path) if path.contains("://") => {
-                return Err(Error::bad_input(format!(
-                    "--storage.tsdb.path names a folder, not {path:?}: use --storage.url for a bucket"
-                )));
-            }
-            Some(path) => path,
-            None => self.storage_url,
+        let place = match &self.storage_tsdb_path {
+            Some(path) => Place::of_tsdb_path(path)?,
+            None => Place::of_url(&self.storage_url)?,
         };
         Ok(app::Settings {
             config_file: self.config_file,
@@ -141,7 +138,7 @@ impl Serve {
             },
             pg_listen_address: self.pg_listen_address,
             storage: store::Options {
-                url,
+                url: place.url.clone(),
                 node: self.storage_node,
                 wal_flush_interval: self.storage_wal_flush_interval,
                 flush_interval: self.storage_flush_interval,
@@ -160,6 +157,7 @@ impl Serve {
                 memory_bytes: self.query_memory_bytes,
                 features,
             },
+            place,
             log_level: self.log_level,
             log_format: if self.log_format == "json" { logs::Format::Json } else { logs::Format::Logfmt },
         })
