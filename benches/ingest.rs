@@ -63,6 +63,7 @@ fn ingest(c: &mut Criterion) {
             flush_bytes: 1 << 30,
             cache_bytes: 0,
             out_of_order_window_ms: 0,
+            ..Options::default()
         };
         let objects = object::open(&options.url).expect("memory");
         Store::open_on(objects, options, Arc::new(|| i64::MAX - 1_000_000), 1).await.expect("store")

@@ -53,6 +53,7 @@ async fn store(folder: &Path, cache_bytes: usize) -> Arc<Store> {
         flush_bytes: 1 << 30,
         cache_bytes,
         out_of_order_window_ms: 0,
+        ..Options::default()
     };
     let store = Store::open(options, Arc::new(|| END_MS)).await.expect("store");
     let refs = store.intern_all(&series());

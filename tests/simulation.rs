@@ -316,6 +316,7 @@ async fn open(objects: &Objects, now: &Arc<AtomicI64>, writer: u64, cache: bool)
         flush_bytes: 1 << 20,
         cache_bytes: if cache { 1 << 20 } else { 0 },
         out_of_order_window_ms: 3_600_000,
+        ..Options::default()
     };
     let now = now.clone();
     Store::open_on(objects.clone(), options, Arc::new(move || now.load(Ordering::Relaxed)), writer).await.unwrap()
@@ -409,6 +410,7 @@ async fn a_torn_object_is_skipped_at_the_end_and_named_in_the_middle() {
         flush_bytes: 1 << 20,
         cache_bytes: 0,
         out_of_order_window_ms: 0,
+        ..Options::default()
     };
     let error = Store::open_on(objects.clone(), options("sim"), Arc::new(|| START), 3).await.unwrap_err();
     assert!(error.to_string().contains("00000000000000000001.arrow"), "{error}");

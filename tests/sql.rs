@@ -88,6 +88,7 @@ async fn open(state: State, folder: &Path) -> Arc<Store> {
         flush_bytes: 1 << 30,
         cache_bytes: 0,
         out_of_order_window_ms: 3_600_000,
+        ..Options::default()
     };
     let store = Store::open(options, Arc::new(|| NOW_MS)).await.unwrap();
     append(&store, 0..=5).await;

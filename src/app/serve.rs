@@ -33,6 +33,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 const OPENING_NOTICE: Duration = Duration::from_secs(10);
 
 pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
+    settings.budget.announce(settings.machine);
     settings.place.announce();
     let mut signals = Signals::install()?;
     let listeners = Listeners::bind(&settings).await?;
@@ -78,7 +79,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         scrape: scrape.clone(),
         remote_write: Arc::new(RemoteWrite::new(appender)),
     });
-    let pg_task = tokio::spawn(pg::serve(engine, pg_listener, shutdown.clone()));
+    let pg_task = tokio::spawn(pg::serve(engine, pg_listener, settings.pg_max_connections, shutdown.clone()));
     announce(&settings, &addresses, remote_write);
 
     run(&settings, &http, &scrape, &mut signals, &mut controls).await;

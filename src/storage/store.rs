@@ -52,18 +52,16 @@ mod warmer;
 /// Queue to log object to memtable, in a task.
 mod writer;
 
-/// Rows waiting for the log; appends beyond wait for room.
-const QUEUE_BYTES: usize = 64 << 20;
-/// A queue of this size does not wait for the floor between puts.
-const HURRY_BYTES: usize = 8 << 20;
+/// The largest queue of rows waiting for the log: a batch's room is counted in a `u32`.
+pub const MAX_QUEUE_BYTES: usize = 2 << 30;
+/// A queue filled to this part does not wait for the floor between puts.
+const HURRY_PART: usize = 8;
 /// Memory of rows that are not in the lake yet, as a multiple of `flush_bytes`; appends beyond wait for a flush.
-const HEAD_FLUSHES: usize = 4;
+pub const HEAD_FLUSHES: usize = 4;
 /// How long they wait before they are told to come back.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
 /// Samples later than the clock by more than this are out of bounds.
 const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
-/// Memory of the series indexes of past days.
-const DAY_INDEX_BYTES: usize = 256 << 20;
 /// The floor between two puts to a bucket, unless it is configured.
 const BUCKET_WAL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -85,7 +83,37 @@ pub struct Options {
     pub flush_bytes: usize,
     /// Samples of the newest files are kept in memory, packed, up to this.
     pub cache_bytes: usize,
+    /// Rows waiting for the log, up to [`MAX_QUEUE_BYTES`]; appends beyond wait for room.
+    pub queue_bytes: usize,
+    /// Scrapes that wait before the gate while the log cannot be written; the oldest is dropped beyond it.
+    pub wal_buffer_bytes: usize,
+    /// Memory of the series indexes of the lake's days.
+    pub index_bytes: usize,
     pub out_of_order_window_ms: i64,
+}
+
+/// As on a machine with memory to spare.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            url: "./data".to_string(),
+            node: "main".to_string(),
+            wal_flush_interval: None,
+            flush_interval: Duration::from_secs(600),
+            flush_bytes: 48 << 20,
+            cache_bytes: 128 << 20,
+            queue_bytes: 64 << 20,
+            wal_buffer_bytes: 256 << 20,
+            index_bytes: 256 << 20,
+            out_of_order_window_ms: 0,
+        }
+    }
+}
+
+impl Options {
+    fn queue_room(&self) -> usize {
+        self.queue_bytes.clamp(1, MAX_QUEUE_BYTES)
+    }
 }
 
 /// See the module.
@@ -143,6 +171,8 @@ impl Store {
         let default_interval = if objects.kind == Kind::Bucket { BUCKET_WAL_INTERVAL } else { Duration::ZERO };
         let inner = Arc::new(Inner {
             wal_interval: options.wal_flush_interval.unwrap_or(default_interval),
+            days: DayIndexes::new(options.index_bytes),
+            pending_room: Arc::new(Semaphore::new(options.queue_room())),
             options,
             clock,
             objects,
@@ -151,8 +181,6 @@ impl Store {
             gate: Mutex::new(gate),
             head_index: RwLock::new(head_index),
             view: RwLock::new(Arc::new(view)),
-            days: DayIndexes::new(DAY_INDEX_BYTES),
-            pending_room: Arc::new(Semaphore::new(QUEUE_BYTES)),
             head_room: Notify::new(),
             writer_wake: Notify::new(),
             writer_hurry: Notify::new(),
@@ -192,7 +220,7 @@ impl Store {
     pub async fn append(&self, batch: WriteBatch) -> Result<WriteReport> {
         let inner = &self.inner;
         inner.wait_for_head_room().await?;
-        let permits = queue_bytes_of(&batch);
+        let permits = queue_bytes_of(&batch, inner.options.queue_room());
         let Ok(permit) = inner.pending_room.clone().acquire_many_owned(permits).await else {
             // Closed by the writer when a put failed.
             return Err(inner.gate.lock().poisoned().unwrap_or_else(stopped));
@@ -209,7 +237,7 @@ impl Store {
         inner.counters.count_rejected(&report);
         let Some(ack) = ack else { return Ok(report) };
         inner.writer_wake.notify_one();
-        if queued_bytes > HURRY_BYTES {
+        if queued_bytes > inner.options.queue_room() / HURRY_PART {
             inner.writer_hurry.notify_one();
         }
         match ack.await {
@@ -397,13 +425,13 @@ impl Inner {
     }
 }
 
-/// Room a batch needs in the queue.
-fn queue_bytes_of(batch: &WriteBatch) -> u32 {
+/// Room a batch needs in a queue of `room` bytes.
+fn queue_bytes_of(batch: &WriteBatch, room: usize) -> u32 {
     let histograms: usize =
         batch.histograms.iter().map(|row| crate::storage::head::block::histogram_bytes(&row.histogram)).sum();
     let bytes = batch.samples.len() * 40 + batch.exemplars.len() * 200 + batch.metadata.len() * 200 + histograms;
     // A batch larger than the queue gets all of it.
-    u32::try_from(bytes.clamp(1, QUEUE_BYTES)).expect("the queue is smaller than 4 GiB")
+    u32::try_from(bytes.clamp(1, room)).expect("the queue is smaller than 4 GiB")
 }
 
 fn stopped() -> Error {

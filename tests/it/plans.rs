@@ -73,6 +73,7 @@ async fn store(folder: &std::path::Path) -> Arc<Store> {
         flush_bytes: 1 << 30,
         cache_bytes: 0,
         out_of_order_window_ms: 0,
+        ..Options::default()
     };
     let now_ms = START_MS + MINUTES * MINUTE_MS;
     let store = Store::open(options, Arc::new(move || now_ms)).await.unwrap();

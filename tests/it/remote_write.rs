@@ -69,6 +69,7 @@ impl World {
             flush_bytes: 64 << 20,
             cache_bytes: 64 << 20,
             out_of_order_window_ms: 0,
+            ..Options::default()
         };
         let store = Store::open(options, Arc::new(|| NOW_MS)).await.unwrap();
         let stats = Arc::new(IngestStats::default());

@@ -104,6 +104,7 @@ impl World {
             flush_bytes: 64 << 20,
             cache_bytes: 64 << 20,
             out_of_order_window_ms: 0,
+            ..Options::default()
         };
         let clock: Clock = Arc::new(|| {
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis() as i64

@@ -134,6 +134,7 @@ mod tests {
             flush_bytes: 1 << 30,
             cache_bytes,
             out_of_order_window_ms: 0,
+            ..Options::default()
         };
         Store::open_on(objects.clone(), options, Arc::new(|| NOW_MS), 1).await.unwrap()
     }

@@ -120,6 +120,7 @@ impl Database {
             cache_bytes: if state == State::Half { 64 << 20 } else { 0 },
             // The floats of a load go in before its histograms, whatever their times.
             out_of_order_window_ms: NOW_MS,
+            ..Options::default()
         };
         let store = Store::open(options, Arc::new(|| NOW_MS)).await.map_err(|e| e.to_string())?;
         let engine = Engine::new(store.clone(), engine_options()).map_err(|e| e.to_string())?;
@@ -145,6 +146,7 @@ fn engine_options() -> EngineOptions {
             // Off in Prometheus' own run of these scripts: whether a metric is a counter is told by its name.
             type_and_unit_labels: false,
         },
+        ..EngineOptions::default()
     }
 }
 

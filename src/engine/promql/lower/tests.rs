@@ -117,6 +117,7 @@ pub(crate) fn options(delayed_name_removal: bool) -> EngineOptions {
             use_start_timestamps: false,
             type_and_unit_labels: false,
         },
+        ..EngineOptions::default()
     }
 }
 
