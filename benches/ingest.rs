@@ -93,8 +93,9 @@ fn ingest(c: &mut Criterion) {
     });
 
     let logged = rows(1);
-    group.bench_function("encode", |b| b.iter(|| codec::encode(black_box(&logged), 1, 1).expect("encoded")));
-    let object = codec::encode(&logged, 1, 1).expect("encoded");
+    let origin = codec::Origin { writer: 1, epoch: 1, sequence: 1 };
+    group.bench_function("encode", |b| b.iter(|| codec::encode(black_box(&logged), origin).expect("encoded")));
+    let object = codec::encode(&logged, origin).expect("encoded");
     println!("log object: {:.1} bytes a sample", object.len() as f64 / SERIES as f64);
     group.bench_function("decode", |b| b.iter(|| codec::decode(black_box(&object)).expect("decoded")));
 

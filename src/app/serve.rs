@@ -15,7 +15,7 @@ use crate::app::{Settings, build_info, listen, metrics, stopped_early, without_s
 use crate::config::file::Config;
 use crate::engine::active::ActiveQueries;
 use crate::engine::session::Engine;
-use crate::error::{Context, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::ingest::appender::Appender;
 use crate::ingest::remote_write::receiver::RemoteWrite;
 use crate::ingest::scrape::manager::ScrapeManager;
@@ -54,7 +54,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     // The store's own errors are the start's; the servers below outlive it until they are stopped.
     let shutdown = CancellationToken::new();
     let Listeners { http: http_listeners, pg: pg_listener, addresses } = listeners;
-    let http_task = serve_http(&http, http_listeners, &settings, &shutdown);
+    let mut http_task = serve_http(&http, http_listeners, &settings, &shutdown);
     let store = tokio::select! {
         store = open_store(&settings, &config, clock.clone()) => store?,
         () = signals.stop() => return Err(stopped_early()),
@@ -71,7 +71,12 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     metrics::register_parts(&own_metrics, store.clone(), ingest_stats.clone());
     metrics::register_engine(&own_metrics, engine.clone());
     let appender = Arc::new(Appender::new(store.clone(), ingest_stats));
-    let scrape = Arc::new(ScrapeManager::new(appender.clone(), clock.clone(), hostname()));
+    let scrape = Arc::new(ScrapeManager::new(
+        appender.clone(),
+        clock.clone(),
+        hostname(),
+        settings.storage.wal_buffer_bytes,
+    ));
     scrape.apply_config(&config)?;
     http.open(Parts {
         engine: engine.clone(),
@@ -79,23 +84,35 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         scrape: scrape.clone(),
         remote_write: Arc::new(RemoteWrite::new(appender)),
     });
-    let pg_task = tokio::spawn(pg::serve(engine, pg_listener, settings.pg_max_connections, shutdown.clone()));
+    let mut pg_task = tokio::spawn(pg::serve(engine, pg_listener, settings.pg_max_connections, shutdown.clone()));
     announce(&settings, &addresses, remote_write);
 
-    run(&settings, &http, &scrape, &mut signals, &mut controls).await;
+    // A part that ends before it is asked to is a defect, and a supervisor can start all of them again.
+    let broken = tokio::select! {
+        () = run(&settings, &http, &scrape, &mut signals, &mut controls) => None,
+        error = store.failed() => Some(error.to_string()),
+        _ = &mut http_task => Some("the HTTP server ended".to_string()),
+        _ = &mut pg_task => Some("the Postgres server ended".to_string()),
+    };
+    if let Some(why) = &broken {
+        tracing::error!("{why}; the process ends");
+    }
 
     tracing::info!("stopping: scrapes first, then requests, then the flush");
     http.stop();
     scrape.shutdown().await;
     shutdown.cancel();
     for task in [http_task, pg_task] {
-        if let Err(error) = task.await {
+        // One that ended early has been looked at already.
+        if !task.is_finished()
+            && let Err(error) = task.await
+        {
             tracing::error!(%error, "a server ended with a panic");
         }
     }
     store.shutdown().await?;
     tracing::info!("stopped, everything is in the lake");
-    Ok(())
+    broken.map_or(Ok(()), |why| Err(Error::internal(why)))
 }
 
 /// Reloads as often as asked, until a stop is.

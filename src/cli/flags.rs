@@ -74,6 +74,9 @@ pub struct Serve {
     /// Shortest time between two writes of the write-ahead log; by default 0s in a folder and 1s in a bucket
     #[arg(long = "storage.wal.flush-interval", value_name = "DURATION", value_parser = parse_duration)]
     storage_wal_flush_interval: Option<Duration>,
+    /// Start although objects of the write-ahead log are damaged or missing; what is damaged is kept in quarantine
+    #[arg(long = "storage.wal.skip-damaged", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    storage_wal_skip_damaged: bool,
     /// How often samples in memory become files of the lake
     #[arg(long = "storage.flush-interval", value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
     storage_flush_interval: Duration,
@@ -172,6 +175,7 @@ impl Serve {
             storage: store::Options {
                 url: place.url.clone(),
                 node: self.storage_node,
+                skip_damaged: self.storage_wal_skip_damaged,
                 wal_flush_interval: self.storage_wal_flush_interval,
                 flush_interval: self.storage_flush_interval,
                 flush_bytes: budget.flush_bytes,
@@ -181,6 +185,7 @@ impl Serve {
                 index_bytes: budget.index_bytes,
                 // From the configuration file, which the composition root reads.
                 out_of_order_window_ms: 0,
+                ..store::Options::default()
             },
             engine: EngineOptions {
                 lookback_delta_ms: self.query_lookback_delta.as_millis() as i64,

@@ -1,4 +1,4 @@
-//! The only caller of `Store::append`. Everything that writes, be it a scrape, a remote writer or a rule, turns
+//! The only caller of `Store::submit`. Everything that writes, be it a scrape, a remote writer or a rule, turns
 //! its series into handles here and hands over batches of rows.
 //!
 //! Callers keep their handles for as long as they like. When the head has let a series go in the meantime, the
@@ -9,10 +9,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::error::{Error, Result};
 use crate::ingest::stats::{IngestStats, add};
 use crate::model::labels::Labels;
-use crate::storage::store::Store;
+use crate::storage::store::durability::Log;
+use crate::storage::store::{self, Store};
 use crate::storage::types::{Rejection, SeriesRef, WriteBatch, WriteReport};
 
 /// 0001-01-01T00:00:00Z. Earlier days have no date in the tools that read the lake.
@@ -27,19 +30,37 @@ pub struct Appender {
     stats: Arc<IngestStats>,
 }
 
-/// What became of a batch.
+/// What became of a batch that passed the gate.
 #[derive(Debug, Default)]
 pub struct Appended {
     /// Indexes are those of the batch that was handed over.
     pub report: WriteReport,
     /// Handles that were stale, with their successors.
     pub renewed: HashMap<SeriesRef, SeriesRef>,
+    /// The last rows on their way into the log, which has them in order.
+    pending: Option<store::Pending>,
+}
+
+/// A batch that did not pass the gate, or the rest of one; nobody has it but the caller.
+#[derive(Debug)]
+pub struct Unsent {
+    pub error: Error,
+    pub batch: WriteBatch,
 }
 
 impl Appended {
     /// The handle to keep for a series.
     pub fn current(&self, series: SeriesRef) -> SeriesRef {
         self.renewed.get(&series).copied().unwrap_or(series)
+    }
+
+    /// Returns when all rows are durable and visible; they become so in any case, unless the error is of kind
+    /// `Poisoned`.
+    pub async fn durable(self) -> Result<()> {
+        match self.pending {
+            Some(pending) => pending.durable().await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -57,52 +78,63 @@ impl Appender {
         if labels.is_empty() { Vec::new() } else { self.store.intern_all(labels) }
     }
 
-    /// Returns when the accepted rows are durable and visible. `labels_of` knows the labels of every handle in
-    /// the batch; it is asked only for stale ones.
-    pub async fn append(
+    /// Whether the store takes rows; its changes wake who waits.
+    pub fn durability(&self) -> watch::Receiver<Log> {
+        self.store.durability()
+    }
+
+    /// Hands rows to the store; the accepted ones are queued for the log when it returns. `labels_of` knows the labels
+    /// of every handle in the batch; it is asked only for stale ones.
+    pub async fn submit(
         &self,
         batch: WriteBatch,
         labels_of: impl FnMut(SeriesRef) -> Option<Labels> + Send,
-    ) -> Result<Appended> {
-        let outcome = self.append_renewing(batch, labels_of).await;
-        match &outcome {
-            Ok(appended) => self.stats.record(&appended.report),
-            Err(_) => add(&self.stats.ingest_append_failures, 1),
+    ) -> Result<Appended, Unsent> {
+        let mut rows = Rows::new(batch);
+        match self.submit_renewing(&mut rows, labels_of).await {
+            Ok(appended) => {
+                self.stats.record(&appended.report);
+                Ok(appended)
+            }
+            Err(error) => {
+                add(&self.stats.ingest_append_failures, 1);
+                Err(Unsent { error, batch: rows.batch })
+            }
         }
-        outcome
     }
 
-    async fn append_renewing(
+    async fn submit_renewing(
         &self,
-        batch: WriteBatch,
+        rows: &mut Rows,
         mut labels_of: impl FnMut(SeriesRef) -> Option<Labels> + Send,
     ) -> Result<Appended> {
-        let mut pending = Pending::new(batch);
-        if pending.refuse_out_of_bounds() {
-            return Ok(Appended { report: pending.report, renewed: HashMap::new() });
+        let mut appended = Appended::default();
+        if rows.refuse_out_of_bounds() {
+            appended.report = std::mem::take(&mut rows.report);
+            return Ok(appended);
         }
-        let mut renewed = HashMap::new();
         for _ in 0..=MAX_RENEWALS {
-            if pending.is_empty() {
+            if rows.is_empty() {
                 break;
             }
-            // The store takes the batch for good, and what it does not know has to be sent again.
-            let report = self.store.append(pending.copy()).await?;
-            let stale = pending.settle(report);
+            let (report, pending) = self.store.submit(&rows.batch).await?;
+            appended.pending = Some(pending);
+            let stale = rows.settle(report);
             if stale.is_empty() {
                 break;
             }
-            self.renew(&mut pending, &stale, &mut renewed, &mut labels_of)?;
+            self.renew(rows, &stale, &mut appended.renewed, &mut labels_of)?;
         }
-        if !pending.is_empty() {
+        if !rows.is_empty() {
             return Err(Error::internal("series handles go stale faster than they are taken"));
         }
-        Ok(Appended { report: pending.report, renewed })
+        appended.report = std::mem::take(&mut rows.report);
+        Ok(appended)
     }
 
     fn renew(
         &self,
-        pending: &mut Pending,
+        rows: &mut Rows,
         stale: &[SeriesRef],
         renewed: &mut HashMap<SeriesRef, SeriesRef>,
         labels_of: &mut impl FnMut(SeriesRef) -> Option<Labels>,
@@ -117,13 +149,13 @@ impl Appender {
         let handles = self.intern_all(&labels);
         let current: HashMap<SeriesRef, SeriesRef> = stale.iter().copied().zip(handles.iter().copied()).collect();
         renewed.extend(olds.into_iter().zip(handles));
-        pending.replace(&current);
+        rows.replace(&current);
         Ok(())
     }
 }
 
 /// The rows that are not settled yet, with their places in the batch of the caller.
-struct Pending {
+struct Rows {
     batch: WriteBatch,
     /// Parallel to the rows once rows have been taken out; empty while places are indexes.
     sample_places: Option<Vec<usize>>,
@@ -132,7 +164,7 @@ struct Pending {
     settled: bool,
 }
 
-impl Pending {
+impl Rows {
     fn new(batch: WriteBatch) -> Self {
         Self { batch, sample_places: None, histogram_places: None, report: WriteReport::default(), settled: false }
     }
@@ -165,19 +197,6 @@ impl Pending {
         false
     }
 
-    fn copy(&mut self) -> WriteBatch {
-        let batch = &mut self.batch;
-        // Exemplars and metadata go with the first attempt; only a batch refused as a whole sends them again.
-        let keep = batch.all_or_nothing;
-        WriteBatch {
-            samples: batch.samples.clone(),
-            histograms: batch.histograms.clone(),
-            exemplars: if keep { batch.exemplars.clone() } else { std::mem::take(&mut batch.exemplars) },
-            metadata: if keep { batch.metadata.clone() } else { std::mem::take(&mut batch.metadata) },
-            all_or_nothing: batch.all_or_nothing,
-        }
-    }
-
     /// Takes over a report. Keeps the rows that only need a new handle and yields the stale handles.
     fn settle(&mut self, report: WriteReport) -> Vec<SeriesRef> {
         let unknown = |rows: &[(usize, Rejection)]| -> Vec<usize> {
@@ -189,6 +208,9 @@ impl Pending {
             // Only the first bad row is reported, so every handle is taken again.
             return self.handles();
         }
+        // They went with the rows that were good; only a batch refused as a whole sends them again.
+        self.batch.exemplars.clear();
+        self.batch.metadata.clear();
         self.report.samples_written += report.samples_written;
         self.report.histograms_written += report.histograms_written;
         self.report.exemplars_written += report.exemplars_written;
@@ -253,9 +275,9 @@ mod tests {
         SampleRow { series: SeriesRef { slot, generation: 0 }, timestamp, value: 0.0, start_timestamp: 0 }
     }
 
-    fn pending(timestamps: &[i64], all_or_nothing: bool) -> Pending {
+    fn rows(timestamps: &[i64], all_or_nothing: bool) -> Rows {
         let samples = timestamps.iter().enumerate().map(|(i, t)| row(i as u32, *t)).collect();
-        Pending::new(WriteBatch { samples, all_or_nothing, ..WriteBatch::default() })
+        Rows::new(WriteBatch { samples, all_or_nothing, ..WriteBatch::default() })
     }
 
     fn report(written: usize, rejected: &[(usize, Rejection)]) -> WriteReport {
@@ -266,28 +288,28 @@ mod tests {
     #[test]
     fn rejections_keep_their_places() {
         use Rejection::{Duplicate, OutOfBounds, TooOld, UnknownSeries};
-        let mut pending = pending(&[i64::MIN, 1, 2, 3, 4], false);
-        assert!(!pending.refuse_out_of_bounds());
-        let stale = pending.settle(report(1, &[(0, Duplicate), (1, UnknownSeries), (3, UnknownSeries)]));
+        let mut rows = rows(&[i64::MIN, 1, 2, 3, 4], false);
+        assert!(!rows.refuse_out_of_bounds());
+        let stale = rows.settle(report(1, &[(0, Duplicate), (1, UnknownSeries), (3, UnknownSeries)]));
         assert_eq!(stale.iter().map(|s| s.slot).collect::<Vec<_>>(), [2, 4]);
         let renewed = SeriesRef { slot: 2, generation: 1 };
-        pending.replace(&HashMap::from([(stale[0], renewed)]));
-        assert_eq!(pending.copy().samples[0].series, renewed);
-        assert!(!pending.is_empty());
-        assert!(pending.settle(report(1, &[(1, TooOld)])).is_empty());
-        assert!(pending.is_empty());
-        assert_eq!(pending.report.samples_written, 2);
-        assert_eq!(pending.report.rejected_samples, [(0, OutOfBounds), (1, Duplicate), (4, TooOld)]);
+        rows.replace(&HashMap::from([(stale[0], renewed)]));
+        assert_eq!(rows.batch.samples[0].series, renewed);
+        assert!(!rows.is_empty());
+        assert!(rows.settle(report(1, &[(1, TooOld)])).is_empty());
+        assert!(rows.is_empty());
+        assert_eq!(rows.report.samples_written, 2);
+        assert_eq!(rows.report.rejected_samples, [(0, OutOfBounds), (1, Duplicate), (4, TooOld)]);
     }
 
     /// The store stops at the first bad row of such a batch, so nothing is known of the others.
     #[test]
     fn a_batch_refused_for_a_stale_handle_is_sent_again_as_a_whole() {
-        let mut pending = pending(&[1, 2, 3], true);
-        assert!(!pending.refuse_out_of_bounds());
-        assert_eq!(pending.settle(report(0, &[(1, Rejection::UnknownSeries)])).len(), 3);
-        assert_eq!(pending.copy().samples.len(), 3);
-        assert!(pending.settle(report(3, &[])).is_empty());
-        assert_eq!((pending.is_empty(), pending.report.samples_written), (true, 3));
+        let mut rows = rows(&[1, 2, 3], true);
+        assert!(!rows.refuse_out_of_bounds());
+        assert_eq!(rows.settle(report(0, &[(1, Rejection::UnknownSeries)])).len(), 3);
+        assert_eq!(rows.batch.samples.len(), 3);
+        assert!(rows.settle(report(3, &[])).is_empty());
+        assert_eq!((rows.is_empty(), rows.report.samples_written), (true, 3));
     }
 }

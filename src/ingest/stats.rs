@@ -52,6 +52,12 @@ counters! {
     scrapes_exceeded_body_size_limit,
     /// Scrapes that failed for a target limit.
     scrapes_exceeded_target_limit,
+    /// Scrapes that had to wait before the store, since it took no samples.
+    scrapes_waited,
+    /// Scrapes that were dropped, oldest first, since too many waited for the store.
+    scrapes_dropped,
+    /// Scrape loops that panicked and were started again.
+    scrape_loop_failures,
     /// Remote write requests received.
     remote_write_requests,
     /// Remote write requests answered with an error.

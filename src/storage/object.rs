@@ -20,9 +20,9 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    ClientOptions, CopyOptions, Error as StoreError, GetOptions, GetResult, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    RenameOptions, RetryConfig, UploadPart,
+    BackoffConfig, ClientOptions, CopyOptions, Error as StoreError, GetOptions, GetResult, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, RenameOptions, RetryConfig, UploadPart,
 };
 use url::Url;
 use uuid::Uuid;
@@ -108,7 +108,10 @@ pub(super) fn open_bucket(settings: AmazonS3Builder, url: &Url) -> Result<Object
     if plain_http {
         client = client.with_allow_http(true);
     }
-    let retry = RetryConfig { max_retries: 8, retry_timeout: Duration::from_secs(90), ..RetryConfig::default() };
+    // Short pauses and a short patience: what must succeed in the end is repeated by those who know that it must,
+    // and goes on soon after an outage.
+    let backoff = BackoffConfig { max_backoff: Duration::from_secs(2), ..BackoffConfig::default() };
+    let retry = RetryConfig { backoff, max_retries: 6, retry_timeout: Duration::from_secs(20) };
     let store = settings
         .with_bucket_name(bucket)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
@@ -304,7 +307,8 @@ fn put_synced(path: &FsPath, payload: &PutPayload, create: bool) -> object_store
         payload.iter().try_for_each(|chunk| file.write_all(chunk))?;
         file.sync_all()?;
         if create {
-            std::fs::hard_link(&staged, path)?;
+            // Who is told that the name is taken may rely on it: the one that took it may have failed to sync it.
+            std::fs::hard_link(&staged, path).or_else(|e| sync_dir(parent).and(Err(e)))?;
         } else {
             std::fs::rename(&staged, path)?;
         }

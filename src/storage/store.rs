@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -26,13 +26,19 @@ use crate::storage::index::series_index::SeriesIndex;
 use crate::storage::lake::Lake;
 use crate::storage::object::{self, Kind, Objects};
 use crate::storage::types::{Series, SeriesRef, Snapshot, WriteBatch, WriteReport};
+use crate::storage::wal;
+use crate::storage::wal::claim::Claim;
+use crate::storage::wal::codec::Origin;
 use crate::storage::wal::log::Log;
 
+use durability::Durability;
 use flusher::Progress;
-use gate::Gate;
+use gate::{Answer, Gate};
 use stats::{Counters, StoreStats};
 use view::View;
 
+/// Whether the write-ahead log takes rows.
+pub mod durability;
 /// Memtables to the lake, in a task.
 mod flusher;
 /// The lock of the write path: registry and queue.
@@ -45,6 +51,8 @@ mod replay;
 mod select;
 /// Numbers for telemetry.
 pub mod stats;
+/// The background tasks, supervised.
+mod tasks;
 /// What a query sees, as one value.
 mod view;
 /// The newest files back into the cache, in a task.
@@ -58,8 +66,11 @@ pub const MAX_QUEUE_BYTES: usize = 2 << 30;
 const HURRY_PART: usize = 8;
 /// Memory of rows that are not in the lake yet, as a multiple of `flush_bytes`; appends beyond wait for a flush.
 pub const HEAD_FLUSHES: usize = 4;
-/// How long they wait before they are told to come back.
-const ROOM_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an append waits for room, and then for the log, before it is told to come back.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
+/// How long a shutdown waits for a log that takes nothing.
+const LAST_PUT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Samples later than the clock by more than this are out of bounds.
 const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
 /// The floor between two puts to a bucket, unless it is configured.
@@ -75,6 +86,8 @@ pub struct Options {
     pub url: String,
     /// Names this process' write-ahead log; one process per node id.
     pub node: String,
+    /// Start although objects of the log are damaged or missing; what is damaged is moved aside.
+    pub skip_damaged: bool,
     /// The floor between two puts of the log; `None`: 0 on disk, 1 s on a bucket.
     pub wal_flush_interval: Option<Duration>,
     /// Zero: only by `flush_bytes`, and when asked.
@@ -98,6 +111,7 @@ impl Default for Options {
         Self {
             url: "./data".to_string(),
             node: "main".to_string(),
+            skip_damaged: false,
             wal_flush_interval: None,
             flush_interval: Duration::from_secs(600),
             flush_bytes: 48 << 20,
@@ -120,6 +134,15 @@ impl Options {
 pub struct Store {
     inner: Arc<Inner>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Keeps other processes from the node until the store is stopped.
+    claim: Mutex<Option<Claim>>,
+}
+
+/// Rows that passed the gate. They become durable whether anybody waits or not.
+pub struct Pending {
+    inner: Arc<Inner>,
+    /// `None` where there was nothing to write.
+    answer: Option<Answer>,
 }
 
 /// What the doors and the tasks share. Locks are taken in the order of the fields, and none is held across an await,
@@ -142,6 +165,11 @@ struct Inner {
     flusher_wake: Notify,
     warmer_wake: Notify,
     progress: watch::Sender<Progress>,
+    durability: Durability,
+    /// Why the process has to end.
+    fatal: watch::Sender<Option<Arc<Error>>>,
+    /// The last log object known to be gone.
+    deleted_through: AtomicU64,
     merging: tokio::sync::Mutex<()>,
     /// A flush and a join of cached blocks take turns, as each holds its samples twice for a while.
     packing: tokio::sync::Mutex<()>,
@@ -149,7 +177,7 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens the lake (probe, migrations), replays the write-ahead log, starts the background work.
+    /// Claims the node, opens the lake (probe, migrations), replays the write-ahead log, starts the background work.
     pub async fn open(options: Options, clock: Clock) -> Result<Arc<Store>> {
         let objects = object::open(&options.url)?;
         Self::open_on(objects, options, clock, uuid::Uuid::new_v4().as_u64_pair().0).await
@@ -157,16 +185,31 @@ impl Store {
 
     /// The same on an opened object store; `writer` tells the log objects of this process from those of others.
     pub async fn open_on(objects: Objects, options: Options, clock: Clock, writer: u64) -> Result<Arc<Store>> {
-        let log = Log::new(objects.store.clone(), &options.node, writer)?;
+        let wal = wal::objects::Objects::new(objects.store.clone(), &options.node)?;
+        let mut claim = Claim::take(&objects, &wal, writer, clock()).await?;
         let lake = Lake::open(&objects, &options.node, clock.clone()).await?;
-        let applied = lake.applied_seq();
+        // The order is the proof, see `wal/FORMAT.md`: after the take-over no older epoch trims its log, and after the
+        // seals none writes to it.
+        let epoch = wal::epoch::claim(&wal, writer, clock()).await?;
+        claim.announce(epoch, clock()).await?;
+        let applied = lake.take_over(epoch).await?;
+        let own = Origin { writer, epoch, sequence: 0 };
+        let sealed = wal::epoch::seal_older(&wal, own, applied).await?;
+        if let Err(error) = wal.delete(&sealed.flushed).await {
+            tracing::warn!("flushed log objects stay for now: {error}");
+        }
         let mut gate = Gate::new(1);
         gate.metadata.extend(lake.read_metadata().await?);
         let (memtable, mut head_index) = (Memtable::new(gate.generation), SeriesIndex::default());
-        let replayed = replay::replay(&log, applied, &mut gate, &memtable, &mut head_index).await?;
-        if replayed.objects > 0 {
-            tracing::info!(objects = replayed.objects, samples = replayed.samples, "write-ahead log replayed");
+        let mut head = replay::Head { gate: &mut gate, memtable: &memtable, index: &mut head_index };
+        let source = replay::Source { objects: &wal, own, skip_damaged: options.skip_damaged };
+        let replayed = replay::replay(&source, &sealed.to_replay, applied.sequence, &mut head).await?;
+        if replayed != replay::Replayed::default() {
+            tracing::info!(?replayed, "write-ahead log replayed");
         }
+        let lease = claim.lease();
+        let first = sealed.last_sequence + 1;
+        let log = Log::new(wal, writer, epoch, first, sealed.to_replay);
         let view = View { open: Arc::new(memtable), frozen: Vec::new(), cached: Vec::new(), files: lake.files() };
         let default_interval = if objects.kind == Kind::Bucket { BUCKET_WAL_INTERVAL } else { Duration::ZERO };
         let inner = Arc::new(Inner {
@@ -174,6 +217,7 @@ impl Store {
             days: DayIndexes::new(options.index_bytes),
             pending_room: Arc::new(Semaphore::new(options.queue_room())),
             options,
+            durability: Durability::new(clock()),
             clock,
             objects,
             lake,
@@ -187,17 +231,15 @@ impl Store {
             flusher_wake: Notify::new(),
             warmer_wake: Notify::new(),
             progress: watch::Sender::new(Progress { flushed_before: 1, ..Progress::default() }),
+            fatal: watch::Sender::new(None),
+            deleted_through: AtomicU64::new(first - 1),
             merging: tokio::sync::Mutex::new(()),
             packing: tokio::sync::Mutex::new(()),
             counters: Counters::default(),
         });
-        let tasks = vec![
-            tokio::spawn(writer::run(inner.clone(), replayed.next_sequence)),
-            tokio::spawn(flusher::run(inner.clone(), applied)),
-            tokio::spawn(merger::run(inner.clone())),
-            tokio::spawn(warmer::run(inner.clone())),
-        ];
-        Ok(Arc::new(Store { inner, tasks: Mutex::new(tasks) }))
+        inner.counters.wal_damaged.store(replayed.damaged as u64, Ordering::Relaxed);
+        let tasks = tasks::start(&inner, first, lease);
+        Ok(Arc::new(Store { inner, tasks: Mutex::new(tasks), claim: Mutex::new(Some(claim)) }))
     }
 
     /// The handle of a series, registered if it is new.
@@ -216,35 +258,51 @@ impl Store {
         labels.iter().zip(hashes).map(|(labels, hash)| gate.registry.intern(labels, hash, generation)).collect()
     }
 
-    /// Returns when the accepted rows are durable and visible.
-    pub async fn append(&self, batch: WriteBatch) -> Result<WriteReport> {
+    /// Checks a batch and queues what is accepted for the log. Fails, before anything was looked at, while the log
+    /// takes no rows: [`ErrorKind::Unavailable`] asks to come back, [`ErrorKind::Poisoned`] is for good.
+    pub async fn submit(&self, batch: &WriteBatch) -> Result<(WriteReport, Pending)> {
         let inner = &self.inner;
-        inner.wait_for_head_room().await?;
-        let permits = queue_bytes_of(&batch, inner.options.queue_room());
-        let Ok(permit) = inner.pending_room.clone().acquire_many_owned(permits).await else {
-            // Closed by the writer when a put failed.
-            return Err(inner.gate.lock().poisoned().unwrap_or_else(stopped));
-        };
+        if let Some(error) = inner.durability.now().error() {
+            return Err(error);
+        }
+        let permit = inner.wait_for_room(queue_bytes_of(batch, inner.options.queue_room())).await?;
+        let now_ms = (inner.clock)();
         let rules = Rules {
-            newest_allowed_ms: (inner.clock)().saturating_add(MAX_AHEAD_MS),
+            newest_allowed_ms: now_ms.saturating_add(MAX_AHEAD_MS),
             out_of_order_window_ms: inner.options.out_of_order_window_ms,
         };
-        let (report, ack, queued_bytes) = {
+        let (report, answer, queued_bytes) = {
             let mut gate = inner.gate.lock();
-            let (report, ack) = gate.accept(&batch, rules, permit)?;
-            (report, ack, gate.queued_bytes())
+            let (report, answer) = gate.accept(batch, rules, now_ms, permit)?;
+            (report, answer, gate.queued_bytes())
         };
         inner.counters.count_rejected(&report);
-        let Some(ack) = ack else { return Ok(report) };
-        inner.writer_wake.notify_one();
+        if answer.is_some() {
+            inner.writer_wake.notify_one();
+        }
         if queued_bytes > inner.options.queue_room() / HURRY_PART {
             inner.writer_hurry.notify_one();
         }
-        match ack.await {
-            Ok(Ok(())) => Ok(report),
-            Ok(Err(why)) => Err(gate::poisoned(&why)),
-            Err(_) => Err(stopped()),
-        }
+        Ok((report, Pending { inner: inner.clone(), answer }))
+    }
+
+    /// Returns when the accepted rows are durable and visible.
+    pub async fn append(&self, batch: WriteBatch) -> Result<WriteReport> {
+        let (report, pending) = self.submit(&batch).await?;
+        pending.durable().await?;
+        Ok(report)
+    }
+
+    /// Whether the write-ahead log takes rows; its changes wake who waits.
+    pub fn durability(&self) -> watch::Receiver<durability::Log> {
+        self.inner.durability.watch()
+    }
+
+    /// Returns when the process has to end, with the reason.
+    pub async fn failed(&self) -> Arc<Error> {
+        let mut fatal = self.inner.fatal.subscribe();
+        let failed = fatal.wait_for(Option::is_some).await;
+        failed.ok().and_then(|error| error.clone()).unwrap_or_else(|| Arc::new(stopped()))
     }
 
     /// The view a query runs on: series that satisfy all matchers and have samples on a day that `range`
@@ -311,9 +369,7 @@ impl Store {
         let mut progress = self.inner.progress.subscribe();
         let failures = progress.borrow_and_update().failures;
         let target = self.inner.request_freeze();
-        if let Some(error) = self.inner.gate.lock().poisoned() {
-            return Err(error);
-        }
+        let mut log = self.inner.durability.watch();
         loop {
             let now = progress.borrow_and_update().clone();
             if now.flushed_before >= target {
@@ -322,7 +378,10 @@ impl Store {
             if now.failures > failures {
                 return Err(Error::new(ErrorKind::Unavailable, format!("flush failed: {}", now.last_error)));
             }
-            progress.changed().await.map_err(|_| stopped())?;
+            tokio::select! {
+                changed = progress.changed() => changed.map_err(|_| stopped())?,
+                error = log_stays_broken(&mut log) => return Err(error),
+            }
         }
     }
 
@@ -335,7 +394,12 @@ impl Store {
     pub async fn shutdown(&self) -> Result<()> {
         self.inner.gate.lock().close();
         let flushed = self.flush().await;
+        let lease = self.claim.lock().as_ref().and_then(Claim::lease);
         self.stop().await;
+        // Without an answer in time the next start finds that this process has ended.
+        if let Some(lease) = lease {
+            let _ = tokio::time::timeout(LAST_PUT_TIMEOUT, lease.release()).await;
+        }
         flushed
     }
 
@@ -350,11 +414,12 @@ impl Store {
         }
         self.inner.pending_room.close();
         // Nobody is left to answer those who wait.
-        drop(self.inner.gate.lock().abandon());
+        self.inner.gate.lock().abandon();
         self.inner.progress.send_modify(|progress| {
             progress.failures += 1;
             progress.last_error = "the store was stopped".to_string();
         });
+        drop(self.claim.lock().take());
     }
 
     /// Numbers for telemetry.
@@ -380,7 +445,62 @@ impl fmt::Debug for Store {
     }
 }
 
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("answer", &self.answer).finish_non_exhaustive()
+    }
+}
+
+impl Pending {
+    /// Returns when the rows are durable and visible, or with [`ErrorKind::Unavailable`] when that takes too long: they
+    /// are not forgotten then, and sending them again changes nothing.
+    pub async fn durable(self) -> Result<()> {
+        let Some(answer) = self.answer else { return Ok(()) };
+        match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(self.inner.durability.now().error().unwrap_or_else(stopped)),
+            Err(_) => {
+                let log = self.inner.durability.now();
+                let late = || Error::new(ErrorKind::Unavailable, "the write-ahead log took no samples in time");
+                Err(log.error().unwrap_or_else(late))
+            }
+        }
+    }
+}
+
 impl Inner {
+    /// No row is taken from now on; who waits is told.
+    fn end_writing(&self, why: &str) {
+        self.durability.ended(why);
+        self.gate.lock().abandon();
+        self.pending_room.close();
+        self.progress.send_modify(|progress| {
+            progress.failures += 1;
+            progress.last_error = why.to_string();
+        });
+    }
+
+    /// Room for a batch in the head and in the queue. No append waits for ever: a log that takes nothing, or for too
+    /// long no more than it has, ends the wait.
+    async fn wait_for_room(&self, permits: u32) -> Result<OwnedSemaphorePermit> {
+        self.wait_for_head_room().await?;
+        let mut log = self.durability.watch();
+        let full = || {
+            let message = "samples wait for the write-ahead log until its queue is full";
+            Error::new(ErrorKind::Unavailable, message)
+        };
+        tokio::select! {
+            biased;
+            permit = self.pending_room.clone().acquire_many_owned(permits) => {
+                permit.map_err(|_| self.durability.now().error().unwrap_or_else(stopped))
+            }
+            failing = log.wait_for(|log| !log.works()) => {
+                Err(failing.ok().and_then(|log| log.error()).unwrap_or_else(stopped))
+            }
+            () = tokio::time::sleep(ROOM_TIMEOUT) => Err(full()),
+        }
+    }
+
     fn view(&self) -> Arc<View> {
         self.view.read().clone()
     }
@@ -432,6 +552,21 @@ fn queue_bytes_of(batch: &WriteBatch, room: usize) -> u32 {
     let bytes = batch.samples.len() * 40 + batch.exemplars.len() * 200 + batch.metadata.len() * 200 + histograms;
     // A batch larger than the queue gets all of it.
     u32::try_from(bytes.clamp(1, room)).expect("the queue is smaller than 4 GiB")
+}
+
+/// Returns when the log has taken nothing for a while, with the reason.
+async fn log_stays_broken(log: &mut watch::Receiver<durability::Log>) -> Error {
+    loop {
+        if log.wait_for(|log| !log.works()).await.is_err() {
+            return stopped();
+        }
+        let mended = tokio::time::timeout(LAST_PUT_TIMEOUT, log.wait_for(durability::Log::works));
+        match mended.await.map(|log| log.is_ok()) {
+            Ok(true) => {}
+            Ok(false) => return stopped(),
+            Err(_) => return log.borrow().error().unwrap_or_else(stopped),
+        }
+    }
 }
 
 fn stopped() -> Error {

@@ -276,6 +276,19 @@ impl LogSamples {
         self.start_timestamps.truncate(rows);
     }
 
+    /// Keeps the rows of some series.
+    pub fn retain(&mut self, mut keep: impl FnMut(&i64) -> bool) {
+        let mut kept = Self::default();
+        for row in (0..self.series_ids.len()).filter(|row| keep(&self.series_ids[*row])) {
+            let (slot, id, timestamp) = (self.slots[row], self.series_ids[row], self.timestamps[row]);
+            kept.push(slot, id, timestamp, self.values[row], self.start_timestamp(row));
+        }
+        if !kept.start_timestamps.is_empty() {
+            kept.start_timestamps.resize(kept.timestamps.len(), 0);
+        }
+        *self = kept;
+    }
+
     pub fn start_timestamp(&self, row: usize) -> i64 {
         self.start_timestamps.get(row).copied().unwrap_or(0)
     }
@@ -298,4 +311,30 @@ pub struct LogExemplar {
     pub timestamp: i64,
     pub value: f64,
     pub labels: Labels,
+}
+
+/// Bits of a [`Stamp`]'s version that hold the sequence number; 23 are left for the epoch.
+const SEQUENCE_BITS: u32 = 40;
+/// The last epoch that a [`Stamp`] can name.
+pub const MAX_EPOCH: u64 = (1 << (63 - SEQUENCE_BITS)) - 1;
+
+/// How far a node has come, as the number of a Delta transaction: the epoch that committed, and the last number of
+/// the log whose rows are in the lake. Numbers ascend through all epochs, so stamps compare as they should.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    pub epoch: u64,
+    pub sequence: u64,
+}
+
+impl Stamp {
+    /// A stamp of a lake older than epochs is its bare sequence number, and so has epoch 0.
+    pub fn of_version(version: i64) -> Self {
+        let version = version.max(0).cast_unsigned();
+        Self { epoch: version >> SEQUENCE_BITS, sequence: version & ((1 << SEQUENCE_BITS) - 1) }
+    }
+
+    pub fn version(self) -> i64 {
+        debug_assert!(self.epoch <= MAX_EPOCH && self.sequence < 1 << SEQUENCE_BITS, "{self:?}");
+        (self.epoch << SEQUENCE_BITS | self.sequence).cast_signed()
+    }
 }

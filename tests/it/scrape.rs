@@ -112,7 +112,7 @@ impl World {
         let store = Store::open(options, clock.clone()).await.unwrap();
         let stats = Arc::new(IngestStats::default());
         let appender = Arc::new(Appender::new(store.clone(), stats.clone()));
-        let manager = ScrapeManager::new(appender, clock, "test-host");
+        let manager = ScrapeManager::new(appender, clock, "test-host", 1 << 20);
         Self { store, manager, stats, _folder: folder }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::ingest::appender::{Appended, Appender};
 use crate::ingest::remote_write::cache::SeriesCache;
 use crate::ingest::remote_write::decode::{DecodeError, SeriesMessage, WriteRequest};
@@ -113,8 +113,9 @@ impl RemoteWrite {
         }
         let mut by_handle = ByHandle::new(&request.series, &handles);
         // The rows are needed once more only to say which one was bad.
-        let appended = self.appender.append(batch, |series| by_handle.labels(series)).await;
-        let appended = appended.map_err(|e| WriteError::new(status_of(e.kind), e.to_string()))?;
+        let failed = |e: Error| WriteError::new(status_of(e.kind), e.to_string());
+        let appended = self.appender.submit(batch, |series| by_handle.labels(series)).await;
+        let appended = appended.map_err(|unsent| failed(unsent.error))?;
         self.remember(&request.series, &handles, &appended);
         if let Some(error) = rejection(&request, &handles, &appended)? {
             return Err(error);
@@ -122,6 +123,7 @@ impl RemoteWrite {
         let report = &appended.report;
         (outcome.samples, outcome.histograms) = (report.samples_written, report.histograms_written);
         outcome.exemplars = report.exemplars_written;
+        appended.durable().await.map_err(failed)?;
         Ok(outcome)
     }
 

@@ -18,6 +18,7 @@ use crate::ingest::scrape::cache::TargetCache;
 use crate::ingest::scrape::metadata::FamilyMetadata;
 use crate::ingest::scrape::request::Requester;
 use crate::ingest::scrape::target::{Target, TargetStatus, offset_seed};
+use crate::ingest::scrape::waiting::Room;
 use crate::ingest::scrape::worker::{Signals, Worker};
 use crate::model::labels::Labels;
 use crate::storage::store::Clock;
@@ -32,6 +33,8 @@ pub struct ScrapeManager {
     shutdown: CancellationToken,
     tasks: TaskTracker,
     state: SyncMutex<State>,
+    /// For scrapes that wait for the store.
+    room: Arc<Room>,
 }
 
 #[derive(Default)]
@@ -57,9 +60,12 @@ struct Running {
 }
 
 impl ScrapeManager {
-    /// `hostname` goes into the phase at which targets are scraped. Nothing is scraped before `apply_config`.
-    pub fn new(appender: Arc<Appender>, clock: Clock, hostname: impl Into<String>) -> Self {
+    /// `hostname` goes into the phase at which targets are scraped; `waiting_bytes` is what scrapes may take that wait
+    /// for the store. Nothing is scraped before `apply_config`.
+    pub fn new(appender: Arc<Appender>, clock: Clock, hostname: impl Into<String>, waiting_bytes: usize) -> Self {
+        let room = Arc::new(Room::new(waiting_bytes, appender.stats().clone()));
         Self {
+            room,
             appender,
             clock,
             hostname: hostname.into(),
@@ -154,6 +160,7 @@ impl ScrapeManager {
             offset_seed: state.offset_seed,
             signals: signals.clone(),
             cache: cache.clone(),
+            room: self.room.clone(),
         };
         self.tasks.spawn(worker.run());
         Running { target, signals, cache }
@@ -171,6 +178,11 @@ impl ScrapeManager {
         let config = ScrapeConfig { static_configs: pool.static_configs.clone(), ..(*pool.config).clone() };
         let value = config.to_yaml();
         Some(serde_yaml::to_string(&value).expect("a tree of strings and numbers has a YAML form"))
+    }
+
+    /// Bytes of the scrapes that wait for the store.
+    pub fn waiting_bytes(&self) -> usize {
+        self.room.held_bytes()
     }
 
     /// Every active target by pool and labels.

@@ -13,6 +13,8 @@ pub mod request;
 pub mod batch;
 /// The series a target had in its last scrapes.
 pub mod cache;
+/// Scrapes that wait for a store that takes no samples.
+pub mod waiting;
 /// The metadata a target told.
 pub mod metadata;
 

@@ -144,6 +144,14 @@ impl Target {
         self.metadata.lock().families()
     }
 
+    /// The last scrape was not stored, or not yet.
+    pub(super) fn not_stored(&self, why: &str) {
+        let mut last = self.health.lock();
+        if last.health == Health::Up {
+            (last.health, last.last_error) = (Health::Down, format!("scraped, but not stored: {why}"));
+        }
+    }
+
     pub(super) fn set_health(&self, health: TargetHealth) {
         *self.health.lock() = health;
     }

@@ -2,24 +2,29 @@
 //! process ends. Every target waits for its own append only.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use parking_lot::Mutex as SyncMutex;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::scrape::ScrapeConfig;
-use crate::ingest::appender::Appender;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::appender::{Appender, Unsent};
 use crate::ingest::exposition::negotiate::response_format;
 use crate::ingest::scrape::batch::{Refused, ScrapeBatch, ScrapeReport};
 use crate::ingest::scrape::cache::TargetCache;
 use crate::ingest::scrape::request::{FetchError, Requester};
 use crate::ingest::scrape::target::{Health, Target, TargetHealth};
+use crate::ingest::scrape::waiting::{Batch, Room, Waiting};
 use crate::ingest::stats::add;
 use crate::model::labels::Labels;
 use crate::storage::store::Clock;
+use crate::storage::store::durability::Log;
 use crate::storage::types::SeriesRef;
 
 /// A tick that comes this much late is still stamped with its due time: equal distances compress better.
@@ -27,6 +32,9 @@ const TIMESTAMP_TOLERANCE_MS: i64 = 2;
 
 /// A body buffer that a single large answer has grown beyond this is given back.
 const KEPT_BUFFER_BYTES: usize = 16 << 20;
+
+/// Between a panic of a scrape loop and its next start.
+const RESTART_PAUSE: Duration = Duration::from_secs(5);
 
 /// The three ways in which a worker is told to end.
 #[derive(Clone, Debug)]
@@ -49,10 +57,24 @@ pub struct Worker {
     pub signals: Signals,
     /// Locked for the life of the worker; a successor waits here for its predecessor.
     pub cache: Arc<Mutex<TargetCache>>,
+    /// What all targets together may keep for a store that takes nothing.
+    pub room: Arc<Room>,
 }
 
 impl Worker {
+    /// Runs until the target is gone. A panic is a defect of ours, and no reason to lose a target: the loop begins anew.
     pub async fn run(self) {
+        while AssertUnwindSafe(self.scrape_on()).catch_unwind().await.is_err() {
+            add(&self.appender.stats().scrape_loop_failures, 1);
+            let (pool, target) = (&self.target.scrape_pool, self.target.url.as_str());
+            tracing::error!(scrape_pool = pool, target, "the scrape loop panicked; it is started again");
+            if self.stopped_within(sleep(RESTART_PAUSE)).await {
+                return;
+            }
+        }
+    }
+
+    async fn scrape_on(&self) {
         let mut cache = self.cache.lock().await;
         let wait_ms = self.target.first_wait_ms((self.clock)(), self.offset_seed);
         tokio::select! {
@@ -64,24 +86,36 @@ impl Worker {
         ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut aligned_ms = (self.clock)();
         let mut body = Vec::new();
+        let mut store = StoreSide { waiting: Waiting::new(self.room.clone()), log: self.appender.durability() };
         loop {
             tokio::select! {
                 biased;
                 () = self.signals.shutdown.cancelled() => return,
                 () = self.signals.removed.cancelled() => break,
                 _ = ticker.tick() => {}
+                () = store.takes_what_waits() => {
+                    // What is refused goes on waiting; the next scrape tells the target why.
+                    let _ = self.drain(&mut store, &mut cache).await;
+                    continue;
+                }
             }
             let timestamp = align((self.clock)(), &mut aligned_ms, self.target.interval_ms);
-            if !self.scrape(&mut cache, timestamp, &mut body).await {
+            if !self.scrape(&mut cache, &mut store, timestamp, &mut body).await {
                 return;
             }
             body.shrink_to(KEPT_BUFFER_BYTES);
         }
-        self.end_series(&mut cache, ticker).await;
+        self.end_series(&mut cache, &mut store, ticker).await;
     }
 
     /// One scrape. `false` when the process ended in the middle of it.
-    async fn scrape(&self, cache: &mut TargetCache, timestamp: i64, body: &mut Vec<u8>) -> bool {
+    async fn scrape(
+        &self,
+        cache: &mut TargetCache,
+        store: &mut StoreSide,
+        timestamp: i64,
+        body: &mut Vec<u8>,
+    ) -> bool {
         let started = Instant::now();
         let fetched = match self.target.forced_error() {
             Some(error) => {
@@ -102,7 +136,8 @@ impl Worker {
         report.up = outcome.is_ok();
         batch.report(&report, self.target.timeout_ms);
         self.observe(&outcome, timestamp, &report);
-        self.append(batch).await;
+        let ScrapeBatch { batch: rows, ended, cache, .. } = batch;
+        self.store(store, Batch { rows, ended }, cache).await;
         true
     }
 
@@ -150,15 +185,55 @@ impl Worker {
         });
     }
 
-    /// Makes the batch durable. A refused sample is counted, a failed append is logged: the next scrape is as
-    /// good a repetition as any.
-    async fn append(&self, batch: ScrapeBatch<'_>) {
-        let ScrapeBatch { batch: rows, ended, cache, .. } = batch;
+    /// Makes a batch durable, or keeps it until the store takes samples again; the target shows why it waits.
+    async fn store(&self, store: &mut StoreSide, batch: Batch, cache: &mut TargetCache) {
+        let refused = match self.drain(store, cache).await {
+            Ok(()) => self.send(store, batch, cache).await,
+            Err(error) => Err((error, batch)),
+        };
+        let Err((error, batch)) = refused else { return };
+        self.target.not_stored(&error.to_string());
+        match error.kind {
+            ErrorKind::Unavailable => store.waiting.push(batch),
+            // The store has said so itself, and goes on saying it.
+            ErrorKind::Poisoned => add(&self.appender.stats().scrapes_dropped, 1),
+            _ => {
+                let (pool, target) = (&self.target.scrape_pool, self.target.url.as_str());
+                tracing::error!(scrape_pool = pool, target, %error, "scrape not stored");
+            }
+        }
+    }
+
+    /// Sends what waits, oldest first, for as long as the store takes it.
+    async fn drain(&self, store: &mut StoreSide, cache: &mut TargetCache) -> Result<()> {
+        while let Some(batch) = store.waiting.pop() {
+            match self.send(store, batch, cache).await {
+                Ok(()) => {}
+                Err((error, batch)) => {
+                    if error.kind == ErrorKind::Unavailable {
+                        store.waiting.put_back(batch);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands a batch to the store and waits until it is durable, or until the log fails: it has the batch then, and
+    /// need not be waited for. A refused batch comes back.
+    async fn send(
+        &self,
+        store: &mut StoreSide,
+        batch: Batch,
+        cache: &mut TargetCache,
+    ) -> Result<(), (Error, Batch)> {
+        let Batch { rows, ended } = batch;
         let labels_by_series = SyncMutex::new(None::<HashMap<SeriesRef, Labels>>);
         let known: &TargetCache = cache;
-        let outcome = self
+        let sent = self
             .appender
-            .append(rows, |series| {
+            .submit(rows, |series| {
                 let mut labels = labels_by_series.lock();
                 let labels = labels.get_or_insert_with(|| {
                     let mut labels = known.labels_by_series();
@@ -168,22 +243,31 @@ impl Worker {
                 labels.get(&series).cloned()
             })
             .await;
+        let appended = match sent {
+            Ok(appended) => appended,
+            Err(Unsent { error, batch: rows }) => return Err((error, Batch { rows, ended })),
+        };
+        cache.renew(&appended);
         let (pool, target) = (&self.target.scrape_pool, self.target.url.as_str());
-        match outcome {
-            Ok(appended) => {
-                cache.renew(&appended);
-                if let Some((_, first)) = appended.report.rejected_samples.first() {
-                    let (refused, reason) = (appended.report.rejected_samples.len(), first.as_str());
-                    tracing::warn!(scrape_pool = pool, target, refused, reason, "samples refused");
-                }
-            }
-            Err(error) => tracing::error!(scrape_pool = pool, target, %error, "scrape not stored"),
+        if let Some((_, first)) = appended.report.rejected_samples.first() {
+            let (refused, reason) = (appended.report.rejected_samples.len(), first.as_str());
+            tracing::warn!(scrape_pool = pool, target, refused, reason, "samples refused");
         }
+        let outcome = tokio::select! {
+            outcome = appended.durable() => outcome,
+            failing = store.log.wait_for(|log| !log.works()) => {
+                failing.ok().and_then(|log| log.error()).map_or(Ok(()), Err)
+            }
+        };
+        if let Err(error) = outcome {
+            self.target.not_stored(&error.to_string());
+        }
+        Ok(())
     }
 
     /// Ends the series of a removed target, stamped with the first scrape it missed. Waits two intervals before,
     /// since a target that comes back, here or with another server, goes on with its series.
-    async fn end_series(&self, cache: &mut TargetCache, mut ticker: Interval) {
+    async fn end_series(&self, cache: &mut TargetCache, store: &mut StoreSide, mut ticker: Interval) {
         if !cache.reported || self.gone(&mut ticker).await {
             return;
         }
@@ -194,7 +278,17 @@ impl Worker {
         }
         let mut batch = ScrapeBatch::new(&self.config, &self.target.labels, &self.appender, cache, timestamp);
         batch.removed();
-        self.append(batch).await;
+        let ScrapeBatch { batch: rows, ended, cache, .. } = batch;
+        self.store(store, Batch { rows, ended }, cache).await;
+        // The last scrapes wait on, up to the end of the process or the next life of the target.
+        while !store.waiting.is_empty() {
+            if self.stopped_within(store.takes_what_waits()).await {
+                return;
+            }
+            if self.drain(store, cache).await.is_err_and(|error| error.kind != ErrorKind::Unavailable) {
+                return;
+            }
+        }
     }
 
     async fn gone(&self, ticker: &mut Interval) -> bool {
@@ -208,6 +302,21 @@ impl Worker {
             () = self.signals.shutdown.cancelled() => true,
             () = self.signals.superseded.cancelled() => true,
             _ = moment => false,
+        }
+    }
+}
+
+/// The store as one target sees it.
+struct StoreSide {
+    waiting: Waiting,
+    log: watch::Receiver<Log>,
+}
+
+impl StoreSide {
+    /// Returns when something waits and the store may take it.
+    async fn takes_what_waits(&mut self) {
+        if self.waiting.is_empty() || self.log.wait_for(Log::works).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 }

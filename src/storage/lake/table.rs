@@ -22,6 +22,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::storage::types::Stamp;
 
 /// A checkpoint is written after this many commits of ours.
 const CHECKPOINT_COMMITS: u64 = 50;
@@ -63,10 +64,17 @@ pub struct Change {
     pub remove: Vec<String>,
     /// `false` for a merge, which moves rows and changes none.
     pub data_change: bool,
-    /// Application and its number; a commit with a number that is already there is not made again.
-    pub transaction: Option<(String, i64)>,
+    /// A commit with a stamp that is already there is not made again, and one of an older epoch never.
+    pub transaction: Option<Transaction>,
     /// A new `metaData` action; the commit is then only valid at the version it was made for.
     pub metadata: Option<Value>,
+}
+
+/// Delta's application transaction: who commits, and how far it has come with it.
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    pub application: String,
+    pub stamp: Stamp,
 }
 
 /// What became of a commit.
@@ -83,8 +91,16 @@ pub struct Table {
     /// Rooted at the table.
     store: Arc<dyn ObjectStore>,
     log: LogStoreRef,
-    delta: Mutex<DeltaTable>,
+    known: Mutex<Known>,
     commits: AtomicU64,
+}
+
+/// The log as far as it was read.
+struct Known {
+    delta: DeltaTable,
+    /// Everything since the transactions were last looked at is this process' own and its outcome certain. Looking at
+    /// them reads the log again, which a commit that nobody disturbed can do without.
+    settled: bool,
 }
 
 impl std::fmt::Debug for Table {
@@ -100,8 +116,9 @@ impl Table {
         // The library wants a URL to derive paths from; the scheme is never looked at, the store is ours.
         let url = Url::parse(&format!("memory:///{name}/")).expect("table names are plain words");
         let log = default_logstore(Arc::clone(&store), root, &url, &StorageConfig::default());
-        let delta = Mutex::new(DeltaTable::new(Arc::clone(&log)));
-        Self { name, store, log, delta, commits: AtomicU64::new(0) }
+        let delta = DeltaTable::new(Arc::clone(&log));
+        let known = Mutex::new(Known { delta, settled: false });
+        Self { name, store, log, known, commits: AtomicU64::new(0) }
     }
 
     pub fn name(&self) -> &'static str {
@@ -146,8 +163,8 @@ impl Table {
 
     /// Reads the log from its last checkpoint on; `false` when there is no such table.
     pub async fn load(&self) -> Result<bool> {
-        let mut delta = self.delta.lock().await;
-        if delta.version().is_none()
+        let mut known = self.known.lock().await;
+        if known.delta.version().is_none()
             && !self
                 .log
                 .is_delta_table_location()
@@ -156,28 +173,34 @@ impl Table {
         {
             return Ok(false);
         }
-        self.update(&mut delta).await?;
-        check_protocol(self.name, &delta)?;
+        self.update(&mut known).await?;
         Ok(true)
     }
 
     /// The version known.
     pub async fn version(&self) -> Result<u64> {
-        known_version(self.name, &*self.delta.lock().await)
+        known_version(self.name, &self.known.lock().await.delta)
     }
 
     /// Follows the log; returns whether there was anything new. Costs one request when there was not.
     pub async fn refresh(&self) -> Result<bool> {
-        let mut delta = self.delta.lock().await;
-        let next = version_path(known_version(self.name, &delta)? + 1);
+        let mut known = self.known.lock().await;
+        let next = version_path(known_version(self.name, &known.delta)? + 1);
         match self.store.head(&next).await {
             Err(StoreError::NotFound { .. }) => Ok(false),
-            Ok(_) => self.update(&mut delta).await.map(|()| true),
+            Ok(_) => self.update(&mut known).await.map(|()| true),
             Err(e) => Err(e).context(ErrorKind::Unavailable, || format!("cannot read the log of {}", self.name)),
         }
     }
 
-    async fn update(&self, delta: &mut DeltaTable) -> Result<()> {
+    /// Reads what is new; it may be of any process, this one included.
+    async fn update(&self, known: &mut Known) -> Result<()> {
+        known.settled = false;
+        self.read_on(&mut known.delta).await?;
+        check_protocol(self.name, &known.delta)
+    }
+
+    async fn read_on(&self, delta: &mut DeltaTable) -> Result<()> {
         delta
             .update_incremental(None)
             .await
@@ -186,7 +209,7 @@ impl Table {
 
     /// The live files, in no order.
     pub async fn live(&self) -> Result<Vec<LiveFile>> {
-        let delta = self.delta.lock().await;
+        let delta = &self.known.lock().await.delta;
         let state =
             delta.snapshot().context(ErrorKind::Internal, || format!("table {} is not loaded", self.name))?;
         let log = state.log_data();
@@ -201,7 +224,7 @@ impl Table {
 
     /// Files that were removed and when (milliseconds), as far as the log remembers.
     pub async fn tombstones(&self) -> Result<Vec<(String, i64)>> {
-        let delta = self.delta.lock().await;
+        let delta = &self.known.lock().await.delta;
         let state =
             delta.snapshot().context(ErrorKind::Internal, || format!("table {} is not loaded", self.name))?;
         state
@@ -212,67 +235,110 @@ impl Table {
             .context(ErrorKind::Unavailable, || format!("cannot read the tombstones of table {}", self.name))
     }
 
-    /// The last number an application committed.
-    pub async fn applied(&self, application: &str) -> Result<Option<i64>> {
-        self.applied_of(&*self.delta.lock().await, application).await
+    /// How far an application has come; nowhere if it never committed.
+    pub async fn applied(&self, application: &str) -> Result<Stamp> {
+        self.applied_of(&self.known.lock().await.delta, application).await
     }
 
-    async fn applied_of(&self, delta: &DeltaTable, application: &str) -> Result<Option<i64>> {
+    async fn applied_of(&self, delta: &DeltaTable, application: &str) -> Result<Stamp> {
         let message = || format!("cannot read the transactions of table {}", self.name);
         let state = delta.snapshot().context(ErrorKind::Internal, message)?;
-        state.transaction_version(&*self.log, application).await.context(ErrorKind::Unavailable, message)
+        let version =
+            state.transaction_version(&*self.log, application).await.context(ErrorKind::Unavailable, message)?;
+        Ok(version.map_or_else(Stamp::default, Stamp::of_version))
+    }
+
+    /// Takes an application over for a new epoch: from here on no older one can commit as it. Returns how far it has
+    /// come, for good.
+    pub async fn take_over(&self, application: &str, epoch: u64, now_ms: i64) -> Result<Stamp> {
+        let mut known = self.known.lock().await;
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(backoff(attempt)).await;
+            }
+            self.update(&mut known).await?;
+            let applied = self.applied_of(&known.delta, application).await?;
+            if applied.epoch > epoch {
+                return Err(overtaken(application));
+            }
+            // An earlier attempt whose answer was lost.
+            if applied.epoch == epoch {
+                return Ok(applied);
+            }
+            let stamp = Stamp { epoch, sequence: applied.sequence };
+            let transaction = Transaction { application: application.to_string(), stamp };
+            let change = Change { operation: "TAKE OVER", transaction: Some(transaction), ..Change::default() };
+            let version = known_version(self.name, &known.delta)? + 1;
+            match self.put_version(version, &self.lines(&change, now_ms)).await {
+                Ok(()) => {
+                    self.read_on(&mut known.delta).await?;
+                    return Ok(applied);
+                }
+                Err(StoreError::AlreadyExists { .. }) => {}
+                Err(error) => tracing::debug!(table = self.name, version, %error, "taking over, trying again"),
+            }
+        }
+        Err(Error::new(ErrorKind::Unavailable, format!("cannot commit to table {}: gave up", self.name)))
     }
 
     /// The `metaData` action in force, as JSON.
     pub async fn metadata(&self) -> Result<Value> {
-        let delta = self.delta.lock().await;
+        let delta = &self.known.lock().await.delta;
         let message = || format!("cannot read the metadata of table {}", self.name);
         let state = delta.snapshot().context(ErrorKind::Internal, message)?;
         serde_json::to_value(state.metadata()).context(ErrorKind::Internal, message)
     }
 
     /// Commits, again and again until it is in the log or turns out not to fit any more ([`ErrorKind::Conflict`]:
-    /// an input was removed, or the schema changed; plan again).
+    /// an input was removed, or the schema changed; plan again. [`ErrorKind::Poisoned`]: a later epoch has the
+    /// application).
     pub async fn commit(&self, change: &Change, now_ms: i64) -> Result<Committed> {
-        let mut delta = self.delta.lock().await;
-        let begun = known_version(self.name, &delta)?;
+        let mut known = self.known.lock().await;
+        let begun = known_version(self.name, &known.delta)?;
         let lines = self.lines(change, now_ms);
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 tokio::time::sleep(backoff(attempt)).await;
-                self.update(&mut delta).await?;
-                check_protocol(self.name, &delta)?;
+                self.update(&mut known).await?;
             }
-            let version = known_version(self.name, &delta)?;
-            if attempt > 0 && self.is_made(&delta, change).await? {
+            if !known.settled && self.is_made(&known.delta, change).await? {
                 return Ok(Committed::Before);
             }
-            self.still_fits(&delta, change, begun)?;
-            match self.put_version(version + 1, &lines).await {
+            self.still_fits(&known.delta, change, begun)?;
+            let version = known_version(self.name, &known.delta)? + 1;
+            // Also for the caller that does not wait for the answer.
+            known.settled = false;
+            match self.put_version(version, &lines).await {
                 Ok(()) => {
-                    self.update(&mut delta).await?;
+                    self.read_on(&mut known.delta).await?;
+                    known.settled = true;
                     self.commits.fetch_add(1, Ordering::Relaxed);
                     return Ok(Committed::Now);
                 }
                 Err(StoreError::AlreadyExists { .. }) => {}
-                Err(e) => {
-                    // It may have happened all the same; the next turn looks.
-                    tracing::warn!(table = self.name, version = version + 1, error = %e, "commit failed, trying again");
+                // It may have happened all the same; the next turn looks.
+                Err(error) if attempt == 0 => {
+                    tracing::warn!(table = self.name, version, %error, "commit failed, trying again");
                 }
+                Err(error) => tracing::debug!(table = self.name, version, %error, "commit failed again"),
             }
         }
-        if self.update(&mut delta).await.is_ok() && self.is_made(&delta, change).await? {
+        if self.update(&mut known).await.is_ok() && self.is_made(&known.delta, change).await? {
             return Ok(Committed::Before);
         }
         Err(Error::new(ErrorKind::Unavailable, format!("cannot commit to table {}: gave up", self.name)))
     }
 
-    /// Whether the log already has this very change.
+    /// Whether the log already has this very change. An error of kind `Poisoned` where a later epoch has taken over.
     async fn is_made(&self, delta: &DeltaTable, change: &Change) -> Result<bool> {
-        if let Some((application, number)) = &change.transaction
-            && self.applied_of(delta, application).await?.is_some_and(|applied| applied >= *number)
-        {
-            return Ok(true);
+        if let Some(transaction) = &change.transaction {
+            let applied = self.applied_of(delta, &transaction.application).await?;
+            if applied.epoch > transaction.stamp.epoch {
+                return Err(overtaken(&transaction.application));
+            }
+            if applied >= transaction.stamp {
+                return Ok(true);
+            }
         }
         let Some(first) = change.add.first() else { return Ok(false) };
         // Paths hold a random id, and a commit is all or nothing, so one path stands for it.
@@ -307,8 +373,9 @@ impl Table {
         if let Some(metadata) = &change.metadata {
             lines.push(json!({"metaData": metadata}));
         }
-        if let Some((application, number)) = &change.transaction {
-            lines.push(json!({"txn": {"appId": application, "version": number, "lastUpdated": now_ms}}));
+        if let Some(Transaction { application, stamp }) = &change.transaction {
+            let version = stamp.version();
+            lines.push(json!({"txn": {"appId": application, "version": version, "lastUpdated": now_ms}}));
         }
         for path in &change.remove {
             lines.push(json!({"remove": {
@@ -346,7 +413,7 @@ impl Table {
         if self.commits.load(Ordering::Relaxed) < CHECKPOINT_COMMITS {
             return;
         }
-        let delta = self.delta.lock().await.clone();
+        let delta = self.known.lock().await.delta.clone();
         if let Err(error) = deltalake::checkpoints::create_checkpoint(&delta, None).await {
             tracing::warn!(table = self.name, %error, "checkpoint failed");
             return;
@@ -356,6 +423,10 @@ impl Table {
             tracing::warn!(table = self.name, %error, "log clean-up failed");
         }
     }
+}
+
+fn overtaken(application: &str) -> Error {
+    Error::new(ErrorKind::Poisoned, format!("another process has taken over {application:?}"))
 }
 
 fn engine() -> &'static str {

@@ -18,9 +18,9 @@ use crate::storage::lake::merge::{self, MergeJob};
 use crate::storage::lake::migrate;
 use crate::storage::lake::output::{FILE_BYTES, Output, Target};
 use crate::storage::lake::rows::{self, Exemplar, StoredExemplar};
-use crate::storage::lake::table::{AddFile, Change, Committed, Table};
+use crate::storage::lake::table::{AddFile, Change, Committed, Table, Transaction};
 use crate::storage::object::{self, Objects};
-use crate::storage::types::{Block, BlockSeries, RunSlice, SampleFile, Series};
+use crate::storage::types::{Block, BlockSeries, RunSlice, SampleFile, Series, Stamp};
 
 /// Milliseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -68,7 +68,8 @@ pub struct Lake {
     application: String,
     clock: Clock,
     files: RwLock<Arc<FileSet>>,
-    applied: RwLock<u64>,
+    /// How far this node's write-ahead log is in the lake, and the epoch this process commits as.
+    applied: RwLock<Stamp>,
     /// One flush, merge or refresh at a time changes the file set.
     turn: tokio::sync::Mutex<()>,
 }
@@ -95,14 +96,24 @@ impl Lake {
             turn: tokio::sync::Mutex::default(),
         };
         let applied = lake.tables.samples.applied(&lake.application).await?;
-        *lake.applied.write() = applied.map_or(0, |seq| seq.max(0) as u64);
+        *lake.applied.write() = applied;
         lake.reload().await?;
         Ok(lake)
     }
 
+    /// Takes the node over for a new epoch; older ones cannot commit flushes any more. Returns what the lake contains
+    /// of the node's log, and of which epoch, when that is certain.
+    pub async fn take_over(&self, epoch: u64) -> Result<Stamp> {
+        let _turn = self.turn.lock().await;
+        let before = self.tables.samples.take_over(&self.application, epoch, (self.clock)()).await?;
+        *self.applied.write() = Stamp { epoch, sequence: before.sequence };
+        self.reload().await?;
+        Ok(before)
+    }
+
     /// The highest sequence number of this node's write-ahead log whose rows are in the lake; 0 for none.
     pub fn applied_seq(&self) -> u64 {
-        *self.applied.read()
+        self.applied.read().sequence
     }
 
     /// The live files, as of the last commit or refresh.
@@ -140,7 +151,7 @@ impl Lake {
             // A lost answer hides our own commit; its files are live then, and otherwise they never were.
             tracing::info!(seq, "the flush was in the lake already");
         }
-        *self.applied.write() = seq;
+        self.applied.write().sequence = seq;
         self.reload().await?;
         paths.sort();
         let live = self.files();
@@ -186,13 +197,9 @@ impl Lake {
     }
 
     async fn commit_rows(&self, table: &Table, seq: u64, add: Vec<AddFile>) -> Result<Committed> {
-        let change = Change {
-            operation: "WRITE",
-            add,
-            data_change: true,
-            transaction: Some((self.application.clone(), i64::try_from(seq).unwrap_or(i64::MAX))),
-            ..Change::default()
-        };
+        let stamp = Stamp { epoch: self.applied.read().epoch, sequence: seq };
+        let transaction = Some(Transaction { application: self.application.clone(), stamp });
+        let change = Change { operation: "WRITE", add, data_change: true, transaction, ..Change::default() };
         let committed = table.commit(&change, (self.clock)()).await?;
         table.checkpoint_if_due().await;
         Ok(committed)

@@ -26,6 +26,9 @@ const IDLE_MS: i64 = 3 * 3_600_000;
 const EVICT_SLOTS: usize = 16_384;
 /// Series ids kept to know which series a day lists already (8 bytes each and some).
 const MAX_LISTED: usize = 4_000_000;
+/// New series of a flush, by day.
+type SeriesByDay = Vec<(i32, Vec<Arc<Series>>)>;
+
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(30);
 
@@ -38,16 +41,16 @@ pub struct Progress {
     pub last_error: String,
 }
 
-/// What goes to the lake beside the samples.
-struct FlushRows {
-    series_by_day: Vec<(i32, Vec<Arc<Series>>)>,
+/// What goes to the lake beside samples and series.
+#[derive(Debug, Default)]
+pub struct Rest {
     exemplars: Vec<Exemplar>,
     metadata: Vec<(String, Metadata)>,
 }
 
-/// Runs for the life of the store. `deleted_through` is the last log object known to be gone.
-pub async fn run(inner: Arc<Inner>, deleted_through: u64) {
-    let mut flusher = Flusher { inner, deleted_through, listed: Listed::default(), ended: VecDeque::new() };
+/// Runs for the life of the store.
+pub async fn run(inner: Arc<Inner>) {
+    let mut flusher = Flusher { inner, listed: Listed::default(), ended: VecDeque::new() };
     let period = flusher.inner.options.flush_interval;
     loop {
         tokio::select! {
@@ -66,7 +69,6 @@ pub async fn run(inner: Arc<Inner>, deleted_through: u64) {
 
 struct Flusher {
     inner: Arc<Inner>,
-    deleted_through: u64,
     listed: Listed,
     /// Generations and when they were flushed, oldest first.
     ended: VecDeque<(u32, i64)>,
@@ -76,40 +78,21 @@ impl Flusher {
     /// `None` where sorting failed, which only a defect or the end of the runtime can do.
     async fn flush(&mut self, frozen: Frozen) -> Option<()> {
         let started = Instant::now();
-        let Source::Memtable(memtable) = frozen.source else {
-            unreachable!("only this function sorts a memtable, and it ends with the memtable flushed");
-        };
         let inner = self.inner.clone();
         let _alone = inner.packing.lock().await;
-        let (block, mut rows) = sort(memtable).await?;
-        self.inner.update_view(|view| {
-            let mut frozen = view.frozen.clone();
-            frozen[0].source = Source::Block(block.clone());
-            View { frozen, ..view.clone() }
-        });
-        let mut wait = FIRST_RETRY;
-        let files = loop {
-            match self.commit(frozen.last_sequence, &block, &mut rows).await {
-                Ok(files) => break files,
-                Err(error) => {
-                    tracing::warn!("flush failed, trying again in {wait:?}: {error}");
-                    self.inner.counters.flush_failures.fetch_add(1, Ordering::Relaxed);
-                    self.inner.progress.send_modify(|progress| {
-                        progress.failures += 1;
-                        progress.last_error = error.to_string();
-                    });
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LAST_RETRY);
-                }
-            }
+        let (block, rest) = match frozen.source {
+            Source::Memtable(memtable) => self.sort(memtable).await?,
+            // Sorted by an earlier life of this task.
+            Source::Block(block, rest) => (block, rest),
         };
+        let (files, listed) = self.commit_until_done(frozen.last_sequence, &block, &rest).await;
         // Without a file there is nothing for a block to stand for, and without room no reason to make one.
         let packed = match files.first() {
             Some(file) if self.inner.options.cache_bytes > 0 => pack(block, file.commit).await?,
             _ => None,
         };
         self.publish(packed, &files);
-        self.listed.note(&rows.series_by_day);
+        self.listed.note(&listed);
         self.delete_log(frozen.last_sequence).await;
         self.ended.push_back((frozen.generation, (self.inner.clock)()));
         let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -119,16 +102,69 @@ impl Flusher {
         Some(())
     }
 
+    /// Sorts a memtable, which then is the block for everybody. `None` where that failed, which only a defect or the
+    /// end of the runtime can do.
+    async fn sort(&self, memtable: Arc<Memtable>) -> Option<(Arc<SortedBlock>, Arc<Rest>)> {
+        let sorted = tokio::task::spawn_blocking(move || {
+            let exemplars = memtable.exemplars().into_iter().map(exemplar_of).collect();
+            let rest = Rest { exemplars, metadata: memtable.metadata() };
+            (Arc::new(memtable.to_block()), Arc::new(rest))
+        });
+        let (block, rest) = sorted
+            .await
+            .context(ErrorKind::Internal, || "sorting a memtable".to_string())
+            .inspect_err(|e| tracing::error!("{e}"))
+            .ok()?;
+        self.inner.update_view(|view| {
+            let mut frozen = view.frozen.clone();
+            frozen[0].source = Source::Block(block.clone(), rest.clone());
+            View { frozen, ..view.clone() }
+        });
+        Some((block, rest))
+    }
+
+    /// Tries until the block is in the lake; returns its files and the series it listed. Does not return once another
+    /// process has the node, since its rows are for that one to flush.
+    async fn commit_until_done(
+        &mut self,
+        sequence: u64,
+        block: &SortedBlock,
+        rest: &Rest,
+    ) -> (Vec<Arc<SampleFile>>, SeriesByDay) {
+        let mut wait = FIRST_RETRY;
+        loop {
+            let error = match self.commit(sequence, block, rest).await {
+                Ok(done) => return done,
+                Err(error) => error,
+            };
+            self.inner.counters.flush_failures.fetch_add(1, Ordering::Relaxed);
+            self.inner.progress.send_modify(|progress| {
+                progress.failures += 1;
+                progress.last_error = error.to_string();
+            });
+            if error.kind == ErrorKind::Poisoned {
+                self.inner.end_writing(&error.to_string());
+                std::future::pending::<()>().await;
+            }
+            if wait == FIRST_RETRY || wait == LAST_RETRY {
+                tracing::warn!("flush failed, trying again until it succeeds: {error}");
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LAST_RETRY);
+        }
+    }
+
     async fn commit(
         &mut self,
         sequence: u64,
         block: &SortedBlock,
-        rows: &mut FlushRows,
-    ) -> Result<Vec<Arc<SampleFile>>> {
-        rows.series_by_day = self.listed.missing(&self.inner, &block.block).await?;
-        let FlushRows { series_by_day, exemplars, metadata } = &*rows;
+        rest: &Rest,
+    ) -> Result<(Vec<Arc<SampleFile>>, SeriesByDay)> {
+        let series_by_day = self.listed.missing(&self.inner, &block.block).await?;
         let lake = &self.inner.lake;
-        lake.commit_flush(sequence, &block.block, series_by_day, exemplars, metadata).await
+        let files =
+            lake.commit_flush(sequence, &block.block, &series_by_day, &rest.exemplars, &rest.metadata).await?;
+        Ok((files, series_by_day))
     }
 
     /// Swaps the frozen memtable for the files, and the block that caches them if there is one.
@@ -150,9 +186,10 @@ impl Flusher {
         self.inner.warmer_wake.notify_one();
     }
 
-    async fn delete_log(&mut self, through: u64) {
-        match self.inner.log.delete(self.deleted_through + 1..=through).await {
-            Ok(()) => self.deleted_through = through,
+    async fn delete_log(&self, through: u64) {
+        let after = self.inner.deleted_through.load(Ordering::Relaxed);
+        match self.inner.log.delete(after, through).await {
+            Ok(()) => self.inner.deleted_through.store(through, Ordering::Relaxed),
             // The next flush, or the next start, deletes them.
             Err(error) => tracing::warn!("flushed log objects stay for now: {error}"),
         }
@@ -185,22 +222,6 @@ impl Flusher {
 /// The block as the cache keeps it, if it can be packed. `None` outside where the runtime ends.
 async fn pack(block: Arc<SortedBlock>, commit: i64) -> Option<Option<PackedBlock>> {
     tokio::task::spawn_blocking(move || PackedBlock::of(&block, commit)).await.ok()
-}
-
-async fn sort(memtable: Arc<Memtable>) -> Option<(Arc<SortedBlock>, FlushRows)> {
-    let sorted = tokio::task::spawn_blocking(move || {
-        let rows = FlushRows {
-            series_by_day: Vec::new(),
-            exemplars: memtable.exemplars().into_iter().map(exemplar_of).collect(),
-            metadata: memtable.metadata(),
-        };
-        (Arc::new(memtable.to_block()), rows)
-    });
-    sorted
-        .await
-        .context(ErrorKind::Internal, || "sorting a memtable".to_string())
-        .inspect_err(|e| tracing::error!("{e}"))
-        .ok()
 }
 
 fn exemplar_of((series, row): (Arc<Series>, LogExemplar)) -> Exemplar {

@@ -3,7 +3,6 @@
 //! logged in the order they were checked in, and a freeze falls between two log objects.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -12,11 +11,11 @@ use crate::model::metadata::Metadata;
 use crate::storage::head::registry::{Registry, Rules};
 use crate::storage::types::{LogRows, WriteBatch, WriteReport};
 
-/// Answers an append: durable and visible, or why not.
-pub type Ack = oneshot::Sender<Result<(), Arc<str>>>;
+/// Answers an append once its rows are durable and visible; dropped when they never will be by this process.
+pub type Ack = oneshot::Sender<()>;
 
 /// The other end of an [`Ack`].
-pub type Answer = oneshot::Receiver<Result<(), Arc<str>>>;
+pub type Answer = oneshot::Receiver<()>;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -30,15 +29,7 @@ pub struct Gate {
     /// Freeze at the next boundary.
     pub freeze_requested: bool,
     queue: Queue,
-    state: State,
-}
-
-#[derive(Debug, Default)]
-enum State {
-    #[default]
-    Open,
-    Poisoned(Arc<str>),
-    Closed,
+    closed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +37,8 @@ struct Queue {
     rows: LogRows,
     acks: Vec<Ack>,
     bytes: usize,
+    /// When the oldest append in it was accepted.
+    since_ms: i64,
     /// Room in the queue, given back when the rows are durable.
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -55,6 +48,8 @@ struct Queue {
 pub struct Group {
     pub rows: LogRows,
     pub acks: Vec<Ack>,
+    /// When the oldest of them was accepted.
+    pub since_ms: i64,
     /// These rows are the last of their memtable.
     pub freeze: bool,
     _permit: Option<OwnedSemaphorePermit>,
@@ -65,23 +60,17 @@ impl Gate {
         Self { generation, ..Self::default() }
     }
 
-    /// Fails unless appends are possible.
-    pub fn check_open(&self) -> Result<()> {
-        match &self.state {
-            State::Open => Ok(()),
-            State::Poisoned(why) => Err(poisoned(why)),
-            State::Closed => Err(Error::new(ErrorKind::Unavailable, "the store is shut down")),
-        }
-    }
-
     /// Checks a batch and queues what is accepted. The receiver is `None` where there is nothing to wait for.
     pub fn accept(
         &mut self,
         batch: &WriteBatch,
         rules: Rules,
+        now_ms: i64,
         permit: OwnedSemaphorePermit,
     ) -> Result<(WriteReport, Option<Answer>)> {
-        self.check_open()?;
+        if self.closed {
+            return Err(Error::new(ErrorKind::Unavailable, "the store is shut down"));
+        }
         let before = self.queue.rows.rows();
         let report = self.registry.accept(batch, rules, self.generation, &mut self.queue.rows);
         let rejected = !report.rejected_samples.is_empty() || !report.rejected_histograms.is_empty();
@@ -93,6 +82,9 @@ impl Gate {
         // the append waits in the queue in any case.
         self.dirty |= described || self.queue.rows.rows() > before;
         let (ack, receiver) = oneshot::channel();
+        if self.queue.acks.is_empty() {
+            self.queue.since_ms = now_ms;
+        }
         self.queue.acks.push(ack);
         self.queue.bytes += permit.num_permits();
         match &mut self.queue.permit {
@@ -119,6 +111,11 @@ impl Gate {
         self.queue.bytes
     }
 
+    /// When the oldest append that waits was accepted; `None` where none waits.
+    pub fn queued_since_ms(&self) -> Option<i64> {
+        (!self.queue.acks.is_empty()).then_some(self.queue.since_ms)
+    }
+
     pub fn has_rows(&self) -> bool {
         !self.queue.rows.is_empty()
     }
@@ -136,37 +133,18 @@ impl Gate {
             self.dirty = false;
         }
         let queue = std::mem::take(&mut self.queue);
-        Some(Group { rows: queue.rows, acks: queue.acks, freeze, _permit: queue.permit })
+        let Queue { rows, acks, since_ms, permit, .. } = queue;
+        Some(Group { rows, acks, since_ms, freeze, _permit: permit })
     }
 
-    /// Refuses writes from now on; returns those who wait in the queue.
-    pub fn poison(&mut self, why: &Arc<str>) -> Vec<Ack> {
-        self.state = State::Poisoned(why.clone());
-        std::mem::take(&mut self.queue).acks
-    }
-
+    /// Refuses writes from now on. What is queued stays.
     pub fn close(&mut self) {
-        if matches!(self.state, State::Open) {
-            self.state = State::Closed;
-        }
+        self.closed = true;
     }
 
-    /// Closes the gate; returns those who wait in the queue.
-    pub fn abandon(&mut self) -> Vec<Ack> {
+    /// Refuses writes and lets go of those who wait in the queue, who learn of it by that.
+    pub fn abandon(&mut self) {
         self.close();
-        std::mem::take(&mut self.queue).acks
+        self.queue = Queue::default();
     }
-
-    /// Why writes are refused after a failed one.
-    pub fn poisoned(&self) -> Option<Error> {
-        match &self.state {
-            State::Poisoned(why) => Some(poisoned(why)),
-            State::Open | State::Closed => None,
-        }
-    }
-}
-
-/// The error of every append after a failed durable write.
-pub fn poisoned(why: &str) -> Error {
-    Error::new(ErrorKind::Poisoned, format!("the store refuses writes until it is restarted: {why}"))
 }

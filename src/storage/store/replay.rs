@@ -1,4 +1,8 @@
-//! After a restart: the log objects the lake does not contain yet, in order, into registry, memtable and index.
+//! After a start: the log objects the lake does not contain yet, in order, into registry, memtable and index.
+//!
+//! An object that cannot be read is never deleted: it is copied to `quarantine/` below the node's log. The last of an
+//! epoch may be torn by a store without atomic puts, and was then never acknowledged; any other one, or a gap in the
+//! numbers, is a loss, and stops the start unless the settings say to go on without it.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::head::memtable::Memtable;
@@ -6,84 +10,153 @@ use crate::storage::head::registry::Registry;
 use crate::storage::index::series_index::SeriesIndex;
 use crate::storage::store::gate::Gate;
 use crate::storage::types::LogRows;
-use crate::storage::wal::log::Log;
+use crate::storage::wal::codec::{Content, Origin};
+use crate::storage::wal::epoch;
+use crate::storage::wal::objects::{Key, Objects};
 
 /// What a replay leaves behind.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// The first number that is free.
-    pub next_sequence: u64,
     pub objects: usize,
     pub samples: usize,
+    /// Objects that were moved aside.
+    pub damaged: usize,
+    /// Numbers without an object.
+    pub missing: u64,
+    /// Rows whose series was in one of those.
+    pub orphans: usize,
 }
 
-/// Replays objects after `applied`, the last one the lake contains, and deletes those up to it.
-pub async fn replay(
-    log: &Log,
-    applied: u64,
-    gate: &mut Gate,
-    memtable: &Memtable,
-    index: &mut SeriesIndex,
-) -> Result<Replayed> {
-    let all = log.list().await?;
-    let (done, todo): (Vec<u64>, Vec<u64>) = all.into_iter().partition(|sequence| *sequence <= applied);
-    if let Err(error) = log.delete(done.into_iter()).await {
-        tracing::warn!("flushed log objects stay for now: {error}");
-    }
-    let mut replayed = Replayed { next_sequence: applied + 1, objects: 0, samples: 0 };
-    let last = todo.last().copied();
-    for sequence in todo {
-        if sequence != replayed.next_sequence {
-            let missing = log.path(replayed.next_sequence);
-            return Err(Error::internal(format!(
-                "the write-ahead log has {} but lacks {missing}",
-                log.path(sequence)
-            )));
+/// Where the rows of the log go.
+pub struct Head<'a> {
+    pub gate: &'a mut Gate,
+    pub memtable: &'a Memtable,
+    pub index: &'a mut SeriesIndex,
+}
+
+/// The log that is replayed.
+pub struct Source<'a> {
+    pub objects: &'a Objects,
+    /// Of the process that replays.
+    pub own: Origin,
+    /// Go on past objects that are missing or cannot be read.
+    pub skip_damaged: bool,
+}
+
+/// Replays objects, which are those after number `applied` in order.
+pub async fn replay(source: &Source<'_>, keys: &[Key], applied: u64, head: &mut Head<'_>) -> Result<Replayed> {
+    let mut replayed = Replayed::default();
+    let mut expected = applied + 1;
+    for (at, key) in keys.iter().enumerate() {
+        if key.sequence != expected {
+            source.missing(Key { sequence: expected, ..*key }, *key)?;
+            replayed.missing += key.sequence.saturating_sub(expected);
         }
-        let rows = match log.read(sequence).await? {
-            Ok(decoded) => decoded.rows,
-            // A version of tomorrow is not a torn write; it must not be deleted.
-            Err(reason) if Some(sequence) == last && reason.kind == ErrorKind::Internal => {
-                tracing::warn!("{} was never acknowledged and is deleted: {reason}", log.path(sequence));
-                log.delete(std::iter::once(sequence)).await?;
-                break;
-            }
-            Err(reason) => {
-                return Err(
-                    Error::new(reason.kind, format!("cannot replay {}", log.path(sequence))).with_source(reason)
-                );
-            }
+        expected = key.sequence + 1;
+        let last_of_epoch = keys.get(at + 1).is_none_or(|next| next.epoch != key.epoch);
+        let Some(rows) = source.read(*key, last_of_epoch).await? else {
+            replayed.damaged += 1;
+            continue;
         };
-        let rows = resolve(rows, &mut gate.registry, gate.generation)
-            .map_err(|e| Error::internal(format!("cannot replay {}", log.path(sequence))).with_source(e))?;
-        gate.registry.replay(&rows);
-        gate.metadata.extend(rows.metadata.iter().cloned());
-        gate.dirty = true;
-        for (series, day) in memtable.apply(&rows) {
-            index.insert(&series, day);
-        }
+        let before = rows.rows();
+        let rows = resolve(rows, &mut head.gate.registry, head.gate.generation, source.skip_damaged)
+            .map_err(|e| source.cannot_replay(*key, e))?;
+        replayed.orphans += before - rows.rows();
+        head.take(&rows);
         replayed.objects += 1;
         replayed.samples += rows.samples.slots.len() + rows.histograms.len();
-        replayed.next_sequence = sequence + 1;
     }
     Ok(replayed)
 }
 
-/// Fills in the slots of rows that come from the log.
-fn resolve(mut rows: LogRows, registry: &mut Registry, generation: u32) -> Result<LogRows> {
+impl Source<'_> {
+    /// The rows of an object; `None` where there are none any more.
+    async fn read(&self, key: Key, last_of_epoch: bool) -> Result<Option<LogRows>> {
+        let reason = match self.objects.read(key).await? {
+            Ok(decoded) => {
+                return Ok(match decoded.content {
+                    Content::Rows(rows) => Some(rows),
+                    // Moved aside at an earlier start.
+                    Content::Void | Content::Seal { .. } => None,
+                });
+            }
+            Err(reason) => reason,
+        };
+        // A version of tomorrow is no damage.
+        if reason.kind != ErrorKind::Internal || !(last_of_epoch || self.skip_damaged) {
+            return Err(self.cannot_replay(key, reason));
+        }
+        let aside = epoch::set_aside(self.objects, key, self.own).await?;
+        let path = self.objects.path(key);
+        match last_of_epoch {
+            true => tracing::warn!("{path} is cut off and was never acknowledged, it is kept as {aside}: {reason}"),
+            false => tracing::error!("{path} is damaged and skipped, it is kept as {aside}: {reason}"),
+        }
+        Ok(None)
+    }
+
+    fn missing(&self, missing: Key, found: Key) -> Result<()> {
+        let (missing, found) = (self.objects.path(missing), self.objects.path(found));
+        if self.skip_damaged {
+            tracing::error!("the write-ahead log lacks {missing} and goes on with {found}");
+            return Ok(());
+        }
+        Err(Error::internal(format!(
+            "the write-ahead log has {found} but lacks {missing}: put the missing object back, or start with \
+             --storage.wal.skip-damaged to go on without what it held"
+        )))
+    }
+
+    fn cannot_replay(&self, key: Key, reason: Error) -> Error {
+        let path = self.objects.path(key);
+        let advice = match reason.kind {
+            ErrorKind::Internal => {
+                "; bring the object back from a copy, or start with --storage.wal.skip-damaged, which keeps it in \
+                 quarantine and goes on without what it held"
+            }
+            _ => "",
+        };
+        Error::new(reason.kind, format!("cannot replay {path}{advice}")).with_source(reason)
+    }
+}
+
+impl Head<'_> {
+    fn take(&mut self, rows: &LogRows) {
+        self.gate.registry.replay(rows);
+        self.gate.metadata.extend(rows.metadata.iter().cloned());
+        self.gate.dirty = true;
+        for (series, day) in self.memtable.apply(rows) {
+            self.index.insert(&series, day);
+        }
+    }
+}
+
+/// Fills in the slots of rows that come from the log. Rows of a series without labels are left out if `lenient`, and
+/// an error otherwise.
+fn resolve(mut rows: LogRows, registry: &mut Registry, generation: u32, lenient: bool) -> Result<LogRows> {
     for (slot, series) in &mut rows.series {
         *slot = registry.restore(series, generation);
     }
-    let slot_of = |id: i64| {
-        registry.slot_of(id).ok_or_else(|| Error::internal(format!("it uses series {id} before its labels")))
-    };
+    let known = |id: &i64| registry.slot_of(*id).is_some();
+    let samples = &rows.samples.series_ids;
+    let ids = samples.iter().chain(rows.histograms.iter().map(|row| &row.series_id));
+    if let Some(id) = ids.chain(rows.exemplars.iter().map(|row| &row.series_id)).find(|id| !known(id)) {
+        if !lenient {
+            return Err(Error::internal(format!("it uses series {id} before its labels")));
+        }
+        rows.samples.retain(known);
+        rows.histograms.retain(|row| known(&row.series_id));
+        rows.exemplars.retain(|row| known(&row.series_id));
+    }
+    let slot_of = |id: i64| registry.slot_of(id).expect("rows of unknown series are left out");
     for (slot, id) in rows.samples.slots.iter_mut().zip(&rows.samples.series_ids) {
-        *slot = slot_of(*id)?;
+        *slot = slot_of(*id);
     }
     for row in &mut rows.histograms {
-        row.slot = slot_of(row.series_id)?;
+        row.slot = slot_of(row.series_id);
     }
     for row in &mut rows.exemplars {
-        row.slot = slot_of(row.series_id)?;
+        row.slot = slot_of(row.series_id);
     }
     Ok(rows)
 }

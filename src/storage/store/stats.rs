@@ -22,6 +22,8 @@ pub struct Counters {
     pub merges: AtomicU64,
     pub merge_failures: AtomicU64,
     pub merged_files: AtomicU64,
+    pub wal_damaged: AtomicU64,
+    pub task_failures: AtomicU64,
 }
 
 impl Counters {
@@ -61,17 +63,32 @@ pub struct StoreStats {
     pub merges_total: u64,
     pub merge_failures_total: u64,
     pub merged_files_total: u64,
-    /// Writes are refused since a put failed.
-    pub poisoned: bool,
+    /// Attempts at a put of the log that failed.
+    pub wal_failures_total: u64,
+    /// Seconds since the Unix epoch.
+    pub wal_last_success_seconds: f64,
+    /// How long the oldest append that waits for the log has waited.
+    pub wal_oldest_seconds: f64,
+    /// The epoch of this process.
+    pub wal_epoch: u64,
+    /// Objects of the log that were moved aside at the start.
+    pub wal_damaged_total: u64,
+    /// The log takes rows.
+    pub wal_works: bool,
+    /// Panics and ends of background tasks.
+    pub task_failures_total: u64,
 }
 
 impl Inner {
     pub fn stats(&self) -> StoreStats {
         let view = self.view();
-        let (head_series, queued_bytes, poisoned) = {
+        let (head_series, queued_bytes, queued_since_ms) = {
             let gate = self.gate.lock();
-            (gate.registry.len(), gate.queued_bytes(), gate.poisoned().is_some())
+            (gate.registry.len(), gate.queued_bytes(), gate.queued_since_ms())
         };
+        let log = &self.durability;
+        let oldest_ms = [log.in_flight_since_ms(), queued_since_ms].into_iter().flatten().min();
+        let seconds = |ms: i64| ms as f64 / 1e3;
         let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let c = &self.counters;
         StoreStats {
@@ -99,7 +116,13 @@ impl Inner {
             merges_total: counter(&c.merges),
             merge_failures_total: counter(&c.merge_failures),
             merged_files_total: counter(&c.merged_files),
-            poisoned,
+            wal_failures_total: log.failures(),
+            wal_last_success_seconds: seconds(log.last_success_ms()),
+            wal_oldest_seconds: oldest_ms.map_or(0.0, |since_ms| seconds((self.clock)() - since_ms).max(0.0)),
+            wal_epoch: self.log.epoch(),
+            wal_damaged_total: counter(&c.wal_damaged),
+            wal_works: log.now().works(),
+            task_failures_total: counter(&c.task_failures),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::storage::head::block::SortedBlock;
 use crate::storage::head::cache::{self, Entry};
 use crate::storage::head::memtable::Memtable;
 use crate::storage::lake::files::FileSet;
+use crate::storage::store::flusher::Rest;
 use crate::storage::types::{MemorySource, SampleFile, Series};
 
 /// See the module.
@@ -34,21 +35,21 @@ pub struct Frozen {
 #[derive(Clone, Debug)]
 pub enum Source {
     Memtable(Arc<Memtable>),
-    Block(Arc<SortedBlock>),
+    Block(Arc<SortedBlock>, Arc<Rest>),
 }
 
 impl Source {
     pub fn bytes(&self) -> usize {
         match self {
             Source::Memtable(memtable) => memtable.bytes(),
-            Source::Block(block) => block.bytes(),
+            Source::Block(block, _) => block.bytes(),
         }
     }
 
     pub fn as_memory(&self) -> Arc<dyn MemorySource> {
         match self {
             Source::Memtable(memtable) => memtable.clone(),
-            Source::Block(block) => block.clone(),
+            Source::Block(block, _) => block.clone(),
         }
     }
 }

@@ -1,22 +1,29 @@
-//! The writer task: takes what the gate queued, makes one log object of it, puts it, applies the rows to the open
-//! memtable, and answers everybody who waited. While a put is in flight the next group gathers.
+//! The writer task: takes what the gate queued, makes one log object of it, puts it until it is durable, applies the
+//! rows to the open memtable, and answers everybody who waited. While a put is in flight the next group gathers.
+//!
+//! A put that fails is repeated for as long as the process lives: it is the same bytes under the same key, so doing it
+//! once more than needed changes nothing. Only another process' object under that key ends it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::storage::head::memtable::Memtable;
 use crate::storage::store::Inner;
-use crate::storage::store::gate::Ack;
+use crate::storage::store::gate::Group;
 use crate::storage::store::view::{Frozen, Source, View};
 use crate::storage::types::LogRows;
+use crate::storage::wal::objects::Attempt;
+use crate::storage::wal::pauses::Pauses;
 
-/// Runs until a put fails. `sequence` is the number of the first object to write.
-pub async fn run(inner: Arc<Inner>, mut sequence: u64) {
+/// Runs until another process has the node, which is what it returns. `sequence` is the number of the first object.
+pub async fn run(inner: Arc<Inner>, mut sequence: u64) -> Error {
     let mut last_put = None;
+    // Groups that have to become durable before the log counts as working again.
+    let mut behind = 0;
     loop {
         inner.writer_wake.notified().await;
         loop {
@@ -25,9 +32,11 @@ pub async fn run(inner: Arc<Inner>, mut sequence: u64) {
             let Some(group) = inner.gate.lock().take(full) else { break };
             if !group.rows.is_empty() {
                 last_put = Some(Instant::now());
-                if let Err(error) = put(&inner, sequence, &group.rows).await {
-                    poison(&inner, &error.to_string(), group.acks);
-                    return;
+                match put(&inner, sequence, &group).await {
+                    // What queued up meanwhile is one group more.
+                    Ok(Put::Failing) => behind = 2,
+                    Ok(Put::Smooth) => {}
+                    Err(error) => return error,
                 }
                 sequence += 1;
                 apply(&inner, &group.rows);
@@ -37,16 +46,20 @@ pub async fn run(inner: Arc<Inner>, mut sequence: u64) {
             }
             for ack in group.acks {
                 // Who no longer waits is no reason to stop.
-                let _ = ack.send(Ok(()));
+                let _ = ack.send(());
             }
+            behind -= behind.min(1);
+            recover(&inner, behind);
         }
+        behind = 0;
+        recover(&inner, behind);
     }
 }
 
 /// Puts follow each other no faster than the interval, unless the queue is large or a flush waits.
 async fn wait_for_floor(inner: &Inner, last_put: Option<Instant>) {
     let Some(due) = last_put.map(|last| last + inner.wal_interval) else { return };
-    if inner.wal_interval > Duration::ZERO && inner.gate.lock().has_rows() {
+    if !inner.wal_interval.is_zero() && inner.gate.lock().has_rows() {
         tokio::select! {
             () = tokio::time::sleep_until(due) => {}
             () = inner.writer_hurry.notified() => {}
@@ -54,13 +67,48 @@ async fn wait_for_floor(inner: &Inner, last_put: Option<Instant>) {
     }
 }
 
-async fn put(inner: &Inner, sequence: u64, rows: &LogRows) -> Result<()> {
-    let object = inner.log.encode(rows, sequence)?;
-    let bytes = object.len() as u64;
-    inner.log.put(sequence, object).await?;
+enum Put {
+    Smooth,
+    /// It took more than one attempt.
+    Failing,
+}
+
+/// Returns when the object is durable; an error is final.
+async fn put(inner: &Inner, sequence: u64, group: &Group) -> Result<Put> {
+    let object = inner.log.encode(&group.rows, sequence)?;
+    inner.durability.put_begins(group.since_ms);
+    let outcome = put_until_durable(inner, sequence, &object).await?;
+    inner.durability.put_succeeded((inner.clock)());
     inner.counters.wal_objects.fetch_add(1, Ordering::Relaxed);
-    inner.counters.wal_bytes.fetch_add(bytes, Ordering::Relaxed);
-    Ok(())
+    inner.counters.wal_bytes.fetch_add(object.len() as u64, Ordering::Relaxed);
+    Ok(outcome)
+}
+
+async fn put_until_durable(inner: &Inner, sequence: u64, object: &Bytes) -> Result<Put> {
+    let mut outcome = Put::Smooth;
+    let mut pauses = Pauses::default();
+    loop {
+        match inner.log.attempt(sequence, object).await {
+            Attempt::Durable => return Ok(outcome),
+            Attempt::Taken => {
+                let node = inner.log.node();
+                let message = format!("another process writes as node {node:?} and has taken over");
+                return Err(Error::new(ErrorKind::Poisoned, message));
+            }
+            Attempt::Unknown(error) => {
+                let waiting = inner.gate.lock().queued_bytes() + object.len();
+                inner.durability.put_failed(&error, (inner.clock)(), waiting);
+                outcome = Put::Failing;
+            }
+        }
+        tokio::time::sleep(pauses.next().expect("pauses have no end")).await;
+    }
+}
+
+fn recover(inner: &Inner, behind: u32) {
+    if behind == 0 && !inner.durability.now().works() {
+        inner.durability.recovered((inner.clock)());
+    }
 }
 
 fn apply(inner: &Inner, rows: &LogRows) {
@@ -87,19 +135,4 @@ fn freeze(inner: &Inner, last_sequence: u64) {
         }
     });
     inner.flusher_wake.notify_one();
-}
-
-/// After a failed put it is not known whether the object exists, so nothing may follow it.
-fn poison(inner: &Inner, why: &str, waiting: Vec<Ack>) {
-    tracing::error!("{why}; the store refuses writes until it is restarted");
-    let why: Arc<str> = why.into();
-    let queued = inner.gate.lock().poison(&why);
-    for ack in waiting.into_iter().chain(queued) {
-        let _ = ack.send(Err(why.clone()));
-    }
-    inner.pending_room.close();
-    inner.progress.send_modify(|progress| {
-        progress.failures += 1;
-        progress.last_error = why.to_string();
-    });
 }

@@ -26,9 +26,11 @@ use crate::model::metadata::{Metadata, MetricType};
 use crate::storage::types::{LogExemplar, LogHistogram, LogRows, LogSamples, Series};
 
 const MAGIC: &[u8; 8] = b"PROMLWAL";
-const VERSION: u32 = 1;
-/// Magic, version, sections, writer, sequence, body length, checksum.
-const HEADER_BYTES: usize = 48;
+const VERSION: u32 = 2;
+/// Magic, version, sections, writer, epoch, sequence, body length, checksum.
+const HEADER_BYTES: usize = 56;
+/// Version 1 has no epoch; it is read so that a log of an older promlake can be replayed.
+const HEADER_V1_BYTES: usize = 48;
 /// Kind, zeros, length.
 const SECTION_HEADER_BYTES: usize = 16;
 /// The slot of a row before the registry knows its series.
@@ -41,19 +43,34 @@ enum Section {
     Histograms = 3,
     Exemplars = 4,
     Metadata = 5,
+    /// Nothing more is written in this epoch; the body is the epoch of the process that said so.
+    Seal = 6,
+    /// Stands where an object could not be read and was moved aside.
+    Void = 7,
 }
 
 impl Section {
     fn of(kind: u32) -> Option<Self> {
-        [Self::Series, Self::Samples, Self::Histograms, Self::Exemplars, Self::Metadata]
+        [Self::Series, Self::Samples, Self::Histograms, Self::Exemplars, Self::Metadata, Self::Seal, Self::Void]
             .into_iter()
             .find(|section| *section as u32 == kind)
     }
 }
 
-/// The object of a group commit. `writer` is drawn once per process, so that two processes never write the same
-/// bytes under one sequence number.
-pub fn encode(rows: &LogRows, writer: u64, sequence: u64) -> Result<Bytes> {
+/// Who writes an object, and where it belongs. `writer` is drawn once per process, so that two processes never write
+/// the same bytes under one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub writer: u64,
+    pub epoch: u64,
+    pub sequence: u64,
+}
+
+/// No object with rows is as small as a seal or a void.
+pub const MAX_MARK_BYTES: u64 = 128;
+
+/// The object of a group commit.
+pub fn encode(rows: &LogRows, origin: Origin) -> Result<Bytes> {
     let mut out = Vec::with_capacity(HEADER_BYTES + 4096 + rows.samples.slots.len() * 24);
     out.resize(HEADER_BYTES, 0);
     let mut sections = 0;
@@ -68,27 +85,48 @@ pub fn encode(rows: &LogRows, writer: u64, sequence: u64) -> Result<Bytes> {
         put_section(&mut out, section, &batch(rows)?)?;
         sections += 1;
     }
-    put_header(&mut out, sections, writer, sequence);
+    put_header(&mut out, sections, origin);
     Ok(out.into())
 }
 
-fn put_header(out: &mut [u8], sections: u32, writer: u64, sequence: u64) {
+/// The object that ends an epoch. `by` is the epoch of the process that seals it.
+pub fn encode_seal(origin: Origin, by: u64) -> Bytes {
+    encode_mark(Section::Seal, origin, by)
+}
+
+/// The object that takes the place of one that was moved aside. `by` as above.
+pub fn encode_void(origin: Origin, by: u64) -> Bytes {
+    encode_mark(Section::Void, origin, by)
+}
+
+fn encode_mark(section: Section, origin: Origin, by: u64) -> Bytes {
+    let mut out = vec![0; HEADER_BYTES];
+    out.extend_from_slice(&(section as u32).to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&8u64.to_le_bytes());
+    out.extend_from_slice(&by.to_le_bytes());
+    put_header(&mut out, 1, origin);
+    out.into()
+}
+
+fn put_header(out: &mut [u8], sections: u32, origin: Origin) {
     let body_bytes = (out.len() - HEADER_BYTES) as u64;
     out[0..8].copy_from_slice(MAGIC);
     out[8..12].copy_from_slice(&VERSION.to_le_bytes());
     out[12..16].copy_from_slice(&sections.to_le_bytes());
-    out[16..24].copy_from_slice(&writer.to_le_bytes());
-    out[24..32].copy_from_slice(&sequence.to_le_bytes());
-    out[32..40].copy_from_slice(&body_bytes.to_le_bytes());
-    let checksum = checksum_of(out);
-    out[40..48].copy_from_slice(&checksum.to_le_bytes());
+    out[16..24].copy_from_slice(&origin.writer.to_le_bytes());
+    out[24..32].copy_from_slice(&origin.epoch.to_le_bytes());
+    out[32..40].copy_from_slice(&origin.sequence.to_le_bytes());
+    out[40..48].copy_from_slice(&body_bytes.to_le_bytes());
+    let checksum = checksum_of(out, HEADER_BYTES);
+    out[48..56].copy_from_slice(&checksum.to_le_bytes());
 }
 
 /// Over everything but itself.
-fn checksum_of(object: &[u8]) -> u64 {
+fn checksum_of(object: &[u8], header_bytes: usize) -> u64 {
     let mut hash = Xxh3::new();
-    hash.update(&object[..HEADER_BYTES - 8]);
-    hash.update(&object[HEADER_BYTES..]);
+    hash.update(&object[..header_bytes - 8]);
+    hash.update(&object[header_bytes..]);
     hash.digest()
 }
 
@@ -107,17 +145,60 @@ fn put_section(out: &mut Vec<u8>, section: Section, batch: &RecordBatch) -> Resu
     Ok(())
 }
 
-/// Who wrote an object, and what. Slots are [`NO_SLOT`].
+/// What an object holds.
 #[derive(Debug)]
-pub struct Decoded {
-    pub writer: u64,
-    pub sequence: u64,
-    pub rows: LogRows,
+pub enum Content {
+    /// Slots are [`NO_SLOT`].
+    Rows(LogRows),
+    /// The epoch ends here; `by` is the epoch that ended it.
+    Seal { by: u64 },
+    /// What stood here could not be read and was moved aside.
+    Void,
 }
 
-/// Fails, naming the reason, on anything but an object [`encode`] made.
+/// Who wrote an object, and what.
+#[derive(Debug)]
+pub struct Decoded {
+    pub origin: Origin,
+    pub content: Content,
+}
+
+/// Fails, naming the reason, on anything but an object of this module.
 pub fn decode(object: &[u8]) -> Result<Decoded> {
-    if object.len() < HEADER_BYTES {
+    let header = read_header(object)?;
+    let mut rest = &object[header.bytes..];
+    let (mut rows, mut mark) = (LogRows::default(), None);
+    for _ in 0..header.sections {
+        let (section, body, behind) = split_section(rest)?;
+        rest = behind;
+        match section {
+            Section::Seal | Section::Void if header.sections == 1 && body.len() == 8 => {
+                mark = Some((section, u64::from_le_bytes(body.try_into().expect("eight bytes"))));
+            }
+            Section::Seal | Section::Void => return Err(bad("a mark is not alone in it")),
+            section => take_section(section, body, &mut rows)?,
+        }
+    }
+    if !rest.is_empty() {
+        return Err(bad(format!("{} bytes follow its last section", rest.len())));
+    }
+    let content = match mark {
+        None => Content::Rows(rows),
+        Some((Section::Seal, by)) => Content::Seal { by },
+        Some(_) => Content::Void,
+    };
+    Ok(Decoded { origin: header.origin, content })
+}
+
+struct Header {
+    origin: Origin,
+    sections: u32,
+    bytes: usize,
+}
+
+/// The header, once it and the checksum have been found right.
+fn read_header(object: &[u8]) -> Result<Header> {
+    if object.len() < HEADER_V1_BYTES {
         return Err(bad(format!("{} bytes are less than a header", object.len())));
     }
     if &object[0..8] != MAGIC {
@@ -125,28 +206,30 @@ pub fn decode(object: &[u8]) -> Result<Decoded> {
     }
     let number = |at: usize| u64::from_le_bytes(object[at..at + 8].try_into().expect("eight bytes"));
     let small = |at: usize| u32::from_le_bytes(object[at..at + 4].try_into().expect("four bytes"));
-    if small(8) != VERSION {
-        let (found, known) = (small(8), VERSION);
-        return Err(Error::unsupported(format!("write-ahead log version {found}, this promlake reads {known}")));
+    let (bytes, epoch, at) = match small(8) {
+        1 => (HEADER_V1_BYTES, 0, 24),
+        VERSION if object.len() < HEADER_BYTES => {
+            return Err(bad(format!("{} bytes are less than a header", object.len())));
+        }
+        VERSION => (HEADER_BYTES, number(24), 32),
+        found => {
+            return Err(Error::unsupported(format!(
+                "write-ahead log version {found}, this promlake reads up to {VERSION}"
+            )));
+        }
+    };
+    let (sequence, body_bytes, checksum) = (number(at), number(at + 8), number(at + 16));
+    if body_bytes != (object.len() - bytes) as u64 {
+        return Err(bad(format!("its body has {} bytes instead of {body_bytes}", object.len() - bytes)));
     }
-    if number(32) != (object.len() - HEADER_BYTES) as u64 {
-        return Err(bad(format!("its body has {} bytes instead of {}", object.len() - HEADER_BYTES, number(32))));
-    }
-    if number(40) != checksum_of(object) {
+    if checksum != checksum_of(object, bytes) {
         return Err(bad("its checksum does not match"));
     }
-    let mut rows = LogRows::default();
-    let mut rest = &object[HEADER_BYTES..];
-    for _ in 0..small(12) {
-        rest = take_section(rest, &mut rows)?;
-    }
-    if !rest.is_empty() {
-        return Err(bad(format!("{} bytes follow its last section", rest.len())));
-    }
-    Ok(Decoded { writer: number(16), sequence: number(24), rows })
+    Ok(Header { origin: Origin { writer: number(16), epoch, sequence }, sections: small(12), bytes })
 }
 
-fn take_section<'a>(bytes: &'a [u8], rows: &mut LogRows) -> Result<&'a [u8]> {
+/// The first section of some bytes, its body, and what follows it.
+fn split_section(bytes: &[u8]) -> Result<(Section, &[u8], &[u8])> {
     let Some((header, rest)) = bytes.split_at_checked(SECTION_HEADER_BYTES) else {
         return Err(bad("a section header is cut off"));
     };
@@ -154,7 +237,11 @@ fn take_section<'a>(bytes: &'a [u8], rows: &mut LogRows) -> Result<&'a [u8]> {
     let length = u64::from_le_bytes(header[8..16].try_into().expect("eight bytes"));
     let section = Section::of(kind).ok_or_else(|| bad(format!("section kind {kind} is unknown")))?;
     let body = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
-    let Some((stream, rest)) = body else { return Err(bad("a section is cut off")) };
+    let (body, behind) = body.ok_or_else(|| bad("a section is cut off"))?;
+    Ok((section, body, behind))
+}
+
+fn take_section(section: Section, stream: &[u8], rows: &mut LogRows) -> Result<()> {
     for batch in read_batches(stream, section)? {
         match section {
             Section::Series => take_series(&batch, rows)?,
@@ -162,9 +249,10 @@ fn take_section<'a>(bytes: &'a [u8], rows: &mut LogRows) -> Result<&'a [u8]> {
             Section::Histograms => take_histograms(&batch, rows)?,
             Section::Exemplars => take_exemplars(&batch, rows)?,
             Section::Metadata => take_metadata(&batch, rows)?,
+            Section::Seal | Section::Void => return Err(bad("a mark has no rows")),
         }
     }
-    Ok(rest)
+    Ok(())
 }
 
 /// Arrow's reader checks most of what it reads, but panics on some lengths that cannot be. Only bytes whose checksum

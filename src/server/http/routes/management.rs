@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
+use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::server::http::envelope::{json_response, text_response};
 use crate::server::http::router::{Route, plain};
 use crate::server::http::routes::status::build_info_json;
@@ -17,13 +18,50 @@ use crate::telemetry::exposition;
 
 pub fn routes() -> Vec<Route> {
     vec![
-        plain("/-/healthy", get(|| async { text_response(StatusCode::OK, "promlake is healthy.\n") })),
-        plain("/-/ready", get(|Ready(_): Ready| async { text_response(StatusCode::OK, "promlake is ready.\n") })),
+        plain("/-/healthy", get(healthy)),
+        plain("/-/ready", get(ready)),
         plain("/-/reload", post(reload).put(reload)),
         plain("/-/quit", post(quit).put(quit)),
         plain("/metrics", get(metrics)),
         plain("/version", get(version)),
     ]
+}
+
+/// Says no only where nothing but a restart would help.
+async fn healthy(State(server): State<Arc<Server>>) -> Response {
+    let log = server.parts().map(|parts| parts.store.durability().borrow().clone());
+    match log.and_then(|log| log.error()).filter(|error| error.kind == ErrorKind::Poisoned) {
+        None => text_response(StatusCode::OK, "promlake is healthy.\n"),
+        Some(error) => {
+            text_response(StatusCode::SERVICE_UNAVAILABLE, format!("promlake is not healthy: {error}\n"))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ReadyFor {
+    #[serde(rename = "for")]
+    purpose: Option<String>,
+}
+
+/// Whether queries are answered; with `?for=write` also whether samples are taken, or were half a minute ago.
+async fn ready(
+    State(server): State<Arc<Server>>,
+    Ready(parts): Ready,
+    Query(ReadyFor { purpose }): Query<ReadyFor>,
+) -> Response {
+    let alarm = match purpose.as_deref() {
+        None | Some("query") => None,
+        Some("write") => parts.store.durability().borrow().alarm(server.now_ms()),
+        Some(other) => {
+            let text = format!("ready for {other:?} is not known; expected for=query or for=write\n");
+            return text_response(StatusCode::BAD_REQUEST, text);
+        }
+    };
+    match alarm {
+        None => text_response(StatusCode::OK, "promlake is ready.\n"),
+        Some(error) => text_response(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    }
 }
 
 async fn reload(State(server): State<Arc<Server>>) -> Response {

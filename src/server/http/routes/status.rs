@@ -47,8 +47,9 @@ pub fn build_info_json(server: &Server) -> Value {
 }
 
 /// Keys that describe Go's runtime are there because clients require them, with the nearest thing we have.
-async fn runtime_info(State(server): State<Arc<Server>>, Ready(_): Ready) -> ApiResult {
+async fn runtime_info(State(server): State<Arc<Server>>, Ready(parts): Ready) -> ApiResult {
     let config = server.config.read().clone();
+    let alarm = parts.store.durability().borrow().alarm(server.now_ms());
     let cwd = std::env::current_dir().map(|dir| dir.display().to_string()).unwrap_or_default();
     let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Ok(envelope::success(&json!({
@@ -65,6 +66,8 @@ async fn runtime_info(State(server): State<Arc<Server>>, Ready(_): Ready) -> Api
         "GOGC": "",
         "GODEBUG": "",
         "storageRetention": "unlimited",
+        // Ours: empty where samples are taken.
+        "storageWriteError": alarm.map(|error| error.to_string()).unwrap_or_default(),
     })))
 }
 
