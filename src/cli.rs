@@ -2,12 +2,13 @@
 //! names and meaning; those of its flags that are not built yet are refused by name, see [`unsupported`].
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app;
+use crate::app::budget::Machine;
 use crate::config::file::Config;
 use crate::error::Result;
 
@@ -68,7 +69,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let result = match cli.command {
-        None => cli.serve.into_settings(flags).and_then(app::run),
+        None => cli.serve.into_settings(flags, Machine::read(Path::new("/"))).and_then(app::run),
         Some(Command::Query(query)) => query::run(query),
         Some(Command::Check(Check::Config { files })) => check_configs(&files),
     };
@@ -106,7 +107,9 @@ fn version_text() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::budget::{Budget, Source, of};
 
+    /// In a container of 512 MiB.
     fn parse(args: &[&str]) -> Result<app::Settings, String> {
         let args: Vec<&str> = std::iter::once("promlake").chain(args.iter().copied()).collect();
         let os: Vec<OsString> = args.iter().map(OsString::from).collect();
@@ -115,7 +118,8 @@ mod tests {
         let matches = command.clone().try_get_matches_from(&args).map_err(|e| e.to_string())?;
         let given = flags::as_given(&command, &matches);
         let cli = Cli::from_arg_matches(&matches).map_err(|e| e.to_string())?;
-        cli.serve.into_settings(given).map_err(|e| e.to_string())
+        let machine = Machine { memory_bytes: 512 << 20, from: Source::Cgroup, cores: 4 };
+        cli.serve.into_settings(given, machine).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -139,6 +143,73 @@ mod tests {
         assert_eq!(flag("config.file"), Some(""));
     }
 
+    /// Each share is that of the container unless its flag says otherwise, reaches the part it is for, and is shown among
+    /// the flags.
+    #[test]
+    fn budgets() {
+        let settings = parse(&[]).unwrap();
+        let shares = of(settings.machine);
+        assert_eq!(settings.budget, shares);
+        let check =
+            |flag: &str, shown: &str, expected: Budget, in_force: fn(&app::Settings) -> usize, value: usize| {
+                let settings = parse(&[&format!("--{flag}={shown}")]).unwrap();
+                assert_eq!(settings.budget, expected, "{flag}");
+                assert_eq!(in_force(&settings), value, "{flag}");
+                let all = &settings.web.flags;
+                assert!(all.contains(&(flag.to_string(), shown.to_string())), "{all:?}");
+            };
+        let mib = 1 << 20;
+        check(
+            "query.memory-bytes",
+            "64MB",
+            Budget { pool_bytes: 64 * mib, ..shares },
+            |s| s.engine.memory_bytes,
+            64 * mib,
+        );
+        check(
+            "query.spill-bytes",
+            "3MB",
+            Budget { spill_bytes: 3 * mib, ..shares },
+            |s| s.engine.spill_bytes,
+            3 * mib,
+        );
+        check("storage.cache-bytes", "0", Budget { cache_bytes: 0, ..shares }, |s| s.storage.cache_bytes, 0);
+        check(
+            "storage.flush-bytes",
+            "9MB",
+            Budget { flush_bytes: 9 * mib, ..shares },
+            |s| s.storage.flush_bytes,
+            9 * mib,
+        );
+        check(
+            "storage.wal.queue-bytes",
+            "2GB",
+            Budget { queue_bytes: 2048 * mib, ..shares },
+            |s| s.storage.queue_bytes,
+            2048 * mib,
+        );
+        check(
+            "storage.wal.buffer-bytes",
+            "7MB",
+            Budget { wal_buffer_bytes: 7 * mib, ..shares },
+            |s| s.storage.wal_buffer_bytes,
+            7 * mib,
+        );
+        check(
+            "storage.index-bytes",
+            "5MB",
+            Budget { index_bytes: 5 * mib, ..shares },
+            |s| s.storage.index_bytes,
+            5 * mib,
+        );
+        check("web.max-connections", "7", Budget { web_connections: 7, ..shares }, |s| s.web.max_connections, 7);
+        check("pg.max-connections", "3", Budget { pg_connections: 3, ..shares }, |s| s.pg_max_connections, 3);
+        check("runtime.threads", "9", Budget { threads: 9, ..shares }, |s| s.engine.threads, 9);
+        let flag = |name: &str| settings.web.flags.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        assert_eq!(flag("query.memory-bytes"), Some("128MB"));
+        assert_eq!(flag("runtime.threads"), Some("4"));
+    }
+
     #[test]
     fn a_command_line_of_prometheus() {
         let settings = parse(&[
@@ -154,7 +225,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(settings.web.listen_addresses, ["0.0.0.0:9090", "[::1]:9091"]);
-        assert_eq!(settings.storage.url, "/var/lib/prom");
+        assert_eq!(settings.storage.url, "/var/lib/prom/promlake");
         assert_eq!(settings.web.route_prefix, "/lake");
         assert!(settings.web.lifecycle);
         assert!(settings.engine.features.experimental_functions);
@@ -178,6 +249,15 @@ mod tests {
         check(&["--storage.flush-bytes=lots"], "--storage.flush-bytes");
         check(&["--storage.url=a", "--storage.tsdb.path=b"], "--storage.tsdb.path");
         check(&["--storage.tsdb.path=s3://bucket"], "--storage.url");
+        check(&["--storage.tsdb.path=~/data"], "--storage.tsdb.path starts with \"~\"");
+        check(&["--storage.url=s3:/bucket"], "starts with \"s3:\"");
+        check(&["--storage.url=http://127.0.0.1:9000/bucket"], "AWS_ENDPOINT_URL");
+        check(&["--storage.wal.queue-bytes=3GB"], "--storage.wal.queue-bytes");
+        check(&["--storage.wal.queue-bytes=0"], "--storage.wal.queue-bytes");
+        check(&["--pg.max-connections=0"], "--pg.max-connections");
+        check(&["--web.max-connections=100000"], "--web.max-connections");
+        check(&["--query.max-concurrency=9000000000000000000"], "--query.max-concurrency");
+        check(&["--runtime.threads=5000"], "--runtime.threads");
         check(&["--query.max-concurrency=0"], "--query.max-concurrency");
         check(&["--web.cors.origin=("], "--web.cors.origin");
         check(&["surplus"], "surplus");

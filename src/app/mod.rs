@@ -1,6 +1,8 @@
 //! The composition root: opens every part, joins them, and shuts them down in order. The only module that knows
 //! them all, and the only one that reads the clock.
 
+/// What each part may take of the memory and the cores there are.
+pub mod budget;
 /// Binding listen addresses.
 mod listen;
 /// Which numbers of which part become which metrics.
@@ -30,6 +32,7 @@ pub fn run(settings: Settings) -> Result<()> {
     install_crypto();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(settings.budget.threads)
         .thread_name("promlake-main")
         // Small queries are answered here.
         .thread_stack_size(STACK_BYTES)

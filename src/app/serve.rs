@@ -23,7 +23,6 @@ use crate::ingest::stats::IngestStats;
 use crate::server::http::connections::{self, Limits};
 use crate::server::http::server::{self, Control, Parts, Server};
 use crate::server::{http, pg};
-use crate::storage::object;
 use crate::storage::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 
@@ -34,6 +33,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 const OPENING_NOTICE: Duration = Duration::from_secs(10);
 
 pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
+    settings.budget.announce(settings.machine);
+    settings.place.announce();
     let mut signals = Signals::install()?;
     let listeners = Listeners::bind(&settings).await?;
     let config = listeners.config(settings.config_file.as_deref())?;
@@ -63,8 +64,8 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     engine_options.default_subquery_step_ms = config.global.evaluation_interval_ms;
     let slots = engine_options.max_concurrency;
     let mut engine = Engine::new(store.clone(), engine_options)?;
-    if let Some(folder) = object::folder(&settings.storage.url)? {
-        engine = engine.with_active_queries(active_queries(&folder, slots, clock.clone())?);
+    if let Some(folder) = &settings.place.folder {
+        engine = engine.with_active_queries(active_queries(folder, slots, clock.clone())?);
     }
     let ingest_stats = Arc::new(IngestStats::default());
     metrics::register_parts(&own_metrics, store.clone(), ingest_stats.clone());
@@ -83,7 +84,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         scrape: scrape.clone(),
         remote_write: Arc::new(RemoteWrite::new(appender)),
     });
-    let mut pg_task = tokio::spawn(pg::serve(engine, pg_listener, shutdown.clone()));
+    let mut pg_task = tokio::spawn(pg::serve(engine, pg_listener, settings.pg_max_connections, shutdown.clone()));
     announce(&settings, &addresses, remote_write);
 
     // A part that ends before it is asked to is a defect, and a supervisor can start all of them again.

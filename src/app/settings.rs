@@ -6,7 +6,9 @@ use std::time::Duration;
 use regex::Regex;
 use url::Url;
 
+use crate::app::budget::{Budget, Machine};
 use crate::engine::session::EngineOptions;
+use crate::storage::place::Place;
 use crate::storage::store;
 use crate::telemetry::logs;
 
@@ -16,6 +18,12 @@ pub struct Settings {
     pub config_file: Option<PathBuf>,
     pub web: WebSettings,
     pub pg_listen_address: String,
+    pub pg_max_connections: usize,
+    /// Where the lake is; its URL is that of `storage`.
+    pub place: Place,
+    pub machine: Machine,
+    /// What the parts were given of it; their settings say the same.
+    pub budget: Budget,
     pub storage: store::Options,
     pub engine: EngineOptions,
     pub log_level: String,

@@ -8,14 +8,21 @@ use regex::Regex;
 use url::Url;
 
 use crate::app;
+use crate::app::budget::{self, Budget, Machine};
 use crate::cli::unsupported;
 use crate::config::size;
 use crate::engine::session::{EngineOptions, Features};
 use crate::error::{Error, Result};
 use crate::model::duration;
 use crate::model::pattern::anchored;
+use crate::storage::place::Place;
 use crate::storage::store;
 use crate::telemetry::logs;
+
+/// More than any machine has cores.
+const MAX_THREADS: usize = 4096;
+/// Of queries, or connections, at once.
+const MAX_AT_ONCE: usize = 1 << 16;
 
 #[derive(Args, Debug)]
 pub struct Serve {
@@ -41,9 +48,9 @@ pub struct Serve {
     /// Origins whose pages may read the API, as a regular expression
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*", value_parser = parse_regex)]
     web_cors_origin: Regex,
-    /// Connections at once
-    #[arg(long = "web.max-connections", value_name = "N", default_value = "512", value_parser = parse_count)]
-    web_max_connections: usize,
+    /// Connections at once; by default up to 512, fewer where memory is short
+    #[arg(long = "web.max-connections", value_name = "N", value_parser = parse_at_most::<MAX_AT_ONCE>)]
+    web_max_connections: Option<usize>,
     /// How long a request may take to arrive, and a connection may be idle
     #[arg(long = "web.read-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     web_read_timeout: Duration,
@@ -51,11 +58,14 @@ pub struct Serve {
     /// Address to serve the Postgres protocol on
     #[arg(long = "pg.listen-address", value_name = "HOST:PORT", default_value = "127.0.0.1:9432")]
     pg_listen_address: String,
+    /// Postgres connections at once; by default up to 100, fewer where memory is short
+    #[arg(long = "pg.max-connections", value_name = "N", value_parser = parse_at_most::<MAX_AT_ONCE>)]
+    pg_max_connections: Option<usize>,
 
-    /// Where everything is kept: a folder, or s3://bucket/prefix
+    /// Where everything is kept: a folder, or s3://bucket/prefix. In the folder of a Prometheus TSDB, a folder promlake below it
     #[arg(long = "storage.url", value_name = "URL", default_value = "./data")]
     storage_url: String,
-    /// A folder, as Prometheus names it; the same as --storage.url with a folder
+    /// The folder of a Prometheus; everything is kept in a folder promlake below it, and what else is there is left alone
     #[arg(long = "storage.tsdb.path", value_name = "DIR", conflicts_with = "storage_url")]
     storage_tsdb_path: Option<String>,
     /// Name of this process' write-ahead log; no two processes may use one
@@ -70,12 +80,24 @@ pub struct Serve {
     /// How often samples in memory become files of the lake
     #[arg(long = "storage.flush-interval", value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
     storage_flush_interval: Duration,
-    /// Samples in memory become files earlier when they take more than this
-    #[arg(long = "storage.flush-bytes", value_name = "SIZE", default_value = "48MB", value_parser = parse_size)]
-    storage_flush_bytes: usize,
-    /// How much memory the samples of the newest files may take, packed, so that queries need not read them
-    #[arg(long = "storage.cache-bytes", value_name = "SIZE", default_value = "128MB", value_parser = parse_size)]
-    storage_cache_bytes: usize,
+    /// Samples in memory become files earlier when they take more than this, and new ones wait when they take four times as
+    /// much; by default a 64th of the memory limit, up to 48MB
+    #[arg(long = "storage.flush-bytes", value_name = "SIZE", value_parser = parse_size)]
+    storage_flush_bytes: Option<usize>,
+    /// How much memory the samples of the newest files may take, packed, so that queries need not read them; by default a 16th
+    /// of the memory limit up to 128MB, or a 64th if that is more
+    #[arg(long = "storage.cache-bytes", value_name = "SIZE", value_parser = parse_size)]
+    storage_cache_bytes: Option<usize>,
+    /// Rows that wait for the write-ahead log; by default a 32nd of the memory limit, up to 64MB
+    #[arg(long = "storage.wal.queue-bytes", value_name = "SIZE", value_parser = parse_queue_size)]
+    storage_wal_queue_bytes: Option<usize>,
+    /// Scrapes that wait while the write-ahead log cannot be written; by default a 32nd of the memory limit up to 256MB, or a
+    /// 64th if that is more
+    #[arg(long = "storage.wal.buffer-bytes", value_name = "SIZE", value_parser = parse_size)]
+    storage_wal_buffer_bytes: Option<usize>,
+    /// How much memory the series lists of past days may take; by default a 32nd of the memory limit, up to 256MB
+    #[arg(long = "storage.index-bytes", value_name = "SIZE", value_parser = parse_size)]
+    storage_index_bytes: Option<usize>,
 
     /// Longest time a query may take
     #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
@@ -84,14 +106,22 @@ pub struct Serve {
     #[arg(long = "query.max-samples", value_name = "N", default_value = "50000000", value_parser = parse_count)]
     query_max_samples: usize,
     /// Queries at once; more of them wait
-    #[arg(long = "query.max-concurrency", value_name = "N", default_value = "20", value_parser = parse_count)]
+    #[arg(long = "query.max-concurrency", value_name = "N", default_value = "20", value_parser = parse_at_most::<MAX_AT_ONCE>)]
     query_max_concurrency: usize,
     /// How old the newest sample of a series may be to count as its value
     #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     query_lookback_delta: Duration,
-    /// Memory of all queries together
-    #[arg(long = "query.memory-bytes", value_name = "SIZE", default_value = "1GB", value_parser = parse_size)]
-    query_memory_bytes: usize,
+    /// Memory of all queries together; by default a quarter of the memory limit up to 1GB, or an eighth if that is more
+    #[arg(long = "query.memory-bytes", value_name = "SIZE", value_parser = parse_size)]
+    query_memory_bytes: Option<usize>,
+    /// The part of it that each sort keeps aside to merge what it had to write to disk; by default up to 10MB
+    #[arg(long = "query.spill-bytes", value_name = "SIZE", value_parser = parse_size)]
+    query_spill_bytes: Option<usize>,
+
+    /// Threads that serve, and as many again that run queries; by default the cores that the process may use, fewer where
+    /// memory is short
+    #[arg(long = "runtime.threads", value_name = "N", value_parser = parse_at_most::<MAX_THREADS>)]
+    runtime_threads: Option<usize>,
 
     /// Features of Prometheus that are off by default, separated by commas; repeatable
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',')]
@@ -117,18 +147,16 @@ pub fn as_given(command: &clap::Command, matches: &ArgMatches) -> Vec<(String, S
 }
 
 impl Serve {
-    pub fn into_settings(self, flags: Vec<(String, String)>) -> Result<app::Settings> {
+    /// `flags` are all flags as given, see [`as_given`]. Looks into the folder that is named, and changes nothing.
+    pub fn into_settings(self, mut flags: Vec<(String, String)>, machine: Machine) -> Result<app::Settings> {
         let features = self.features()?;
         let route_prefix = self.route_prefix();
-        let url = match self.storage_tsdb_path {
-            Some(path) if path.contains("://") => {
-                return Err(Error::bad_input(format!(
-                    "--storage.tsdb.path names a folder, not {path:?}: use --storage.url for a bucket"
-                )));
-            }
-            Some(path) => path,
-            None => self.storage_url,
+        let place = match &self.storage_tsdb_path {
+            Some(path) => Place::of_tsdb_path(path)?,
+            None => Place::of_url(&self.storage_url)?,
         };
+        let budget = self.budget(machine);
+        fill_in(&mut flags, &budget);
         Ok(app::Settings {
             config_file: self.config_file,
             web: app::WebSettings {
@@ -138,19 +166,23 @@ impl Serve {
                 lifecycle: self.web_enable_lifecycle,
                 remote_write: self.web_enable_remote_write_receiver,
                 cors_origin: self.web_cors_origin,
-                max_connections: self.web_max_connections,
+                max_connections: budget.web_connections,
                 read_timeout: self.web_read_timeout,
                 flags,
             },
             pg_listen_address: self.pg_listen_address,
+            pg_max_connections: budget.pg_connections,
             storage: store::Options {
-                url,
+                url: place.url.clone(),
                 node: self.storage_node,
                 skip_damaged: self.storage_wal_skip_damaged,
                 wal_flush_interval: self.storage_wal_flush_interval,
                 flush_interval: self.storage_flush_interval,
-                flush_bytes: self.storage_flush_bytes,
-                cache_bytes: self.storage_cache_bytes,
+                flush_bytes: budget.flush_bytes,
+                cache_bytes: budget.cache_bytes,
+                queue_bytes: budget.queue_bytes,
+                wal_buffer_bytes: budget.wal_buffer_bytes,
+                index_bytes: budget.index_bytes,
                 // From the configuration file, which the composition root reads.
                 out_of_order_window_ms: 0,
                 ..store::Options::default()
@@ -162,13 +194,36 @@ impl Serve {
                 timeout: self.query_timeout,
                 max_samples: self.query_max_samples,
                 max_concurrency: self.query_max_concurrency,
-                memory_bytes: self.query_memory_bytes,
+                memory_bytes: budget.pool_bytes,
+                spill_bytes: budget.spill_bytes,
+                threads: budget.threads,
                 features,
                 ..EngineOptions::default()
             },
+            place,
+            machine,
+            budget,
             log_level: self.log_level,
             log_format: if self.log_format == "json" { logs::Format::Json } else { logs::Format::Logfmt },
         })
+    }
+
+    /// The shares of the machine, save what a flag says.
+    fn budget(&self, machine: Machine) -> Budget {
+        let share = budget::of(machine);
+        Budget {
+            pool_bytes: self.query_memory_bytes.unwrap_or(share.pool_bytes),
+            spill_bytes: self.query_spill_bytes.unwrap_or(share.spill_bytes),
+            cache_bytes: self.storage_cache_bytes.unwrap_or(share.cache_bytes),
+            flush_bytes: self.storage_flush_bytes.unwrap_or(share.flush_bytes),
+            queue_bytes: self.storage_wal_queue_bytes.unwrap_or(share.queue_bytes),
+            wal_buffer_bytes: self.storage_wal_buffer_bytes.unwrap_or(share.wal_buffer_bytes),
+            index_bytes: self.storage_index_bytes.unwrap_or(share.index_bytes),
+            web_connections: self.web_max_connections.unwrap_or(share.web_connections),
+            pg_connections: self.pg_max_connections.unwrap_or(share.pg_connections),
+            threads: self.runtime_threads.unwrap_or(share.threads),
+            ..share
+        }
     }
 
     fn features(&self) -> Result<Features> {
@@ -207,6 +262,26 @@ impl Serve {
     }
 }
 
+/// Puts what the budget says where no flag did, so that all flags are shown with the values in force.
+fn fill_in(flags: &mut [(String, String)], budget: &Budget) {
+    let size = |bytes: usize| size::format(bytes as u64);
+    for (name, value) in flags.iter_mut().filter(|(_, value)| value.is_empty()) {
+        *value = match name.as_str() {
+            "query.memory-bytes" => size(budget.pool_bytes),
+            "query.spill-bytes" => size(budget.spill_bytes),
+            "storage.cache-bytes" => size(budget.cache_bytes),
+            "storage.flush-bytes" => size(budget.flush_bytes),
+            "storage.wal.queue-bytes" => size(budget.queue_bytes),
+            "storage.wal.buffer-bytes" => size(budget.wal_buffer_bytes),
+            "storage.index-bytes" => size(budget.index_bytes),
+            "web.max-connections" => budget.web_connections.to_string(),
+            "pg.max-connections" => budget.pg_connections.to_string(),
+            "runtime.threads" => budget.threads.to_string(),
+            _ => continue,
+        };
+    }
+}
+
 fn parse_duration(text: &str) -> Result<Duration, String> {
     duration::parse(text).map(|ms| Duration::from_millis(ms.unsigned_abs())).map_err(|e| e.message)
 }
@@ -214,6 +289,21 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 fn parse_size(text: &str) -> Result<usize, String> {
     let bytes = size::parse(text).map_err(|e| e.message)?;
     usize::try_from(bytes).map_err(|_| "larger than the address space".to_string())
+}
+
+fn parse_queue_size(text: &str) -> Result<usize, String> {
+    match parse_size(text)? {
+        bytes if (1..=store::MAX_QUEUE_BYTES).contains(&bytes) => Ok(bytes),
+        _ => Err(format!("expected a size of up to {}, and not 0", size::format(store::MAX_QUEUE_BYTES as u64))),
+    }
+}
+
+/// Of what there is memory for each.
+fn parse_at_most<const MOST: usize>(text: &str) -> Result<usize, String> {
+    match parse_count(text)? {
+        count if count <= MOST => Ok(count),
+        _ => Err(format!("expected at most {MOST}")),
+    }
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {

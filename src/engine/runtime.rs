@@ -54,6 +54,7 @@ pub struct QueryRuntime {
     running: Arc<AtomicUsize>,
     environment: Arc<RuntimeEnv>,
     partitions: usize,
+    spill_bytes: usize,
     promql: Mutex<HashMap<PromqlNeeds, Arc<PromqlSession>>>,
 }
 
@@ -143,7 +144,8 @@ impl QueryRuntime {
             .map_err(from_datafusion)?;
         let slots = Arc::new(Semaphore::new(options.max_concurrency.max(1)));
         let running = Arc::default();
-        Ok(Self { runtime: Some(runtime), slots, running, environment, partitions, promql: Mutex::default() })
+        let (spill_bytes, promql) = (options.spill_bytes, Mutex::default());
+        Ok(Self { runtime: Some(runtime), slots, running, environment, partitions, spill_bytes, promql })
     }
 
     /// The execution plan of a PromQL query, and the context to run it in.
@@ -176,7 +178,7 @@ impl QueryRuntime {
     fn promql_session(&self, needs: PromqlNeeds) -> Arc<PromqlSession> {
         let mut sessions = self.promql.lock();
         let session = sessions.entry(needs).or_insert_with(|| {
-            let mut config = config(needs.partitions)
+            let mut config = config(needs.partitions, self.spill_bytes)
                 .with_batch_size(needs.batch_size)
                 .with_repartition_aggregations(needs.repartition);
             // The leaf has as many partitions as its series are worth.
@@ -194,7 +196,7 @@ impl QueryRuntime {
         rules.extend(Analyzer::new().rules);
         SessionStateBuilder::new()
             .with_default_features()
-            .with_config(config(self.partitions))
+            .with_config(config(self.partitions, self.spill_bytes))
             .with_runtime_env(Arc::clone(&self.environment))
             .with_query_planner(Arc::new(PromqlQueryPlanner))
             .with_analyzer_rules(rules)
@@ -262,9 +264,10 @@ impl Drop for QueryRuntime {
     }
 }
 
-fn config(partitions: usize) -> SessionConfig {
+fn config(partitions: usize, spill_bytes: usize) -> SessionConfig {
     let mut options = ConfigOptions::new();
     options.execution.collect_statistics = false;
+    options.execution.sort_spill_reservation_bytes = spill_bytes;
     SessionConfig::from(options).with_target_partitions(partitions)
 }
 

@@ -63,6 +63,8 @@ pub struct EngineOptions {
     pub max_samples: usize,
     pub max_concurrency: usize,
     pub memory_bytes: usize,
+    /// Of the memory, for each sort that may have to be written to disk.
+    pub spill_bytes: usize,
     /// Threads that run queries, and partitions of a query.
     pub threads: usize,
     pub features: Features,
@@ -78,6 +80,7 @@ impl Default for EngineOptions {
             max_samples: 50_000_000,
             max_concurrency: 20,
             memory_bytes: 1 << 30,
+            spill_bytes: 10 << 20,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
             features: Features::default(),
         }

@@ -18,3 +18,5 @@ pub mod index;
 pub mod lake;
 /// Object stores by URL: a folder (with fsync) or an S3 bucket, and the start-up probe.
 pub mod object;
+/// What a storage URL names, and where a lake lies in a folder that may be a Prometheus' own.
+pub mod place;

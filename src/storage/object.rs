@@ -28,6 +28,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::storage::place::{Location, location, parse_url};
 
 /// What the store is made of; decides how often the write-ahead log may be put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,47 +58,20 @@ impl fmt::Debug for Objects {
 
 /// Opens `./data`, `/srv/data`, `file:///srv/data`, `s3://bucket/prefix` or `memory://`. A folder is created.
 pub fn open(url: &str) -> Result<Objects> {
-    match url.split_once("://") {
-        None => open_folder(FsPath::new(url)),
-        Some(("file", _)) => {
-            let parsed = parse_url(url)?;
-            let path = parsed
-                .to_file_path()
-                .map_err(|()| Error::bad_input(format!("storage url {url:?} names no absolute path")))?;
-            open_folder(&path)
-        }
-        Some(("memory", _)) => Ok(Objects {
+    match location(url)? {
+        Location::Folder(path) => open_folder(&path),
+        Location::Bucket(url) => open_bucket(AmazonS3Builder::from_env(), &url),
+        Location::Memory => Ok(Objects {
             store: Arc::new(InMemory::new()),
             kind: Kind::Memory,
             url: parse_url("memory:///")?,
             display: "memory".to_string(),
         }),
-        Some(("s3", _)) => open_bucket(AmazonS3Builder::from_env(), &parse_url(url)?),
-        Some((scheme, _)) => Err(Error::unsupported(format!(
-            "storage url scheme {scheme:?} (supported: a path, file://, s3://, memory://)"
-        ))),
     }
-}
-
-/// The folder a URL of [`open`] names; `None` if it names something else.
-pub fn folder(url: &str) -> Result<Option<PathBuf>> {
-    match url.split_once("://") {
-        None => Ok(Some(PathBuf::from(url))),
-        Some(("file", _)) => Ok(parse_url(url)?.to_file_path().ok()),
-        Some(_) => Ok(None),
-    }
-}
-
-fn parse_url(url: &str) -> Result<Url> {
-    // The text is not repeated: it may hold credentials.
-    Url::parse(url).context(ErrorKind::BadInput, || "storage url cannot be parsed".to_string())
 }
 
 fn open_folder(path: &FsPath) -> Result<Objects> {
     let name = path.display().to_string();
-    if path.as_os_str().is_empty() {
-        return Err(Error::bad_input("storage url is empty"));
-    }
     let absolute = std::path::absolute(path).context(ErrorKind::BadInput, || format!("storage folder {name}"))?;
     create_dir_synced(&absolute)
         .context(ErrorKind::Unavailable, || format!("cannot create storage folder {name}"))?;

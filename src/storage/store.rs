@@ -60,12 +60,12 @@ mod warmer;
 /// Queue to log object to memtable, in a task.
 mod writer;
 
-/// Rows waiting for the log; appends beyond wait for room.
-const QUEUE_BYTES: usize = 64 << 20;
-/// A queue of this size does not wait for the floor between puts.
-const HURRY_BYTES: usize = 8 << 20;
+/// The largest queue of rows waiting for the log: a batch's room is counted in a `u32`.
+pub const MAX_QUEUE_BYTES: usize = 2 << 30;
+/// A queue filled to this part does not wait for the floor between puts.
+const HURRY_PART: usize = 8;
 /// Memory of rows that are not in the lake yet, as a multiple of `flush_bytes`; appends beyond wait for a flush.
-const HEAD_FLUSHES: usize = 4;
+pub const HEAD_FLUSHES: usize = 4;
 /// How long an append waits for room, and then for the log, before it is told to come back.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
@@ -73,8 +73,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
 const LAST_PUT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Samples later than the clock by more than this are out of bounds.
 const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
-/// Memory of the series indexes of past days.
-const DAY_INDEX_BYTES: usize = 256 << 20;
 /// The floor between two puts to a bucket, unless it is configured.
 const BUCKET_WAL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -98,8 +96,12 @@ pub struct Options {
     pub flush_bytes: usize,
     /// Samples of the newest files are kept in memory, packed, up to this.
     pub cache_bytes: usize,
+    /// Rows waiting for the log, up to [`MAX_QUEUE_BYTES`]; appends beyond wait for room.
+    pub queue_bytes: usize,
     /// Scrapes that wait before the gate while the log cannot be written; the oldest is dropped beyond it.
     pub wal_buffer_bytes: usize,
+    /// Memory of the series indexes of the lake's days.
+    pub index_bytes: usize,
     pub out_of_order_window_ms: i64,
 }
 
@@ -114,9 +116,17 @@ impl Default for Options {
             flush_interval: Duration::from_secs(600),
             flush_bytes: 48 << 20,
             cache_bytes: 128 << 20,
+            queue_bytes: 64 << 20,
             wal_buffer_bytes: 256 << 20,
+            index_bytes: 256 << 20,
             out_of_order_window_ms: 0,
         }
+    }
+}
+
+impl Options {
+    fn queue_room(&self) -> usize {
+        self.queue_bytes.clamp(1, MAX_QUEUE_BYTES)
     }
 }
 
@@ -204,6 +214,8 @@ impl Store {
         let default_interval = if objects.kind == Kind::Bucket { BUCKET_WAL_INTERVAL } else { Duration::ZERO };
         let inner = Arc::new(Inner {
             wal_interval: options.wal_flush_interval.unwrap_or(default_interval),
+            days: DayIndexes::new(options.index_bytes),
+            pending_room: Arc::new(Semaphore::new(options.queue_room())),
             options,
             durability: Durability::new(clock()),
             clock,
@@ -213,8 +225,6 @@ impl Store {
             gate: Mutex::new(gate),
             head_index: RwLock::new(head_index),
             view: RwLock::new(Arc::new(view)),
-            days: DayIndexes::new(DAY_INDEX_BYTES),
-            pending_room: Arc::new(Semaphore::new(QUEUE_BYTES)),
             head_room: Notify::new(),
             writer_wake: Notify::new(),
             writer_hurry: Notify::new(),
@@ -255,7 +265,7 @@ impl Store {
         if let Some(error) = inner.durability.now().error() {
             return Err(error);
         }
-        let permit = inner.wait_for_room(queue_bytes_of(batch)).await?;
+        let permit = inner.wait_for_room(queue_bytes_of(batch, inner.options.queue_room())).await?;
         let now_ms = (inner.clock)();
         let rules = Rules {
             newest_allowed_ms: now_ms.saturating_add(MAX_AHEAD_MS),
@@ -272,7 +282,7 @@ impl Store {
         if answer.is_some() {
             inner.writer_wake.notify_one();
         }
-        if queued_bytes > HURRY_BYTES {
+        if queued_bytes > inner.options.queue_room() / HURRY_PART {
             inner.writer_hurry.notify_one();
         }
         Ok((report, Pending { inner: inner.clone(), answer }))
@@ -537,13 +547,13 @@ impl Inner {
     }
 }
 
-/// Room a batch needs in the queue.
-fn queue_bytes_of(batch: &WriteBatch) -> u32 {
+/// Room a batch needs in a queue of `room` bytes.
+fn queue_bytes_of(batch: &WriteBatch, room: usize) -> u32 {
     let histograms: usize =
         batch.histograms.iter().map(|row| crate::storage::head::block::histogram_bytes(&row.histogram)).sum();
     let bytes = batch.samples.len() * 40 + batch.exemplars.len() * 200 + batch.metadata.len() * 200 + histograms;
     // A batch larger than the queue gets all of it.
-    u32::try_from(bytes.clamp(1, QUEUE_BYTES)).expect("the queue is smaller than 4 GiB")
+    u32::try_from(bytes.clamp(1, room)).expect("the queue is smaller than 4 GiB")
 }
 
 /// Returns when the log has taken nothing for a while, or never will, with the reason.

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("telemetry", 3),
     ("storage/types", 40),
     ("storage/scaled", 40),
+    ("storage/place", 40),
     ("storage/object", 41),
     ("storage/runs", 41),
     ("storage/wal", 42),

@@ -7,6 +7,8 @@ mod architecture;
 mod http;
 /// The Postgres protocol.
 mod pg;
+/// Where the lake is laid, and that what lies there is left alone.
+mod place;
 /// The plans of dashboard queries.
 mod plans;
 /// The life of a query: limits, cancellation, what is left of it.
@@ -21,6 +23,8 @@ mod scrape;
 #[allow(dead_code)]
 #[path = "../support/skip.rs"]
 mod skip;
+/// Everything at once for a while, and memory and open files afterwards.
+mod soak;
 /// Starting and stopping the binary, and an S3 server.
 #[path = "../support/server.rs"]
 mod support;

@@ -19,15 +19,24 @@ pub const NO_TARGETS: &str = "scrape_configs: []\n";
 /// Where a server keeps its data, outliving the server.
 pub struct Home {
     pub dir: tempfile::TempDir,
-    storage_url: String,
+    /// What of the command line says where.
+    storage: Vec<String>,
     env: Vec<(String, String)>,
+    /// The control group that the server is put into, by its folder.
+    pub cgroup: Option<PathBuf>,
 }
 
 impl Home {
     pub fn on_disk() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let storage_url = dir.path().join("data").display().to_string();
-        Self { dir, storage_url, env: Vec::new() }
+        let storage = vec![format!("--storage.url={}", dir.path().join("data").display())];
+        Self { dir, storage, env: Vec::new(), cgroup: None }
+    }
+
+    /// In a folder that is there already, or in the default one below it, as these flags say.
+    pub fn with_flags(dir: tempfile::TempDir, storage: &[&str]) -> Self {
+        let storage = storage.iter().map(|flag| flag.to_string()).collect();
+        Self { dir, storage, env: Vec::new(), cgroup: None }
     }
 
     pub fn on_s3(s3: &S3Server, bucket: &str) -> Self {
@@ -41,7 +50,7 @@ impl Home {
             ("AWS_ALLOW_HTTP", "true"),
         ];
         let env = env.map(|(name, value)| (name.to_string(), value.to_string())).to_vec();
-        Self { dir, storage_url: format!("s3://{bucket}/lake"), env }
+        Self { dir, storage: vec![format!("--storage.url=s3://{bucket}/lake")], env, cgroup: None }
     }
 
     /// Starts the server and waits until it is ready.
@@ -53,9 +62,10 @@ impl Home {
     }
 
     fn start_with(&self, flags: &[&str]) -> Promlake {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_promlake"))
+        let mut child = self
+            .command(env!("CARGO_BIN_EXE_promlake"))
             .args(["--web.listen-address=127.0.0.1:0", "--pg.listen-address=127.0.0.1:0"])
-            .arg(format!("--storage.url={}", self.storage_url))
+            .args(&self.storage)
             .args(flags)
             .envs(self.env.iter().cloned())
             .current_dir(self.dir.path())
@@ -70,6 +80,14 @@ impl Home {
         server.pg = server.wait_for_line("Postgres protocol on ");
         server.wait_for_line("msg=ready");
         server
+    }
+
+    /// The program, in the control group from its first allocation on.
+    fn command(&self, program: &str) -> Command {
+        let Some(cgroup) = &self.cgroup else { return Command::new(program) };
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(cgroup).arg(program);
+        command
     }
 }
 
@@ -109,6 +127,12 @@ impl Promlake {
     /// Whether a line of the log up to the start has this in it.
     pub fn logged(&self, text: &str) -> bool {
         self.lines.iter().any(|line| line.contains(text))
+    }
+
+    /// All lines of the log so far.
+    pub fn log(&mut self) -> &[String] {
+        self.lines.extend(self.log.try_iter());
+        &self.lines
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -31,8 +31,6 @@ use super::handlers::Handler;
 use super::session::{SERVER_VERSION, Session, Sessions};
 use crate::engine::session::Engine;
 
-/// Connections served at once.
-pub const MAX_CONNECTIONS: usize = 100;
 /// The one database.
 pub const DATABASE: &str = "promlake";
 /// How long open connections may finish their statements at shutdown.
@@ -40,11 +38,12 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How often a running connection is checked for a client that went away.
 const DISCONNECT_CHECK: Duration = Duration::from_millis(200);
 
-/// Serves until `shutdown`; then accepts no more, and ends open connections after a short grace.
-pub async fn serve(engine: Engine, listener: TcpListener, shutdown: CancellationToken) {
+/// Serves so many connections at once until `shutdown`; then accepts no more, and ends open connections after a short
+/// grace.
+pub async fn serve(engine: Engine, listener: TcpListener, max_connections: usize, shutdown: CancellationToken) {
     let sessions = Arc::new(Sessions::default());
     let handler = Arc::new(Handler::new(engine.clone()));
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(max_connections));
     let tasks = TaskTracker::new();
     let closing = CancellationToken::new();
     loop {
