@@ -5,6 +5,8 @@
 mod architecture;
 /// Prometheus' HTTP API.
 mod http;
+/// Who may ask the HTTP API for what, and how slowly.
+mod http_security;
 /// The Postgres protocol.
 mod pg;
 /// The plans of dashboard queries.
