@@ -90,6 +90,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     announce(&settings, &addresses, remote_write);
 
     run(&settings, &http, &scrape, &mut signals, &mut controls).await;
+    let second_signal = tokio::spawn(signals.end_at_once());
 
     tracing::info!("stopping: scrapes first, then requests, then the flush");
     http.stop();
@@ -101,6 +102,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         }
     }
     store.shutdown().await?;
+    second_signal.abort();
     tracing::info!("stopped, everything is in the lake");
     Ok(())
 }
@@ -327,6 +329,18 @@ impl Signals {
     /// Before there is anything to reload.
     async fn stop(&mut self) {
         while self.next().await != Asked::Stop {}
+    }
+
+    /// While the server stops, which may hang on a bucket that is away: who asks again does not want to wait for it.
+    /// What was acknowledged is in the log. The exit code is that of a process which the signal ended.
+    async fn end_at_once(mut self) {
+        let code = tokio::select! {
+            Some(()) = self.interrupt.recv() => 128 + SignalKind::interrupt().as_raw_value(),
+            Some(()) = self.terminate.recv() => 128 + SignalKind::terminate().as_raw_value(),
+            else => return,
+        };
+        tracing::warn!("received a second signal: ending at once, the next start replays the log");
+        std::process::exit(code);
     }
 }
 

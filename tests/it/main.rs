@@ -19,6 +19,8 @@ mod remote_write;
 mod restart;
 /// Scraping over the real store.
 mod scrape;
+/// The second signal.
+mod signals;
 /// Starting and stopping the binary, and an S3 server.
 #[path = "../support/server.rs"]
 mod support;
