@@ -219,6 +219,8 @@ mod tests {
             "--storage.tsdb.path=/var/lib/prom",
             "--web.enable-lifecycle",
             "--web.external-url=https://metrics.example/lake/",
+            "--web.allowed-hosts=a.example,*.b.example",
+            "--web.allowed-hosts=*",
             "--enable-feature=promql-experimental-functions,promql-delayed-name-removal",
             "--query.max-concurrency",
             "4",
@@ -227,6 +229,7 @@ mod tests {
         assert_eq!(settings.web.listen_addresses, ["0.0.0.0:9090", "[::1]:9091"]);
         assert_eq!(settings.storage.url, "/var/lib/prom/promlake");
         assert_eq!(settings.web.route_prefix, "/lake");
+        assert_eq!(settings.web.allowed_hosts, ["a.example", "*.b.example", "*"]);
         assert!(settings.web.lifecycle);
         assert!(settings.engine.features.experimental_functions);
         assert!(settings.engine.features.delayed_name_removal);
@@ -260,6 +263,10 @@ mod tests {
         check(&["--runtime.threads=5000"], "--runtime.threads");
         check(&["--query.max-concurrency=0"], "--query.max-concurrency");
         check(&["--web.cors.origin=("], "--web.cors.origin");
+        check(&["--web.allowed-hosts=http://a"], "--web.allowed-hosts");
+        check(&["--web.allowed-hosts=a:9090"], "--web.allowed-hosts");
+        check(&["--web.allowed-hosts=a.*"], "--web.allowed-hosts");
+        check(&["--web.allowed-hosts="], "--web.allowed-hosts");
         check(&["surplus"], "surplus");
     }
 }

@@ -20,8 +20,11 @@ use crate::ingest::appender::Appender;
 use crate::ingest::remote_write::receiver::RemoteWrite;
 use crate::ingest::scrape::manager::ScrapeManager;
 use crate::ingest::stats::IngestStats;
+use crate::server::http::bodies::Bodies;
 use crate::server::http::connections::{self, Limits};
+use crate::server::http::hosts::Hosts;
 use crate::server::http::server::{self, Control, Parts, Server};
+use crate::server::http::socket::Patience;
 use crate::server::{http, pg};
 use crate::storage::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
@@ -29,6 +32,10 @@ use crate::telemetry::metrics::Metrics;
 /// How long HTTP requests may go on after a stop was asked for. Shorter than the time service managers and
 /// container runtimes give (10 s and more), as the flush comes after it.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the head of a request may take, and how long a client may read or send nothing that it is to, where
+/// `--web.read-timeout` is not shorter.
+const HEAD: Duration = Duration::from_secs(30);
+const STALL: Duration = Duration::from_secs(60);
 /// How often a store that takes long to open says so.
 const OPENING_NOTICE: Duration = Duration::from_secs(10);
 
@@ -45,6 +52,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     let remote_write = settings.web.remote_write.unwrap_or_else(|| listeners.all_loopback());
     let http = Arc::new(Server::new(
         http_settings(&settings, &listeners, remote_write, clock()),
+        Bodies::new(settings.web.body_bytes, settings.web.read_timeout, STALL.min(settings.web.read_timeout)),
         own_metrics.clone(),
         clock.clone(),
         control,
@@ -97,6 +105,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     if let Some(why) = &broken {
         tracing::error!("{why}; the process ends");
     }
+    let second_signal = tokio::spawn(signals.end_at_once());
 
     tracing::info!("stopping: scrapes first, then requests, then the flush");
     http.stop();
@@ -111,6 +120,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         }
     }
     store.shutdown().await?;
+    second_signal.abort();
     tracing::info!("stopped, everything is in the lake");
     broken.map_or(Ok(()), |why| Err(Error::internal(why)))
 }
@@ -207,12 +217,16 @@ fn serve_http(
     settings: &Settings,
     shutdown: &CancellationToken,
 ) -> JoinHandle<()> {
+    let read_timeout = settings.web.read_timeout;
     let limits = Limits {
         max_connections: settings.web.max_connections,
-        read_timeout: settings.web.read_timeout,
+        read_timeout,
+        patience: Patience { head: HEAD.min(read_timeout), stall: STALL.min(read_timeout) },
         drain_timeout: DRAIN,
     };
-    tokio::spawn(connections::serve(listeners, http::router::router(http.clone()), limits, shutdown.clone()))
+    let (http, shutdown) = (http.clone(), shutdown.clone());
+    let router = http::router::router(http.clone());
+    tokio::spawn(async move { connections::serve(listeners, router, limits, &http.metrics, shutdown).await })
 }
 
 fn http_settings(settings: &Settings, listeners: &Listeners, remote_write: bool, now_ms: i64) -> server::Settings {
@@ -221,11 +235,12 @@ fn http_settings(settings: &Settings, listeners: &Listeners, remote_write: bool,
         Some(url) => url.to_string(),
         None => format!("http://{}/", listeners.addresses.http_reachable()),
     };
+    let external_host = web.external_url.as_ref().and_then(|url| url.host_str()).unwrap_or("");
     server::Settings {
         route_prefix: web.route_prefix.clone(),
         external_url,
         cors_origin: web.cors_origin.clone(),
-        read_timeout: web.read_timeout,
+        hosts: Hosts::new(&web.allowed_hosts, [hostname().as_str(), external_host]),
         lifecycle: web.lifecycle,
         remote_write,
         flags: web.flags.clone(),
@@ -332,6 +347,18 @@ impl Signals {
     /// Before there is anything to reload.
     async fn stop(&mut self) {
         while self.next().await != Asked::Stop {}
+    }
+
+    /// While the server stops, which may hang on a bucket that is away: who asks again does not want to wait for it.
+    /// What was acknowledged is in the log. The exit code is that of a process which the signal ended.
+    async fn end_at_once(mut self) {
+        let code = tokio::select! {
+            Some(()) = self.interrupt.recv() => 128 + SignalKind::interrupt().as_raw_value(),
+            Some(()) = self.terminate.recv() => 128 + SignalKind::terminate().as_raw_value(),
+            else => return,
+        };
+        tracing::warn!("received a second signal: ending at once, the next start replays the log");
+        std::process::exit(code);
     }
 }
 

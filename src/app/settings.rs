@@ -40,7 +40,10 @@ pub struct WebSettings {
     /// `None`: exactly when every listen address is a loopback address.
     pub remote_write: Option<bool>,
     pub cors_origin: Regex,
+    /// Names, `*.name` or `*`.
+    pub allowed_hosts: Vec<String>,
     pub max_connections: usize,
+    pub body_bytes: usize,
     pub read_timeout: Duration,
     /// All flags with their values, without secrets.
     pub flags: Vec<(String, String)>,

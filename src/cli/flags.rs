@@ -48,9 +48,17 @@ pub struct Serve {
     /// Origins whose pages may read the API, as a regular expression
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*", value_parser = parse_regex)]
     web_cors_origin: Regex,
+    /// Names under which the HTTP API may be asked, besides addresses, localhost, this machine's name and that of
+    /// --web.external-url; *.NAME for all below one, * for any; repeatable. Always checked on loopback addresses, and
+    /// on others where this is given
+    #[arg(long = "web.allowed-hosts", value_name = "NAME", value_delimiter = ',', value_parser = parse_host)]
+    web_allowed_hosts: Vec<String>,
     /// Connections at once; by default up to 512, fewer where memory is short
     #[arg(long = "web.max-connections", value_name = "N", value_parser = parse_at_most::<MAX_AT_ONCE>)]
     web_max_connections: Option<usize>,
+    /// Memory that request bodies may take together; requests that find none are refused with 503
+    #[arg(long = "web.body-bytes", value_name = "SIZE", default_value = "256MB", value_parser = parse_size)]
+    web_body_bytes: usize,
     /// How long a request may take to arrive, and a connection may be idle
     #[arg(long = "web.read-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     web_read_timeout: Duration,
@@ -166,6 +174,8 @@ impl Serve {
                 lifecycle: self.web_enable_lifecycle,
                 remote_write: self.web_enable_remote_write_receiver,
                 cors_origin: self.web_cors_origin,
+                allowed_hosts: self.web_allowed_hosts,
+                body_bytes: self.web_body_bytes,
                 max_connections: budget.web_connections,
                 read_timeout: self.web_read_timeout,
                 flags,
@@ -311,6 +321,15 @@ fn parse_count(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err("expected a whole number above zero".into()),
         Ok(count) => Ok(count),
     }
+}
+
+/// A host's name, without what else a URL has.
+fn parse_host(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let valid =
+        text == "*" || !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || "/:*@,".contains(c));
+    if valid { Ok(text.to_string()) } else { Err("expected a name without scheme and port, *.NAME or *".into()) }
 }
 
 fn parse_regex(text: &str) -> Result<Regex, String> {

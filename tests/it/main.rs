@@ -5,6 +5,8 @@
 mod architecture;
 /// Prometheus' HTTP API.
 mod http;
+/// Who may ask the HTTP API for what, and how slowly.
+mod http_security;
 /// The Postgres protocol.
 mod pg;
 /// Where the lake is laid, and that what lies there is left alone.
@@ -25,6 +27,8 @@ mod scrape;
 mod skip;
 /// Everything at once for a while, and memory and open files afterwards.
 mod soak;
+/// The second signal.
+mod signals;
 /// Starting and stopping the binary, and an S3 server.
 #[path = "../support/server.rs"]
 mod support;

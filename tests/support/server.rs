@@ -41,9 +41,14 @@ impl Home {
 
     pub fn on_s3(s3: &S3Server, bucket: &str) -> Self {
         s3.create_bucket(bucket);
+        Self::on_bucket_at(&s3.endpoint, bucket)
+    }
+
+    /// At an endpoint that may be nobody's.
+    pub fn on_bucket_at(endpoint: &str, bucket: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let env = [
-            ("AWS_ENDPOINT_URL", s3.endpoint.as_str()),
+            ("AWS_ENDPOINT_URL", endpoint),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("AWS_REGION", "us-east-1"),
@@ -55,13 +60,22 @@ impl Home {
 
     /// Starts the server and waits until it is ready.
     pub fn start(&self, config: &str, flags: &[&str]) -> Promlake {
+        let mut server = self.launch(config, flags);
+        server.http = server.wait_for_line("HTTP API on ");
+        server.pg = server.wait_for_line("Postgres protocol on ");
+        server.wait_for_line("msg=ready");
+        server
+    }
+
+    /// Starts the server and does not wait.
+    pub fn launch(&self, config: &str, flags: &[&str]) -> Promlake {
         let config_file = self.dir.path().join("prometheus.yml");
         std::fs::write(&config_file, config).expect("writing the configuration");
         let config_flag = format!("--config.file={}", config_file.display());
-        self.start_with(&[&[config_flag.as_str()], flags].concat())
+        self.launch_with(&[&[config_flag.as_str()], flags].concat())
     }
 
-    fn start_with(&self, flags: &[&str]) -> Promlake {
+    fn launch_with(&self, flags: &[&str]) -> Promlake {
         let mut child = self
             .command(env!("CARGO_BIN_EXE_promlake"))
             .args(["--web.listen-address=127.0.0.1:0", "--pg.listen-address=127.0.0.1:0"])
@@ -75,11 +89,7 @@ impl Home {
             .spawn()
             .expect("starting the binary");
         let log = read_log(&mut child);
-        let mut server = Promlake { child, log, lines: Vec::new(), http: String::new(), pg: String::new() };
-        server.http = server.wait_for_line("HTTP API on ");
-        server.pg = server.wait_for_line("Postgres protocol on ");
-        server.wait_for_line("msg=ready");
-        server
+        Promlake { child, log, lines: Vec::new(), http: String::new(), pg: String::new() }
     }
 
     /// The program, in the control group from its first allocation on.
@@ -104,7 +114,7 @@ pub struct Promlake {
 
 impl Promlake {
     /// The word behind `text` in the first log line that has it.
-    fn wait_for_line(&mut self, text: &str) -> String {
+    pub fn wait_for_line(&mut self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         let mut seen = 0;
         loop {
@@ -146,8 +156,13 @@ impl Promlake {
     }
 
     /// SIGTERM, and the exit status within the deadline.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(self) -> ExitStatus {
         self.signal("TERM");
+        self.wait()
+    }
+
+    /// The exit status within the deadline.
+    pub fn wait(mut self) -> ExitStatus {
         let deadline = Instant::now() + DEADLINE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("waiting for the server") {
@@ -230,6 +245,12 @@ impl S3Server {
                 None
             }
         }
+    }
+
+    /// From here on it takes connections and does not answer.
+    pub fn pause(&self) {
+        let status = Command::new("kill").arg("-STOP").arg(self.child.id().to_string()).status();
+        assert!(status.expect("running kill").success());
     }
 
     fn try_start() -> Result<Self, String> {

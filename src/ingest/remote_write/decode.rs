@@ -16,6 +16,10 @@ use crate::storage::types::{ExemplarRow, HistogramRow, SampleRow, SeriesRef, Wri
 /// Tag of `TimeSeries.labels`.
 const LABELS_TAG: u8 = 0x0a;
 
+/// The most series, and the most rows, of a request: an empty one takes 2 bytes of it, and up to hundreds in memory.
+/// Senders put some thousands into one.
+pub const MAX_ROWS: usize = 1 << 20;
+
 /// One `TimeSeries` of a request.
 #[derive(Debug)]
 pub struct SeriesMessage<'a> {
@@ -60,6 +64,7 @@ impl<'a> WriteRequest<'a> {
         let mut request = WriteRequest::default();
         let mut reader = Reader::new(message);
         while let Some((number, value)) = reader.field()? {
+            limit_rows(request.series.len() + request.metadata.len())?;
             match (number, value) {
                 (1, Value::Bytes(series)) => request.series.push(SeriesMessage::scan(series)?),
                 (3, Value::Bytes(metadata)) => request.metadata.extend(read_metadata(metadata)?),
@@ -121,6 +126,7 @@ impl<'a> SeriesMessage<'a> {
         let mut reader = Reader::new(self.rest);
         while let Some((number, value)) = reader.field()? {
             let Value::Bytes(message) = value else { continue };
+            limit_rows(batch.samples.len() + batch.histograms.len() + batch.exemplars.len())?;
             match number {
                 2 => batch.samples.push(read_sample(series, message)?),
                 3 => batch.exemplars.extend(read_exemplar(series, message)?),
@@ -134,6 +140,14 @@ impl<'a> SeriesMessage<'a> {
         }
         Ok(())
     }
+}
+
+#[inline]
+fn limit_rows(rows: usize) -> Result<(), DecodeError> {
+    if rows < MAX_ROWS {
+        return Ok(());
+    }
+    Err(DecodeError::Invalid(format!("the request has too many series or samples: the limit is {MAX_ROWS}")))
 }
 
 #[inline]

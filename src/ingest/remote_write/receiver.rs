@@ -233,6 +233,11 @@ fn check_headers(headers: WriteHeaders<'_>) -> Result<(), WriteError> {
     }
 }
 
+/// What a body says that it becomes, in bytes; 0 for one that does not say it. Nothing is allocated.
+pub fn declared_bytes(body: &[u8]) -> usize {
+    snap::raw::decompress_len(body).unwrap_or(0)
+}
+
 fn decompress(body: &[u8]) -> Result<Vec<u8>, WriteError> {
     if body.len() > MAX_BODY_BYTES {
         return Err(WriteError::new(413, format!("the compressed body is larger than {MAX_BODY_BYTES} bytes")));

@@ -1,5 +1,5 @@
 use super::cache::SeriesCache;
-use super::decode::{DecodeError, WriteRequest};
+use super::decode::{DecodeError, MAX_ROWS, WriteRequest};
 use super::histogram::{self, HistogramError};
 use super::wire::{Malformed, Reader, Value};
 use crate::model::histogram::{CounterResetHint, Span};
@@ -162,6 +162,27 @@ fn broken_histograms_are_errors() {
     let overflow = spans(11, &[(0, 2)])(Message::default()).zigzag(12, i64::MAX).zigzag(12, 1);
     assert_eq!(histogram::decode(&overflow.0).unwrap_err(), HistogramError::Malformed);
     assert_eq!(histogram::decode(&[0x58]).unwrap_err(), HistogramError::Malformed);
+}
+
+/// 2 bytes of a request made a series of 64, a sample of 32, or a histogram of some hundreds in memory.
+#[test]
+fn a_small_request_does_not_become_a_large_one() {
+    let many = |count: usize, number: u32| {
+        let empty = Message::default().bytes(number, []);
+        Message(empty.0.repeat(count))
+    };
+    let scan = |request: &Message| WriteRequest::scan(&request.0).map(|_| ());
+    let too_many = |result| matches!(result, Err(DecodeError::Invalid(message)) if message.contains("too many"));
+    assert_eq!(scan(&many(MAX_ROWS, 1)), Ok(()));
+    assert!(too_many(scan(&many(MAX_ROWS + 1, 1))));
+    for number in [2, 4] {
+        let rows = |count| {
+            let request = Message::default().message(1, many(count, number));
+            WriteRequest::scan(&request.0).unwrap().rows(&[Some(SeriesRef { slot: 1, generation: 0 })]).map(|_| ())
+        };
+        assert_eq!(rows(100), Ok(()));
+        assert!(too_many(rows(MAX_ROWS + 1)), "field {number}");
+    }
 }
 
 #[test]

@@ -1,36 +1,117 @@
 //! Connections: how many at once, how long one may be silent, and how they end at shutdown. Requests on them
 //! are the router's business.
+//!
+//! To accept waits for nothing. Where all places are taken, connections that lie idle make room, and one that finds
+//! none within [`MAKE_ROOM`] is told 503: a client, or a probe, that gets no answer cannot know why.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+
+use crate::server::http::router::Via;
+use crate::server::http::socket::{Activity, Patience, Socket};
+use crate::telemetry::metrics::{Family, Metrics};
+
+/// The head of a request, of which the target may be 64 KiB: hyper has 100 headers, too.
+const MAX_HEAD_BYTES: usize = 128 << 10;
+/// A connection that was silent for so long makes room for a new one, where there is none.
+const IDLE: Duration = Duration::from_secs(5);
+/// How long a connection above the limit waits for a place.
+const MAKE_ROOM: Duration = Duration::from_secs(1);
+/// Connections that wait for a place, or for their 503. More are closed unheard.
+const MAX_SURPLUS: usize = 64;
+
+const NO_ROOM: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Retry-After: 5\r\nConnection: close\r\nContent-Length: 58\r\n\r\n\
+    too many connections, the limit is --web.max-connections\r\n";
 
 /// Limits on connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub max_connections: usize,
-    /// How long a connection may take to send a request's head, or be idle between two; reading a body is
-    /// timed by the handler.
+    /// How long a connection may be idle between two requests; reading a body is timed by the handler.
     pub read_timeout: Duration,
+    pub patience: Patience,
     /// How long requests may go on after shutdown was asked for.
     pub drain_timeout: Duration,
 }
 
-/// Accepts until `shutdown`, then lets the requests under way finish for at most the drain timeout. Beyond the
-/// limit new connections wait in the listen queue.
-pub async fn serve(listeners: Vec<TcpListener>, router: Router, limits: Limits, shutdown: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(limits.max_connections));
+/// The places of all listeners.
+#[derive(Debug)]
+struct Places {
+    free: Arc<Semaphore>,
+    surplus: Arc<Semaphore>,
+    /// Told to connections when one more wants a place.
+    crowded: Notify,
+    refused: AtomicU64,
+    max_connections: usize,
+}
+
+impl Places {
+    fn new(max_connections: usize) -> Self {
+        let max_connections = max_connections.min(Semaphore::MAX_PERMITS);
+        Self {
+            free: Arc::new(Semaphore::new(max_connections)),
+            surplus: Arc::new(Semaphore::new(MAX_SURPLUS)),
+            crowded: Notify::new(),
+            refused: AtomicU64::new(0),
+            max_connections,
+        }
+    }
+
+    async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = self.free.clone().try_acquire_owned() {
+            return Some(place);
+        }
+        self.crowded.notify_waiters();
+        let place = timeout(MAKE_ROOM, self.free.clone().acquire_owned()).await.ok().and_then(Result::ok);
+        if place.is_none() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        place
+    }
+
+    fn families(&self) -> Vec<Family> {
+        let open = self.max_connections.saturating_sub(self.free.available_permits());
+        let refused = self.refused.load(Ordering::Relaxed);
+        vec![
+            Family::gauge("promlake_http_connections", "Open HTTP connections", open as f64),
+            Family::counter(
+                "promlake_http_connections_refused",
+                "HTTP connections above --web.max-connections",
+                refused as f64,
+            ),
+        ]
+    }
+}
+
+/// Accepts until `shutdown`, then lets the requests under way finish for at most the drain timeout.
+pub async fn serve(
+    listeners: Vec<TcpListener>,
+    router: Router,
+    limits: Limits,
+    metrics: &Metrics,
+    shutdown: CancellationToken,
+) {
+    let places = Arc::new(Places::new(limits.max_connections));
+    let counted = places.clone();
+    metrics.add_source(move || counted.families());
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        accepting.spawn(accept(listener, router.clone(), limits, slots.clone(), shutdown.clone()));
+        accepting.spawn(accept(listener, router.clone(), limits, places.clone(), shutdown.clone()));
     }
     while accepting.join_next().await.is_some() {}
 }
@@ -39,35 +120,52 @@ async fn accept(
     listener: TcpListener,
     router: Router,
     limits: Limits,
-    slots: Arc<Semaphore>,
+    places: Arc<Places>,
     shutdown: CancellationToken,
 ) {
+    // A listener that cannot tell its address is treated as the stricter of both.
+    let loopback = |address: std::net::SocketAddr| address.ip().to_canonical().is_loopback();
+    let via = Via { loopback: listener.local_addr().map_or(true, loopback) };
     let mut connections = JoinSet::new();
     loop {
-        let (stream, slot) = tokio::select! {
+        let stream = tokio::select! {
             _ = shutdown.cancelled() => break,
             Some(_) = connections.join_next() => continue,
-            accepted = next(&listener, &slots) => accepted,
+            stream = next(&listener) => stream,
         };
-        let (router, shutdown) = (router.clone(), shutdown.clone());
+        let surplus = match places.free.available_permits() {
+            0 => match places.surplus.clone().try_acquire_owned() {
+                Ok(surplus) => Some(surplus),
+                Err(_) => {
+                    places.refused.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+            },
+            _ => None,
+        };
+        let (router, places, shutdown) = (router.clone(), places.clone(), shutdown.clone());
         connections.spawn(async move {
-            serve_connection(stream, router, limits.read_timeout, shutdown).await;
-            drop(slot);
+            match places.take().await {
+                Some(_place) => {
+                    drop(surplus);
+                    serve_connection(stream, via, router, limits, &places.crowded, shutdown).await;
+                }
+                None => refuse(stream).await,
+            }
         });
     }
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(limits.drain_timeout, drained).await.is_err() {
+    if timeout(limits.drain_timeout, drained).await.is_err() {
         tracing::warn!("requests were still running after {:?} and were cut off", limits.drain_timeout);
         connections.shutdown().await;
     }
 }
 
-async fn next(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
-    let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+async fn next(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, slot),
+            Ok((stream, _)) => return stream,
             Err(error) => {
                 // Out of file descriptors, most likely: one of them has to be given back first.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -77,22 +175,72 @@ async fn next(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, tok
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, read_timeout: Duration, shutdown: CancellationToken) {
+/// Says 503, and reads what the client had sent: a socket that is closed with bytes unread takes its answer back.
+async fn refuse(mut stream: TcpStream) {
+    let said = async {
+        stream.write_all(NO_ROOM.as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut unread = [0; 4096];
+        while stream.read(&mut unread).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // A client that has gone, or does not go, is not waited for.
+    let _ = timeout(MAKE_ROOM, said).await;
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    via: Via,
+    router: Router,
+    limits: Limits,
+    crowded: &Notify,
+    shutdown: CancellationToken,
+) {
     // Answers are written whole; waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
+    let activity = Arc::new(Activity::new(Instant::now()));
+    let socket = Socket::new(stream, activity.clone(), limits.patience);
+    let (router, counted) = (TowerToHyperService::new(router), activity.clone());
+    let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(via);
+        counted.request_begins();
+        let (answer, counted) = (router.call(request), counted.clone());
+        async move {
+            let answer = answer.await;
+            counted.request_ends();
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(read_timeout)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .header_read_timeout(limits.read_timeout)
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(socket), service);
     let mut connection = std::pin::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        _ = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut stopping = false;
+    let result = loop {
+        tokio::select! {
+            result = connection.as_mut() => break result,
+            () = shutdown.cancelled(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = crowded.notified() => if activity.idle_for(IDLE) { return },
         }
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NO_ROOM;
+
+    #[test]
+    fn the_refusal_is_as_long_as_it_says() {
+        let (head, body) = NO_ROOM.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
     }
 }

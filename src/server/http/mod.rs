@@ -1,7 +1,9 @@
 //! Prometheus' HTTP API (`web/api/v1` of Prometheus 3.14) over the engine and the store: requests are decoded,
-//! handed on, and encoded. A request passes `connections` → `router` (metrics, CORS, compression) → one of
-//! `routes` → `json`. No PromQL is understood here, and nothing is stored.
+//! handed on, and encoded. A request passes `connections` → `router` (hosts, guard, metrics, CORS, compression) → one
+//! of `routes` → `json`. No PromQL is understood here, and nothing is stored.
 
+/// Reading bodies under limits and one budget.
+pub mod bodies;
 /// Accepting, limiting, timing out and draining connections.
 pub mod connections;
 /// Cross-origin headers.
@@ -10,8 +12,14 @@ pub mod cors;
 pub mod envelope;
 /// `ErrorKind` to `errorType` and HTTP status.
 pub mod errors;
+/// Pages of other sites may not change anything.
+pub mod guard;
+/// The names under which the server may be asked.
+pub mod hosts;
 /// Numbers, timestamps, strings and query results as Prometheus writes them.
 pub mod json;
+/// How slow a client may be.
+pub mod pace;
 /// Query and form parameters, times and durations.
 pub mod params;
 /// All routes with their layers.
@@ -22,3 +30,5 @@ pub mod routes;
 pub mod selectors;
 /// What the handlers share, and the parts that exist only once the store is open.
 pub mod server;
+/// A socket that gives up on clients that do not get on.
+pub mod socket;

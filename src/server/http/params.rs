@@ -3,37 +3,47 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{FromRequest, Request};
-use axum::http::{Method, header};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use chrono::DateTime;
 
 use crate::error::{Error, Result};
 use crate::model::duration;
 use crate::model::sample::TimeRange;
+use crate::server::http::bodies::{Held, Unread, retry_later};
+use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, invalid_parameter};
 use crate::server::http::server::Server;
 
 /// The largest form body, as Go's `ParseForm` has it.
 const MAX_FORM_BYTES: usize = 10 << 20;
 
+/// The most parameters of a request, as Go's `net/url` has it: each takes more memory than its text.
+const MAX_PARAMS: usize = 10_000;
+
 /// Names and values in order; those of the body come first.
-#[derive(Clone, Debug, Default)]
-pub struct Params(Vec<(String, String)>);
+#[derive(Debug, Default)]
+pub struct Params {
+    pairs: Vec<(String, String)>,
+    /// The body's share of the budget, as its values are here.
+    _held: Option<Held>,
+}
 
 impl Params {
+    /// At most [`MAX_PARAMS`] of them, and what is more is left out; see [`count`].
     pub fn parse(body: &[u8], query: &str) -> Self {
         let pairs = |bytes| url::form_urlencoded::parse(bytes).into_owned();
-        Self(pairs(body).chain(pairs(query.as_bytes())).collect())
+        Self { pairs: pairs(body).chain(pairs(query.as_bytes())).take(MAX_PARAMS).collect(), _held: None }
     }
 
     /// The first value of a name, `""` where it is absent.
     pub fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+        self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
     }
 
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.0.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect()
+        self.pairs.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect()
     }
 
     /// A timestamp in milliseconds that must be given.
@@ -82,22 +92,36 @@ impl Params {
 }
 
 impl FromRequest<Arc<Server>> for Params {
-    type Rejection = ApiError;
+    type Rejection = Response;
 
-    async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self, Response> {
         let (head, body) = request.into_parts();
         let query = head.uri.query().unwrap_or("");
         let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         let media_type = content_type.split(';').next().unwrap_or("").trim();
         let form = matches!(head.method, Method::POST | Method::PUT | Method::PATCH)
             && media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded");
-        let body = if form { server.read_body(body, MAX_FORM_BYTES).await? } else { drop_body(body) };
-        Ok(Self::parse(&body, query))
+        let (body, held) = match form {
+            true => server.bodies.read(body, MAX_FORM_BYTES).await.map(|whole| (whole.bytes, Some(whole.held))),
+            false => Ok((bytes::Bytes::new(), None)),
+        }
+        .map_err(unread)?;
+        if count(&body) + count(query.as_bytes()) > MAX_PARAMS {
+            let error = Error::bad_input(format!("too many parameters: the limit is {MAX_PARAMS}"));
+            return Err(ApiError(error).into_response());
+        }
+        Ok(Self { _held: held, ..Self::parse(&body, query) })
     }
 }
 
-fn drop_body(_body: Body) -> bytes::Bytes {
-    bytes::Bytes::new()
+/// How many parameters a text has at most.
+fn count(text: &[u8]) -> usize {
+    if text.is_empty() { 0 } else { 1 + memchr::memchr_iter(b'&', text).count() }
+}
+
+fn unread(error: Unread) -> Response {
+    let error_type = if error.status == StatusCode::SERVICE_UNAVAILABLE { "unavailable" } else { "bad_data" };
+    retry_later(envelope::error(error.status, error_type, &error.message))
 }
 
 /// Milliseconds of float Unix seconds or an RFC 3339 time. The two strings Go prints for its earliest and
@@ -109,9 +133,15 @@ pub fn parse_time(text: &str) -> Result<i64> {
         _ => {}
     }
     if let Some(seconds) = parse_float(text) {
-        // Rounded to milliseconds as Prometheus does; the cast saturates, so the sentinels beyond our range
-        // (`-9223372036854775.808`) are the ends of it.
-        return Ok((seconds * 1000.0).round() as i64);
+        // Rounded to milliseconds as Prometheus does. Its sentinels (`-9223372036854775.808`) are the ends of our range,
+        // give or take what a float cannot tell apart; Go would make an arbitrary time of what is beyond.
+        let millis = (seconds * 1000.0).round();
+        if millis.abs() > i64::MAX as f64 {
+            return Err(Error::bad_input(format!(
+                "cannot parse {text:?} to a valid timestamp. It overflows int64"
+            )));
+        }
+        return Ok(millis as i64);
     }
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.timestamp_millis())
@@ -158,6 +188,11 @@ mod tests {
         check("abc", None);
         check("NaN", None);
         check("30s", None);
+        check("1e308", None);
+        check("-1e308", None);
+        check("Inf", None);
+        check("-9223372036854778", None);
+        check("9223372036854778", None);
         assert_eq!(parse_time("foo").unwrap_err().message, r#"cannot parse "foo" to a valid timestamp"#);
     }
 
@@ -173,6 +208,9 @@ mod tests {
         check("", None);
         check("abc", None);
         check("148966367200372", None);
+        check("1e308", None);
+        check("-1e308", None);
+        check("NaN", None);
         assert_eq!(parse_duration("x").unwrap_err().message, r#"cannot parse "x" to a valid duration"#);
     }
 
@@ -186,6 +224,14 @@ mod tests {
     }
 
     #[test]
+    fn too_many() {
+        assert_eq!(count(b""), 0);
+        assert_eq!(count(b"a"), 1);
+        assert_eq!(count(b"a=1&b=2&"), 3);
+        assert_eq!(Params::parse("a&".repeat(20_000).as_bytes(), "").pairs.len(), MAX_PARAMS);
+    }
+
+    #[test]
     fn limits() {
         let check = |query: &str, expected: Result<Option<usize>, &str>| {
             let got = Params::parse(b"", query).limit("limit").map_err(|e| e.0.message);
@@ -195,6 +241,11 @@ mod tests {
         check("limit=0", Ok(None));
         check("limit=7", Ok(Some(7)));
         check("limit=-1", Err(r#"invalid parameter "limit": limit must be non-negative"#));
+        check("limit=1e9", Err(r#"invalid parameter "limit": cannot parse "1e9" to a whole number"#));
+        check(
+            "limit=99999999999999999999",
+            Err(r#"invalid parameter "limit": cannot parse "99999999999999999999" to a whole number"#),
+        );
         check("limit=x", Err(r#"invalid parameter "limit": cannot parse "x" to a whole number"#));
     }
 }

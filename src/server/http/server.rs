@@ -4,15 +4,11 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts as RequestHead;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
 use parking_lot::RwLock;
 use regex::Regex;
 use tokio::sync::{mpsc, oneshot};
@@ -22,9 +18,11 @@ use crate::engine::session::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::remote_write::receiver::RemoteWrite;
 use crate::ingest::scrape::manager::ScrapeManager;
+use crate::server::http::bodies::{Bodies, retry_later};
 use crate::server::http::envelope::text_response;
+use crate::server::http::hosts::Hosts;
 use crate::storage::store::{Clock, Store};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Family, Metrics};
 
 /// Settings of the HTTP server; see the flags of the same names.
 #[derive(Clone, Debug)]
@@ -34,7 +32,7 @@ pub struct Settings {
     /// Where users reach the server, for targets that name it as `localhost`.
     pub external_url: String,
     pub cors_origin: Regex,
-    pub read_timeout: Duration,
+    pub hosts: Hosts,
     pub lifecycle: bool,
     pub remote_write: bool,
     /// All flags with their values, for `/api/v1/status/flags`.
@@ -80,18 +78,32 @@ pub struct Server {
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub config: RwLock<ConfigStatus>,
+    pub bodies: Arc<Bodies>,
     control: mpsc::Sender<Control>,
     parts: OnceLock<Parts>,
     stopping: AtomicBool,
 }
 
 impl Server {
-    pub fn new(settings: Settings, metrics: Arc<Metrics>, clock: Clock, control: mpsc::Sender<Control>) -> Self {
+    pub fn new(
+        settings: Settings,
+        bodies: Bodies,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        control: mpsc::Sender<Control>,
+    ) -> Self {
+        let bodies = Arc::new(bodies);
+        let counted = bodies.clone();
+        metrics.add_source(move || {
+            let help = "Memory that the bodies of HTTP requests take, of --web.body-bytes";
+            vec![Family::gauge("promlake_http_body_bytes", help, counted.used_bytes() as f64)]
+        });
         Self {
             settings,
             metrics,
             clock,
             config: RwLock::default(),
+            bodies,
             control,
             parts: OnceLock::new(),
             stopping: AtomicBool::new(false),
@@ -142,36 +154,11 @@ impl Server {
         self.control.send(control).await.map_err(closed)
     }
 
-    /// A whole body of at most `limit` bytes, within the read timeout. A larger one is an error of kind `Limit`.
-    pub async fn read_body(&self, body: Body, limit: usize) -> Result<Bytes> {
-        let read = async {
-            let mut whole = BytesMut::new();
-            let mut chunks = body.into_data_stream();
-            while let Some(chunk) = chunks.next().await {
-                let chunk = chunk.map_err(|e| {
-                    Error::new(ErrorKind::BadInput, "error reading the request body").with_source(e)
-                })?;
-                if whole.len() + chunk.len() > limit {
-                    return Err(Error::new(
-                        ErrorKind::Limit,
-                        format!("request body too large: the limit is {limit} bytes"),
-                    ));
-                }
-                whole.extend_from_slice(&chunk);
-            }
-            Ok(whole.freeze())
-        };
-        tokio::time::timeout(self.settings.read_timeout, read).await.unwrap_or_else(|_| {
-            let timeout = self.settings.read_timeout;
-            Err(Error::new(ErrorKind::BadInput, format!("the request body did not arrive within {timeout:?}")))
-        })
-    }
-
     fn not_ready(&self) -> Response {
         let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
         let stopping = if self.stopping.load(Ordering::Relaxed) { "true" } else { "false" };
         response.headers_mut().insert("X-Prometheus-Stopping", HeaderValue::from_static(stopping));
-        response
+        retry_later(response)
     }
 }
 
