@@ -78,7 +78,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         scrape: scrape.clone(),
         remote_write: Arc::new(RemoteWrite::new(appender)),
     });
-    let pg_task = tokio::spawn(pg::serve(engine, pg_listener, shutdown.clone()));
+    let pg_task = tokio::spawn(pg::serve(engine, pg_listener, pg::Limits::default(), shutdown.clone()));
     announce(&settings, &addresses, remote_write);
 
     run(&settings, &http, &scrape, &mut signals, &mut controls).await;

@@ -7,6 +7,8 @@ mod architecture;
 mod http;
 /// The Postgres protocol.
 mod pg;
+/// The Postgres protocol byte by byte: limits, malformed messages, clients that go away.
+mod pg_wire;
 /// The plans of dashboard queries.
 mod plans;
 /// The life of a query: limits, cancellation, what is left of it.
