@@ -193,7 +193,7 @@ async fn values_and_formats_that_do_not_fit() {
         (&[0], &[Some(b"seven"), None, None], &[], "1 2 E:22P02 Z:I"),
     ];
     for (formats, values, results, expected) in cases {
-        let messages = [parse("", THREE, &[]), bind(formats, values, results), execute(0), sync()];
+        let messages = [parse("", THREE, &[20, 701, 25]), bind(formats, values, results), execute(0), sync()];
         check(&server, &format!("{formats:?} {values:?} {results:?}"), &messages, expected).await;
     }
     let types: &[(&[u32], &str)] = &[

@@ -15,7 +15,7 @@ use pgwire::error::{PgWireError, PgWireResult};
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::message::{self, HEADER_BYTES, TERMINATE};
 use super::startup;
@@ -63,7 +63,8 @@ impl Receiving {
     /// A budget smaller than the longest message would never let one pass, so it is as large at least.
     pub fn new(message_bytes: usize, message_timeout: Duration, budget_bytes: usize) -> Self {
         let message_bytes = message_bytes.min(u32::MAX as usize);
-        let budget = Arc::new(Semaphore::new(budget_bytes.max(message_bytes).min(Semaphore::MAX_PERMITS)));
+        // A message's length does not count its kind.
+        let budget = Arc::new(Semaphore::new(budget_bytes.max(message_bytes + 1).min(Semaphore::MAX_PERMITS)));
         Self { message_bytes, message_timeout, budget }
     }
 }
@@ -179,27 +180,38 @@ impl Incoming {
         Ok(length + 1)
     }
 
-    /// Waits until enough of what came before was dealt with.
+    /// Waits until enough of what came before was dealt with, however long that takes.
     async fn room_ahead(&self, length: usize) -> Result<OwnedSemaphorePermit, End> {
-        let cost = (length + MESSAGE_COST).min(AHEAD_BYTES) as u32;
-        let mut waiting = std::pin::pin!(self.ahead.clone().acquire_many_owned(cost));
-        loop {
-            match timeout(CLOSED_CHECK, &mut waiting).await {
-                Ok(permit) => return permit.map_err(|_| End::Closed),
-                Err(_) if self.is_closed() => return Err(End::Closed),
-                Err(_) => {}
-            }
-        }
+        let cost = (length + MESSAGE_COST).min(AHEAD_BYTES);
+        self.permit(&self.ahead, cost, Duration::MAX).await
     }
 
     async fn room(&self, length: usize) -> Result<Option<OwnedSemaphorePermit>, End> {
         if length <= AHEAD_BYTES {
             return Ok(None);
         }
-        let room = u32::try_from(length).unwrap_or(u32::MAX);
-        match timeout(BUDGET_WAIT, self.shared.budget.clone().acquire_many_owned(room)).await {
-            Ok(permit) => permit.map(Some).map_err(|_| End::Closed),
-            Err(_) => Err(refused("53200", format!("no memory for a message of {length} bytes"))),
+        self.permit(&self.shared.budget, length, BUDGET_WAIT).await.map(Some)
+    }
+
+    /// Waits for so many bytes, and looks meanwhile whether the client is still there.
+    async fn permit(
+        &self,
+        bytes: &Arc<Semaphore>,
+        count: usize,
+        at_most: Duration,
+    ) -> Result<OwnedSemaphorePermit, End> {
+        let start = Instant::now();
+        let permits = u32::try_from(count).unwrap_or(u32::MAX);
+        let mut waiting = std::pin::pin!(bytes.clone().acquire_many_owned(permits));
+        loop {
+            match timeout(CLOSED_CHECK, &mut waiting).await {
+                Ok(permit) => return permit.map_err(|_| End::Closed),
+                Err(_) if self.is_closed() => return Err(End::Closed),
+                Err(_) if start.elapsed() >= at_most => {
+                    return Err(refused("53200", format!("no memory for a message of {count} bytes")));
+                }
+                Err(_) => {}
+            }
         }
     }
 
