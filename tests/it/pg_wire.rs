@@ -317,7 +317,8 @@ async fn queries_end_with_their_client() {
             None
         };
         wait_for(&server, "promlake_engine_queries", 0.0).await;
-        assert!(left.elapsed() < Duration::from_millis(1_500), "noticed after {:?}", left.elapsed());
+        // A second at most, and what a busy machine adds.
+        assert!(left.elapsed() < Duration::from_secs(5), "noticed after {:?}", left.elapsed());
         drop(wire);
     }
 }

@@ -31,8 +31,8 @@ pub struct Limits {
     pub startup_timeout: Duration,
     /// The longest message, in bytes.
     pub message_bytes: usize,
-    /// For all long messages being received or kept as values of portals, together; at least the longest message.
-    /// Shorter ones are bounded by the number of connections.
+    /// For all long messages being received or kept as values of portals, together; no message is longer. Those of
+    /// up to 256 KiB are bounded by the number of connections.
     pub receive_bytes: usize,
     /// For a message to arrive, once begun.
     pub message_timeout: Duration,

@@ -60,12 +60,11 @@ pub struct Receiving {
 }
 
 impl Receiving {
-    /// A budget smaller than the longest message would never let one pass, so it is as large at least.
+    /// A message has to fit into the budget with its kind, which its length does not count.
     pub fn new(message_bytes: usize, message_timeout: Duration, budget_bytes: usize) -> Self {
-        let message_bytes = message_bytes.min(u32::MAX as usize);
-        // A message's length does not count its kind.
-        let budget = Arc::new(Semaphore::new(budget_bytes.max(message_bytes + 1).min(Semaphore::MAX_PERMITS)));
-        Self { message_bytes, message_timeout, budget }
+        let budget_bytes = budget_bytes.min(u32::MAX as usize);
+        let message_bytes = message_bytes.min(budget_bytes.saturating_sub(1));
+        Self { message_bytes, message_timeout, budget: Arc::new(Semaphore::new(budget_bytes)) }
     }
 }
 

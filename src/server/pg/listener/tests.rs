@@ -318,7 +318,8 @@ async fn a_client_that_leaves_ends_what_runs() {
         let left = Instant::now();
         let socket = stays.then_some(socket);
         eventually(what, || session.strong_count() == 0 && queries() == 0).await;
-        assert!(left.elapsed() < Duration::from_secs(2), "{what}: noticed after {:?}", left.elapsed());
+        // A moment, and what a busy machine adds.
+        assert!(left.elapsed() < Duration::from_secs(5), "{what}: noticed after {:?}", left.elapsed());
         drop(socket);
         world.idle().await;
     }
