@@ -92,7 +92,8 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         scrape: scrape.clone(),
         remote_write: Arc::new(RemoteWrite::new(appender)),
     });
-    let mut pg_task = tokio::spawn(pg::serve(engine, pg_listener, settings.pg_max_connections, shutdown.clone()));
+    let pg_limits = pg::Limits { connections: settings.pg_max_connections, ..pg::Limits::default() };
+    let mut pg_task = tokio::spawn(pg::serve(engine, pg_listener, pg_limits, shutdown.clone()));
     announce(&settings, &addresses, remote_write);
 
     // A part that ends before it is asked to is a defect, and a supervisor can start all of them again.

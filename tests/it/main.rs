@@ -11,6 +11,8 @@ mod http_security;
 mod pg;
 /// Where the lake is laid, and that what lies there is left alone.
 mod place;
+/// The Postgres protocol byte by byte: limits, malformed messages, clients that go away.
+mod pg_wire;
 /// The plans of dashboard queries.
 mod plans;
 /// The life of a query: limits, cancellation, what is left of it.

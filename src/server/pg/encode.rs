@@ -185,8 +185,10 @@ impl Column {
             Values::Utf8View(a) => out.put_slice(a.value(row).as_bytes()),
             Values::LargeUtf8(a) => out.put_slice(a.value(row).as_bytes()),
             Values::Binary(a) => out.put_slice(a.value(row)),
-            Values::Timestamp(a) | Values::TimestampTz(a) => out.put_i64(a[row] - datetime::PG_EPOCH_MICROS),
-            Values::Date(a) => out.put_i32(a.value(row) - datetime::PG_EPOCH_DAYS),
+            Values::Timestamp(a) | Values::TimestampTz(a) => {
+                out.put_i64(a[row].saturating_sub(datetime::PG_EPOCH_MICROS))
+            }
+            Values::Date(a) => out.put_i32(a.value(row).saturating_sub(datetime::PG_EPOCH_DAYS)),
             Values::Time(a) => out.put_i64(a[row]),
             Values::Interval(a) => {
                 let (months, days, micros) = a[row];

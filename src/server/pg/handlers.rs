@@ -4,22 +4,23 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::Statement;
 use futures::{Sink, SinkExt, StreamExt};
 use pgwire::api::portal::{Format, Portal, PortalExecutionState};
-use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler, send_execution_response, send_ready_for_query};
+use pgwire::api::query::{ExtendedQueryHandler, send_execution_response};
 use pgwire::api::results::{FieldInfo, QueryResponse, Response, Tag};
-use pgwire::api::stmt::QueryParser;
+use pgwire::api::stmt::{QueryParser, StoredStatement};
 use pgwire::api::store::{Entry, PortalStore};
-use pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NAME, PgWireConnectionState, Type};
+use pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NAME, Type};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::data::RowDescription;
-use pgwire::messages::extendedquery::{Execute, PortalSuspended};
+use pgwire::messages::extendedquery::{Bind, BindComplete, Execute, Parse, ParseComplete, PortalSuspended};
 use pgwire::messages::response::{EmptyQueryResponse, TransactionStatus};
-use pgwire::messages::simplequery::Query;
 
 use super::command::{self, Outcome};
 use super::run::{self, Shape};
@@ -94,9 +95,8 @@ fn session<C: ClientInfo + ?Sized>(client: &C) -> PgWireResult<Arc<Session>> {
 }
 
 /// In a failed transaction only its end is listened to.
-fn check_transaction<C: ClientInfo + ?Sized>(client: &C, prepared: &Prepared) -> PgWireResult<()> {
-    use datafusion::sql::sqlparser::ast::Statement;
-    let ends = matches!(&*prepared.statement, Statement::Commit { .. } | Statement::Rollback { .. });
+fn check_transaction<C: ClientInfo + ?Sized>(client: &C, statement: &Statement) -> PgWireResult<()> {
+    let ends = matches!(statement, Statement::Commit { .. } | Statement::Rollback { .. });
     if matches!(client.transaction_status(), TransactionStatus::Error) && !ends {
         let text = "current transaction is aborted, commands ignored until end of transaction block";
         return Err(errors::error("25P02", text));
@@ -104,7 +104,7 @@ fn check_transaction<C: ClientInfo + ?Sized>(client: &C, prepared: &Prepared) ->
     Ok(())
 }
 
-/// Sends the rows of a statement, what it has to say besides them, and its end.
+/// Sends the rows of a statement under their description.
 async fn send_rows<C>(client: &mut C, session: &Session, mut response: QueryResponse) -> PgWireResult<()>
 where
     C: Sink<PgWireBackendMessage> + Unpin + Send,
@@ -112,94 +112,79 @@ where
 {
     let description = RowDescription::new(response.row_schema().iter().map(Into::into).collect());
     client.feed(PgWireBackendMessage::RowDescription(description)).await?;
+    send_some_rows(client, session, &mut response, None).await.map(|_| ())
+}
+
+/// Sends rows up to the limit. True where those were all there are: then what the statement has to say besides them,
+/// and its end, were sent as well.
+async fn send_some_rows<C>(
+    client: &mut C,
+    session: &Session,
+    response: &mut QueryResponse,
+    limit: Option<usize>,
+) -> PgWireResult<bool>
+where
+    C: Sink<PgWireBackendMessage> + Unpin + Send,
+    PgWireError: From<C::Error>,
+{
     let mut sent = 0;
-    while let Some(row) = response.data_rows().next().await {
+    while limit != Some(sent) {
+        let Some(row) = response.data_rows().next().await else {
+            notices::send(client, session).await?;
+            let tag = Tag::new(response.command_tag());
+            let tag = if response.command_tag() == "SELECT" { tag.with_rows(sent) } else { tag };
+            client.feed(PgWireBackendMessage::CommandComplete(tag.into())).await?;
+            return Ok(true);
+        };
         client.feed(PgWireBackendMessage::DataRow(row?)).await?;
         sent += 1;
     }
-    notices::send(client, session).await?;
-    let tag = Tag::new(response.command_tag()).with_rows(sent);
-    client.feed(PgWireBackendMessage::CommandComplete(tag.into())).await?;
+    client.feed(PgWireBackendMessage::PortalSuspended(PortalSuspended::new())).await?;
+    Ok(false)
+}
+
+/// Sends what a statement without rows answers, and follows the transaction it begins or ends.
+async fn send_outcome<C>(client: &mut C, response: Response) -> PgWireResult<()>
+where
+    C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send,
+    C::Error: Debug,
+    PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+{
+    let status = client.transaction_status();
+    let (tag, status) = match response {
+        Response::Execution(tag) => (tag, status),
+        Response::TransactionStart(tag) => (tag, status.to_in_transaction_state()),
+        Response::TransactionEnd(tag) => (tag, status.to_idle_state()),
+        _ => return Err(errors::error("XX000", "a command has an answer of a kind that none has")),
+    };
+    send_execution_response(client, tag).await?;
+    client.set_transaction_status(status);
     Ok(())
 }
 
-#[async_trait]
-impl SimpleQueryHandler for Handler {
-    /// The library's own version has no place for notices between rows and the end of a statement.
-    async fn on_query<C>(&self, client: &mut C, query: Query) -> PgWireResult<()>
+impl Handler {
+    /// Answers a simple query, up to but without ReadyForQuery. Its statements run one after the other, each
+    /// planned when it is its turn; the first error ends the message, as in Postgres.
+    pub async fn simple<C>(&self, client: &mut C, query: &str) -> PgWireResult<()>
     where
-        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore,
-        C::Error: Debug,
-        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
-    {
-        if !matches!(client.state(), PgWireConnectionState::ReadyForQuery) {
-            return Err(PgWireError::NotReadyForQuery);
-        }
-        client.set_state(PgWireConnectionState::QueryInProgress);
-        let session = session(client)?;
-        let mut status = client.transaction_status();
-        for response in SimpleQueryHandler::do_query(self, client, &query.query).await? {
-            match response {
-                Response::Query(rows) => send_rows(client, &session, rows).await?,
-                Response::Execution(tag) => send_execution_response(client, tag).await?,
-                Response::TransactionStart(tag) => {
-                    send_execution_response(client, tag).await?;
-                    status = status.to_in_transaction_state();
-                }
-                Response::TransactionEnd(tag) => {
-                    send_execution_response(client, tag).await?;
-                    status = status.to_idle_state();
-                }
-                Response::Error(e) => {
-                    client.feed(PgWireBackendMessage::ErrorResponse((*e).into())).await?;
-                    status = status.to_error_state();
-                }
-                Response::EmptyQuery => {
-                    client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
-                }
-                Response::CopyIn(_) | Response::CopyOut(_) | Response::CopyBoth(_) => {
-                    return Err(errors::unsupported("COPY"));
-                }
-            }
-        }
-        client.set_state(PgWireConnectionState::ReadyForQuery);
-        client.set_transaction_status(status);
-        send_ready_for_query(client, status).await
-    }
-
-    async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
-    where
-        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore,
+        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let session = session(client)?;
         let statements = statement::parse(query)?;
-        let mut responses = Vec::new();
-        // Statements are planned one after the other; the first error ends the message, as in Postgres.
+        if statements.is_empty() {
+            client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
+        }
         for next in statements {
-            let result = async {
-                let prepared = statement::prepare(&self.engine, &session, next).await?;
-                check_transaction(client, &prepared)?;
-                self.respond(&session, &prepared, None, &Format::UnifiedText)
-            }
-            .await;
-            match result {
-                Ok(response) => responses.push(response),
-                Err(e) if responses.is_empty() => return Err(e),
-                Err(PgWireError::UserError(info)) => {
-                    responses.push(Response::Error(info));
-                    break;
-                }
-                Err(e) => return Err(e),
+            check_transaction(client, &next)?;
+            let prepared = statement::prepare(&self.engine, &session, next).await?;
+            match self.respond(&session, &prepared, None, &Format::UnifiedText)? {
+                Response::Query(rows) => send_rows(client, &session, rows).await?,
+                outcome => send_outcome(client, outcome).await?,
             }
         }
-        if responses.is_empty() {
-            responses.push(Response::EmptyQuery);
-        }
-        Ok(responses)
+        Ok(())
     }
 }
 
@@ -216,6 +201,13 @@ pub struct Planned {
     declared: Vec<Option<Type>>,
 }
 
+impl Planned {
+    /// How many parameters there are: those in the text, and those declared though nothing names them.
+    fn parameters(&self, inferred: &[Option<DataType>]) -> usize {
+        inferred.len().max(self.declared.len())
+    }
+}
+
 #[async_trait]
 impl QueryParser for SqlParser {
     type Statement = Planned;
@@ -230,13 +222,14 @@ impl QueryParser for SqlParser {
             return Err(errors::error("42601", "cannot insert multiple commands into a prepared statement"));
         }
         let Some(first) = statements.pop() else { return Ok(None) };
+        check_transaction(client, &first)?;
         let prepared = statement::prepare(&self.engine, &session, first).await?;
         Ok(Some(Planned { session, prepared, declared: types.to_vec() }))
     }
 
     fn get_parameter_types(&self, planned: &Planned) -> PgWireResult<Vec<Type>> {
         let inferred = planned.prepared.parameter_types()?;
-        let count = inferred.len().max(planned.declared.len());
+        let count = planned.parameters(&inferred);
         let describe = |i: usize| {
             let declared = planned.declared.get(i).and_then(Option::as_ref);
             params::described(declared, inferred.get(i).and_then(Option::as_ref))
@@ -258,6 +251,56 @@ impl ExtendedQueryHandler for Handler {
         self.parser.clone()
     }
 
+    /// The library takes a type it does not know for one that was not named.
+    async fn on_parse<C>(&self, client: &mut C, message: Parse) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Planned>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        if let Some(oid) = message.type_oids.iter().find(|oid| **oid != 0 && Type::from_oid(**oid).is_none()) {
+            return Err(errors::error("42704", format!("type with OID {oid} does not exist")));
+        }
+        match StoredStatement::parse(client, &message, self.query_parser()).await? {
+            Some(statement) => client.portal_store().put_statement(Arc::new(statement)),
+            None => client.portal_store().put_empty_statement(message.name.as_deref().unwrap_or(DEFAULT_NAME)),
+        }
+        client.feed(PgWireBackendMessage::ParseComplete(ParseComplete::new())).await?;
+        Ok(())
+    }
+
+    /// The library's own version takes any number of values and of formats for them.
+    async fn on_bind<C>(&self, client: &mut C, message: Bind) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Planned>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let name = message.statement_name.as_deref().unwrap_or(DEFAULT_NAME);
+        params::check_formats(&message.parameter_format_codes, message.parameters.len())?;
+        params::check_codes(&message.result_column_format_codes)?;
+        match client.portal_store().get_statement(name) {
+            Some(Entry::Value(statement)) => {
+                let planned = &statement.statement;
+                let inferred = planned.prepared.parameter_types()?;
+                params::check_count(name, message.parameters.len(), planned.parameters(&inferred))?;
+                let portal = Portal::try_new(&message, statement.clone())?;
+                // A description that cannot be made is an error now, not when rows are sent.
+                planned.prepared.fields(&planned.session, &portal.result_column_format)?;
+                client.portal_store().put_portal(Arc::new(portal));
+            }
+            Some(Entry::Empty) => {
+                params::check_count(name, message.parameters.len(), 0)?;
+                client.portal_store().put_empty_portal(message.portal_name.as_deref().unwrap_or(DEFAULT_NAME));
+            }
+            None => return Err(PgWireError::StatementNotFound(name.to_owned())),
+        }
+        client.feed(PgWireBackendMessage::BindComplete(BindComplete::new())).await?;
+        Ok(())
+    }
+
     /// Streams rows as they come; the library's own version collects the whole result first and allocates
     /// `max_rows` entries at once.
     async fn on_execute<C>(&self, client: &mut C, message: Execute) -> PgWireResult<()>
@@ -268,52 +311,47 @@ impl ExtendedQueryHandler for Handler {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
-        let Some(Entry::Value(portal)) = client.portal_store().get_portal(name) else {
-            return self._on_execute(client, message).await;
+        let portal = match client.portal_store().get_portal(name) {
+            Some(Entry::Value(portal)) => portal,
+            Some(Entry::Empty) => {
+                client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
+                return Ok(());
+            }
+            None => return Err(PgWireError::PortalNotFound(name.to_owned())),
         };
-        if matches!(portal.statement.statement.prepared.work, Work::Command) {
-            return self._on_execute(client, message).await;
-        }
-        check_transaction(client, &portal.statement.statement.prepared)?;
-        client.set_state(PgWireConnectionState::QueryInProgress);
+        let planned = &portal.statement.statement;
+        check_transaction(client, &planned.prepared.statement)?;
         let state = portal.state();
         let mut state = state.lock().await;
-        if matches!(*state, PortalExecutionState::Initial)
-            && let Response::Query(response) =
-                ExtendedQueryHandler::do_query(self, client, portal.as_ref(), 0).await?
-        {
-            *state = PortalExecutionState::Suspended(response);
+        if matches!(*state, PortalExecutionState::Initial) {
+            *state = match ExtendedQueryHandler::do_query(self, client, portal.as_ref(), 0).await? {
+                Response::Query(rows) => PortalExecutionState::Suspended(rows),
+                outcome => {
+                    *state = PortalExecutionState::Finished;
+                    return send_outcome(client, outcome).await;
+                }
+            };
         }
         // Zero and negative counts mean all rows.
         let limit = usize::try_from(message.max_rows).ok().filter(|n| *n > 0);
-        let (mut sent, mut suspended, mut tag) = (0usize, false, "SELECT".to_string());
-        if let PortalExecutionState::Suspended(response) = &mut *state {
-            tag = response.command_tag().to_string();
-            loop {
-                if limit == Some(sent) {
-                    suspended = true;
-                    break;
+        match &mut *state {
+            PortalExecutionState::Suspended(rows) => {
+                if send_some_rows(client, &planned.session, rows, limit).await? {
+                    *state = PortalExecutionState::Finished;
                 }
-                let Some(row) = response.data_rows().next().await else { break };
-                client.feed(PgWireBackendMessage::DataRow(row?)).await?;
-                sent += 1;
+                Ok(())
             }
+            _ if planned.prepared.returns_rows() => {
+                client.feed(PgWireBackendMessage::CommandComplete(Tag::new("SELECT").with_rows(0).into())).await?;
+                Ok(())
+            }
+            _ => Err(errors::error("55000", "a command in a portal is run once")),
         }
-        if suspended {
-            client.send(PgWireBackendMessage::PortalSuspended(PortalSuspended::new())).await?;
-        } else {
-            *state = PortalExecutionState::Finished;
-            notices::send(client, &portal.statement.statement.session).await?;
-            let tag = if tag == "SELECT" { Tag::new(&tag).with_rows(sent) } else { Tag::new(&tag) };
-            client.send(PgWireBackendMessage::CommandComplete(tag.into())).await?;
-        }
-        client.set_state(PgWireConnectionState::ReadyForQuery);
-        Ok(())
     }
 
     async fn do_query<C>(
         &self,
-        client: &mut C,
+        _client: &mut C,
         portal: &Portal<Planned>,
         _max_rows: usize,
     ) -> PgWireResult<Response>
@@ -324,18 +362,13 @@ impl ExtendedQueryHandler for Handler {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let planned = &portal.statement.statement;
-        check_transaction(client, &planned.prepared)?;
         let inferred = planned.prepared.parameter_types()?;
-        if portal.parameters.len() < inferred.len() {
-            let (got, want) = (portal.parameters.len(), inferred.len());
-            let text = format!("bind message supplies {got} parameters, but prepared statement requires {want}");
-            return Err(errors::error("08P01", text));
-        }
         let mut values = Vec::with_capacity(inferred.len());
-        for (i, inferred) in inferred.iter().enumerate() {
-            let declared = portal.statement.parameter_types.get(i).and_then(Option::as_ref);
+        // Values nothing names were counted when they were bound.
+        for (i, (inferred, bytes)) in inferred.iter().zip(&portal.parameters).enumerate() {
+            let declared = planned.declared.get(i).and_then(Option::as_ref);
             let binary = portal.parameter_format.is_binary(i);
-            let value = params::decode(i, portal.parameters[i].as_ref(), binary, declared, inferred.as_ref())?;
+            let value = params::decode(i, bytes.as_ref(), binary, declared, inferred.as_ref())?;
             values.push(ScalarAndMetadata::from(value));
         }
         let values = (!values.is_empty()).then_some(ParamValues::List(values));

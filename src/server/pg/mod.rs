@@ -1,6 +1,7 @@
 //! The Postgres wire protocol on `pgwire`, with our own handlers, sessions, encoder and catalog.
 //!
-//! A connection has a session of its own (settings, DataFusion context). Statements are parsed with
+//! A connection has a session of its own (settings, DataFusion context). Its messages are read, bounded and looked
+//! over here; the library decodes and encodes them, and keeps prepared statements and portals. Statements are parsed with
 //! PostgreSQL's dialect, planned by the engine, and run on the engine's query runtime; rows come back over a
 //! bounded channel that ends on cancel, deadline or disconnect. Nothing a statement says reaches the
 //! server's files: plans that write, copy or create are refused before they run.
@@ -9,6 +10,8 @@
 pub mod catalog;
 /// SET, SHOW, transactions and other statements that are answered without the engine.
 mod command;
+/// One connection from its first byte to its last.
+mod connection;
 /// Joins that give way, so that cancel reaches them.
 mod cooperate;
 /// Timestamps, dates and intervals as Postgres prints them.
@@ -19,23 +22,33 @@ mod encode;
 mod errors;
 /// Simple and extended query protocol.
 mod handlers;
-/// Accepts connections, limits them, and watches for clients that go away.
+/// What a client keeps between messages, bounded.
+mod kept;
+/// Accepts connections and limits them.
 pub mod listener;
+/// Messages looked over before they are decoded.
+mod message;
 /// Result column names as Postgres gives them.
 mod names;
 /// Warnings and infos of PromQL as notices.
 mod notices;
 /// Bound parameters to scalar values.
 mod params;
+/// The incoming half: whole messages within limits of size, memory and time.
+mod receive;
 /// Rewrites that catalog queries need; user SQL without these constructs is untouched.
 mod rewrite;
 /// A plan to a stream of data rows, with cancel and deadline.
 mod run;
-/// Per-connection state: settings, time zone, the running statement.
+/// Per-connection state: settings, time zone, the message that is dealt with.
 mod session;
+/// Encryption refused, cancel requests, the session.
+mod startup;
 /// SQL text to a planned statement.
 mod statement;
+/// The outgoing half, which cuts off clients that do not read.
+mod transmit;
 /// Arrow types to Postgres types.
 mod types;
 
-pub use listener::serve;
+pub use listener::{Limits, serve};

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono_tz::Tz;
 use datafusion::prelude::SessionContext;
 use parking_lot::Mutex;
@@ -64,6 +66,10 @@ const SCHEMAS: &[&str] = &["public", "promlake", "pg_catalog", "information_sche
 pub const MESSAGE_LEVELS: &[&str] =
     &["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"];
 
+/// Settings a client may make up, and how long the value of any may be.
+const MAX_OWN_SETTINGS: usize = 100;
+const MAX_SETTING_BYTES: usize = 8 << 10;
+
 /// State of one connection.
 pub struct Session {
     pub user: String,
@@ -72,7 +78,8 @@ pub struct Session {
     /// What the statement that ended has to say besides its rows.
     pub notices: Notices,
     settings: Mutex<BTreeMap<String, String>>,
-    running: Mutex<CancellationToken>,
+    /// Ends the message that is dealt with.
+    message: Mutex<Option<CancellationToken>>,
 }
 
 impl Session {
@@ -83,20 +90,31 @@ impl Session {
             context,
             notices: Notices::default(),
             settings: Mutex::new(defaults()),
-            running: Mutex::new(CancellationToken::new()),
+            message: Mutex::new(None),
         }
     }
 
-    /// The token of a statement about to run; the one before it is forgotten, not cancelled.
-    pub fn begin(&self) -> CancellationToken {
-        let token = CancellationToken::new();
-        *self.running.lock() = token.clone();
-        token
+    /// A message begins: a simple query, or in the extended protocol everything up to Sync. A cancel request ends
+    /// all of it, whichever of its statements runs.
+    pub fn open_message(&self) -> CancellationToken {
+        self.message.lock().get_or_insert_with(CancellationToken::new).clone()
     }
 
-    /// Cancels the statement that runs, if any.
+    /// The message was answered; a cancel request that comes now is too late for it and too early for the next.
+    pub fn close_message(&self) {
+        *self.message.lock() = None;
+    }
+
+    /// The token of a statement about to run.
+    pub fn begin(&self) -> CancellationToken {
+        self.open_message()
+    }
+
+    /// Cancels the message that is dealt with, if any.
     pub fn cancel(&self) {
-        self.running.lock().cancel();
+        if let Some(message) = &*self.message.lock() {
+            message.cancel();
+        }
     }
 
     pub fn show(&self, name: &str) -> PgWireResult<String> {
@@ -116,11 +134,13 @@ impl Session {
     /// Sets a parameter after checking its value; `None` resets it. A parameter nobody knows is an error
     /// unless its name is dotted, which Postgres reserves for extensions and clients.
     pub fn set(&self, name: &str, value: Option<&str>) -> PgWireResult<()> {
+        if value.map_or(0, str::len) > MAX_SETTING_BYTES || name.len() > MAX_SETTING_BYTES {
+            let text = format!("a setting and its value have at most {MAX_SETTING_BYTES} bytes");
+            return Err(errors::error("54000", text));
+        }
         let Some(name) = spelled(name) else {
             if name.contains('.') && !name.to_ascii_lowercase().starts_with("datafusion.") {
-                let value = value.unwrap_or_default().to_string();
-                self.settings.lock().insert(name.to_ascii_lowercase(), value);
-                return Ok(());
+                return self.set_own(name.to_ascii_lowercase(), value);
             }
             return Err(errors::error("42704", format!("unrecognized configuration parameter \"{name}\"")));
         };
@@ -130,6 +150,19 @@ impl Session {
         let default = SETTINGS.iter().find(|s| s.0 == name).map_or("", |s| s.1);
         let value = checked(name, value.unwrap_or(default))?;
         self.settings.lock().insert(name.to_string(), value);
+        Ok(())
+    }
+
+    /// Sets a parameter that means nothing here, for the client to read again.
+    fn set_own(&self, name: String, value: Option<&str>) -> PgWireResult<()> {
+        let mut settings = self.settings.lock();
+        if !settings.contains_key(&name) && settings.len() >= SETTINGS.len() + MAX_OWN_SETTINGS {
+            return Err(errors::error(
+                "53400",
+                format!("there are {MAX_OWN_SETTINGS} settings of your own already"),
+            ));
+        }
+        settings.insert(name, value.unwrap_or_default().to_string());
         Ok(())
     }
 
@@ -241,38 +274,61 @@ fn milliseconds(text: &str) -> Option<Duration> {
 }
 
 /// A session and the secret a cancel request must show.
-type Open = (Vec<u8>, Arc<Session>);
+type Open = (Bytes, Arc<Session>);
 
-/// All open sessions by process id, with the secret a cancel request must show.
+/// The sessions of all connections, by process id.
 #[derive(Default)]
 pub struct Sessions {
     open: Mutex<HashMap<i32, Open>>,
+    last_process_id: AtomicI32,
 }
 
 impl Sessions {
-    pub fn add(&self, process_id: i32, secret: Vec<u8>, session: Arc<Session>) {
+    /// Ids are handed out in sequence over the life of the server.
+    pub fn next_process_id(&self) -> i32 {
+        self.last_process_id.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+
+    /// A session is known until what this returns is dropped.
+    pub fn add(self: &Arc<Self>, process_id: i32, secret: Bytes, session: Arc<Session>) -> Registered {
         self.open.lock().insert(process_id, (secret, session));
+        Registered { sessions: self.clone(), process_id }
     }
 
-    pub fn remove(&self, process_id: i32) {
-        self.open.lock().remove(&process_id);
+    /// The sessions there are, without keeping them.
+    #[cfg(test)]
+    pub fn all(&self) -> Vec<std::sync::Weak<Session>> {
+        self.open.lock().values().map(|(_, session)| Arc::downgrade(session)).collect()
     }
 
-    /// Cancels the session's statement; for a client that went away.
-    pub fn stop(&self, process_id: i32) {
-        if let Some((_, session)) = self.open.lock().get(&process_id) {
-            session.cancel();
-        }
-    }
-
-    /// Cancels the session's statement if the secret is right; says nothing otherwise, as Postgres does.
+    /// Cancels the session's message if the secret is right; says nothing otherwise, as Postgres does.
     pub fn cancel(&self, process_id: i32, secret: &[u8]) {
         if let Some((expected, session)) = self.open.lock().get(&process_id)
-            && expected == secret
+            && same_secret(expected, secret)
         {
             session.cancel();
         }
     }
+}
+
+/// A session's place among all; stops its message when the connection ends, however it does.
+pub struct Registered {
+    sessions: Arc<Sessions>,
+    process_id: i32,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if let Some((_, session)) = self.sessions.open.lock().remove(&self.process_id) {
+            session.cancel();
+        }
+    }
+}
+
+/// Takes as long for a wrong secret as for a right one; the length is no secret.
+fn same_secret(a: &[u8], b: &[u8]) -> bool {
+    let differing = a.iter().zip(b).fold(0, |bits, (a, b)| std::hint::black_box(bits | (a ^ b)));
+    a.len() == b.len() && differing == 0
 }
 
 #[cfg(test)]
@@ -294,6 +350,42 @@ mod tests {
         }
         session.reset_all();
         assert_eq!(session.time_zone(), Tz::UTC);
+    }
+
+    #[test]
+    fn settings_of_the_client_are_bounded() {
+        let session = Session::new("x".into(), 1, SessionContext::new());
+        for i in 0..MAX_OWN_SETTINGS {
+            session.set(&format!("my.s{i}"), Some("1")).unwrap();
+        }
+        session.set("my.s0", Some("2")).unwrap();
+        session.set("TimeZone", Some("Asia/Tokyo")).unwrap();
+        assert_eq!(session.set("my.more", Some("1")).unwrap_err().code(), "53400");
+        let long = "x".repeat(MAX_SETTING_BYTES + 1);
+        assert_eq!(session.set("application_name", Some(&long)).unwrap_err().code(), "54000");
+    }
+
+    #[test]
+    fn a_cancel_request_ends_the_message_and_no_other() {
+        let sessions = Arc::new(Sessions::default());
+        let session = Arc::new(Session::new("x".into(), 1, SessionContext::new()));
+        let registered = sessions.add(1, Bytes::from_static(b"secret"), session.clone());
+        sessions.cancel(1, b"secret");
+        let message = session.open_message();
+        // Every statement of the message has its token.
+        assert!(!message.is_cancelled() && !session.begin().is_cancelled());
+        for (id, secret) in [(1, &b"secre"[..]), (1, b"secret2"), (1, b"Secret"), (1, b""), (2, b"secret")] {
+            sessions.cancel(id, secret);
+            assert!(!message.is_cancelled(), "{id} {secret:?}");
+        }
+        sessions.cancel(1, b"secret");
+        assert!(message.is_cancelled() && session.begin().is_cancelled());
+        session.close_message();
+        let next = session.open_message();
+        assert!(!next.is_cancelled());
+        drop(registered);
+        assert!(next.is_cancelled());
+        assert_eq!(Arc::strong_count(&session), 1);
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::engine::sql::promql::StatementPromql;
 /// The largest statement text accepted.
 pub const MAX_STATEMENT_BYTES: usize = 4 << 20;
 
+/// Columns of a result; messages count them in 16 bits with a sign.
+const MAX_COLUMNS: usize = i16::MAX as usize;
+
 /// A statement, planned when it was parsed.
 #[derive(Clone)]
 pub struct Prepared {
@@ -153,6 +156,11 @@ impl Prepared {
         Ok(types)
     }
 
+    /// False for commands that answer with a tag alone.
+    pub fn returns_rows(&self) -> bool {
+        !matches!(self.work, Work::Command) || matches!(&*self.statement, Statement::ShowVariable { .. })
+    }
+
     /// The row description; empty for commands without rows.
     pub fn fields(&self, session: &Session, format: &Format) -> PgWireResult<Vec<FieldInfo>> {
         match &self.work {
@@ -175,7 +183,14 @@ pub fn explain_schema() -> SchemaRef {
 }
 
 /// Fields of a schema, under Postgres' names where they are known.
+///
+/// # Errors
+/// 08P01 where the client asks for formats of another number of columns, 54011 for more columns than a message has
+/// room for.
 pub fn fields(schema: &Schema, names: Option<&[String]>, format: &Format) -> PgWireResult<Vec<FieldInfo>> {
+    if schema.fields().len() > MAX_COLUMNS {
+        return Err(errors::error("54011", format!("a result has at most {MAX_COLUMNS} columns")));
+    }
     if let Format::Individual(codes) = format
         && codes.len() != schema.fields().len()
     {

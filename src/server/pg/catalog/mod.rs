@@ -9,12 +9,12 @@ mod functions;
 /// Live relations.
 mod relations;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::datasource::ViewTable;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 
@@ -68,17 +68,17 @@ pub fn install(session: &Arc<Session>) {
     }
     let Some(catalog) = session.context.catalog(DATABASE) else { return };
     if catalog.schema("pg_catalog").is_none() {
-        let schema = PgCatalog { catalog: catalog.clone(), context: session.context.clone() };
-        // Two connections may both find it missing; either's is as good.
-        let _ = catalog.register_schema("pg_catalog", Arc::new(schema));
+        // The context holds the catalog and the catalog the schema, so the schema must hold neither.
+        let schema = PgCatalog { catalog: Arc::downgrade(&catalog), session: Arc::downgrade(session) };
+        catalog.register_schema("pg_catalog", Arc::new(schema)).expect("a memory catalog takes any schema");
     }
 }
 
 /// The schema `pg_catalog` over a catalog.
 struct PgCatalog {
-    catalog: Arc<dyn CatalogProvider>,
+    catalog: Weak<dyn CatalogProvider>,
     /// Plans the shims.
-    context: SessionContext,
+    session: Weak<Session>,
 }
 
 impl std::fmt::Debug for PgCatalog {
@@ -94,11 +94,14 @@ impl SchemaProvider for PgCatalog {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        if let Some(live) = relations::table(name, &self.catalog) {
+        let (Some(catalog), Some(session)) = (self.catalog.upgrade(), self.session.upgrade()) else {
+            return Err(DataFusionError::Execution("the connection has ended".into()));
+        };
+        if let Some(live) = relations::table(name, &catalog) {
             return Ok(Some(live));
         }
         let Some((_, sql)) = SHIMS.iter().find(|(shim, _)| *shim == name) else { return Ok(None) };
-        let plan = self.context.state().create_logical_plan(sql).await?;
+        let plan = session.context.state().create_logical_plan(sql).await?;
         Ok(Some(Arc::new(ViewTable::new(plan, Some((*sql).to_string())))))
     }
 

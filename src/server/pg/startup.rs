@@ -1,0 +1,229 @@
+//! From the first byte to `ReadyForQuery`: encryption refused, cancel requests passed on, a session made. All of it
+//! is before anybody is known, so messages are short and few; the caller limits the time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures::SinkExt;
+use pgwire::api::ClientInfo;
+use pgwire::api::auth::{DefaultServerParameterProvider, finish_authentication};
+use pgwire::error::{PgWireError, PgWireResult};
+use pgwire::messages::response::{GssEncResponse, SslResponse};
+use pgwire::messages::startup::{NegotiateProtocolVersion, SecretKey};
+use pgwire::messages::{PgWireBackendMessage, ProtocolVersion};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::connection::{Client, Shared};
+use super::listener::DATABASE;
+use super::receive::Incoming;
+use super::session::{Registered, SERVER_VERSION, Session};
+use super::{catalog, errors};
+
+const CANCEL_REQUEST: i32 = 80_877_102;
+const SSL_REQUEST: i32 = 80_877_103;
+const GSSENC_REQUEST: i32 = 80_877_104;
+/// The major version of the protocol, in the upper half of the code.
+const MAJOR: i32 = 3;
+/// Parameters of the protocol itself, of which there are none.
+const PROTOCOL_PARAMETER: &str = "_pq_.";
+/// How long a client waits for a place: one that leaves and comes again at once finds the one it has left.
+const SLOT_WAIT: Duration = Duration::from_millis(500);
+/// Bytes of a cancel key, where the client's protocol has room for more than four.
+const KEY_BYTES: usize = 32;
+
+/// A session, and what its connection holds for as long as it lasts.
+pub struct Opened {
+    pub session: Arc<Session>,
+    _slot: OwnedSemaphorePermit,
+    _registered: Registered,
+}
+
+/// Goes on until the client has a session; `None` where it wanted none, or is gone.
+///
+/// # Errors
+/// What the client is told before the connection ends; all are fatal.
+pub async fn start(shared: &Shared, incoming: &mut Incoming, client: &mut Client) -> PgWireResult<Option<Opened>> {
+    let (mut ssl_asked, mut gss_asked) = (false, false);
+    loop {
+        let Some(mut message) = incoming.startup_message().await? else { return Ok(None) };
+        match message.get_i32() {
+            SSL_REQUEST if !ssl_asked => {
+                ssl_asked = true;
+                client.send(PgWireBackendMessage::SslResponse(SslResponse::Refuse)).await?;
+            }
+            GSSENC_REQUEST if !gss_asked => {
+                gss_asked = true;
+                client.send(PgWireBackendMessage::GssEncResponse(GssEncResponse::Refuse)).await?;
+            }
+            CANCEL_REQUEST => {
+                if message.len() > 4 {
+                    let process_id = message.get_i32();
+                    shared.sessions.cancel(process_id, &message);
+                }
+                return Ok(None);
+            }
+            version => return open(shared, client, version, &message).await.map(Some).map_err(made_fatal),
+        }
+    }
+}
+
+async fn open(shared: &Shared, client: &mut Client, version: i32, message: &BytesMut) -> PgWireResult<Opened> {
+    let parameters = parameters(message)?;
+    let Ok(Ok(slot)) = timeout(SLOT_WAIT, shared.slots.clone().acquire_owned()).await else {
+        return Err(fatal("53300", "sorry, too many clients already"));
+    };
+    negotiate(client, version, &parameters).await?;
+    let user = parameters.get("user").filter(|user| !user.is_empty()).cloned();
+    let user = user.ok_or_else(|| fatal("28000", "no PostgreSQL user name specified in startup packet"))?;
+    check_database(parameters.get("database").unwrap_or(&user), &user)?;
+
+    let id = shared.sessions.next_process_id();
+    let key = cancel_key(client.protocol_version())?;
+    let session = Arc::new(Session::new(user, id, catalog::context(&shared.engine)));
+    configure(&session, &parameters)?;
+    catalog::install(&session);
+    let registered = shared.sessions.add(id, key.to_bytes(), session.clone());
+    client.metadata_mut().extend(parameters);
+    client.set_pid_and_secret_key(id, key);
+    client.session_extensions().insert(session.clone());
+
+    let mut statuses = DefaultServerParameterProvider::default();
+    statuses.server_version = SERVER_VERSION.to_string();
+    statuses.time_zone = session.time_zone().name().to_string();
+    statuses.is_superuser = false;
+    statuses.default_transaction_read_only = true;
+    finish_authentication(client, &statuses).await?;
+    Ok(Opened { session, _slot: slot, _registered: registered })
+}
+
+/// Names and values, each ended by a zero byte, and one more at the end.
+fn parameters(message: &[u8]) -> PgWireResult<HashMap<String, String>> {
+    let layout = || fatal("08P01", "invalid startup packet layout: expected terminator as last byte");
+    let Some((0, texts)) = message.split_last() else { return Err(layout()) };
+    let texts = std::str::from_utf8(texts).map_err(|_| fatal("22021", "start-up parameters are not UTF-8"))?;
+    if !texts.is_empty() && !texts.ends_with('\0') {
+        return Err(layout());
+    }
+    let mut parameters = HashMap::new();
+    let mut texts = texts.split_terminator('\0');
+    while let Some(name) = texts.next() {
+        if name.is_empty() {
+            return Err(layout());
+        }
+        parameters.insert(name.to_string(), texts.next().ok_or_else(layout)?.to_string());
+    }
+    Ok(parameters)
+}
+
+/// Tells the client a version that both have, and the parameters of the protocol that are not known here.
+async fn negotiate(client: &mut Client, version: i32, parameters: &HashMap<String, String>) -> PgWireResult<()> {
+    let (major, minor) = (version >> 16, version & 0xffff);
+    if major != MAJOR {
+        let text = format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2");
+        return Err(fatal("0A000", text));
+    }
+    let ours = match minor {
+        0 | 1 => ProtocolVersion::PROTOCOL3_0,
+        _ => ProtocolVersion::PROTOCOL3_2,
+    };
+    let unknown: Vec<String> =
+        parameters.keys().filter(|name| name.starts_with(PROTOCOL_PARAMETER)).cloned().collect();
+    if i32::from(ours) != version || !unknown.is_empty() {
+        let negotiate = NegotiateProtocolVersion::new(ours.into(), unknown);
+        client.send(PgWireBackendMessage::NegotiateProtocolVersion(negotiate)).await?;
+    }
+    client.set_protocol_version(ours);
+    Ok(())
+}
+
+/// A secret from the system's random source. The older protocol has four bytes for it.
+fn cancel_key(version: ProtocolVersion) -> PgWireResult<SecretKey> {
+    let mut key = [0; KEY_BYTES];
+    getrandom::getrandom(&mut key).map_err(|e| fatal("XX000", format!("no random numbers: {e}")))?;
+    Ok(match version {
+        ProtocolVersion::PROTOCOL3_0 => SecretKey::I32((&key[..]).get_i32()),
+        _ => SecretKey::Bytes(Bytes::copy_from_slice(&key)),
+    })
+}
+
+/// Clients name a database: ours, their own user name (psql's default), or `postgres` (what tools try first).
+fn check_database(name: &str, user: &str) -> PgWireResult<()> {
+    if name.is_empty() || name == DATABASE || name == "postgres" || name == user {
+        return Ok(());
+    }
+    Err(fatal("3D000", format!("database \"{name}\" does not exist")))
+}
+
+/// Start-up parameters and `options=-c name=value` become settings.
+fn configure(session: &Session, parameters: &HashMap<String, String>) -> PgWireResult<()> {
+    const NOT_SETTINGS: &[&str] = &["user", "database", "options", "replication"];
+    // In order, so that a start that fails does so for the same reason each time.
+    for (name, value) in parameters.iter().collect::<BTreeMap<_, _>>() {
+        if !NOT_SETTINGS.contains(&name.as_str()) && !name.starts_with(PROTOCOL_PARAMETER) {
+            session.set(name, Some(value))?;
+        }
+    }
+    let options = parameters.get("options").map(String::as_str).unwrap_or("");
+    let mut words = options.split_whitespace();
+    while let Some(word) = words.next() {
+        let setting = match word.strip_prefix("-c").or_else(|| word.strip_prefix("--")) {
+            Some("") => words.next().unwrap_or(""),
+            Some(rest) => rest,
+            None => return Err(fatal("42601", format!("unrecognized option \"{word}\""))),
+        };
+        let Some((name, value)) = setting.split_once('=') else {
+            return Err(fatal("42601", format!("option \"{setting}\" has no value")));
+        };
+        session.set(name, Some(value))?;
+    }
+    Ok(())
+}
+
+/// An error that ends the connection.
+pub fn fatal(code: &str, message: impl Into<String>) -> PgWireError {
+    made_fatal(errors::error(code, message))
+}
+
+fn made_fatal(error: PgWireError) -> PgWireError {
+    match error {
+        PgWireError::UserError(mut info) => {
+            info.severity = "FATAL".into();
+            PgWireError::UserError(info)
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_pairs_with_an_end() {
+        let check = |message: &[u8], want: Option<&[(&str, &str)]>| {
+            let got = parameters(message).ok();
+            let want = want.map(|pairs| pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect());
+            assert_eq!(got, want, "{message:?}");
+        };
+        check(b"user\0me\0database\0\0\0", Some(&[("user", "me"), ("database", "")]));
+        check(b"\0", Some(&[]));
+        check(b"", None);
+        check(b"user\0me", None);
+        check(b"user\0me\0", None);
+        check(b"user\0\0", None);
+        check(b"user\0me\0\0more\0", None);
+        check(b"us\xffer\0me\0\0", None);
+    }
+
+    #[test]
+    fn cancel_keys_differ() {
+        for (version, bytes) in [(ProtocolVersion::PROTOCOL3_0, 4), (ProtocolVersion::PROTOCOL3_2, KEY_BYTES)] {
+            let (a, b) = (cancel_key(version).unwrap(), cancel_key(version).unwrap());
+            assert_eq!(a.to_bytes().len(), bytes);
+            assert_ne!(a.to_bytes(), b.to_bytes());
+        }
+    }
+}
