@@ -92,7 +92,11 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         scrape: scrape.clone(),
         remote_write: Arc::new(RemoteWrite::new(appender)),
     });
-    let pg_limits = pg::Limits { connections: settings.pg_max_connections, ..pg::Limits::default() };
+    let pg_limits = pg::Limits {
+        connections: settings.pg_max_connections,
+        receive_bytes: settings.budget.message_bytes,
+        ..pg::Limits::default()
+    };
     let mut pg_task = tokio::spawn(pg::serve(engine, pg_listener, pg_limits, shutdown.clone()));
     announce(&settings, &addresses, remote_write);
 

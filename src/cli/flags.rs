@@ -56,9 +56,10 @@ pub struct Serve {
     /// Connections at once; by default up to 512, fewer where memory is short
     #[arg(long = "web.max-connections", value_name = "N", value_parser = parse_at_most::<MAX_AT_ONCE>)]
     web_max_connections: Option<usize>,
-    /// Memory that request bodies may take together; requests that find none are refused with 503
-    #[arg(long = "web.body-bytes", value_name = "SIZE", default_value = "256MB", value_parser = parse_size)]
-    web_body_bytes: usize,
+    /// Memory that request bodies may take together; requests that find none are refused with 503. By default up to 256MB,
+    /// less where memory is short
+    #[arg(long = "web.body-bytes", value_name = "SIZE", value_parser = parse_size)]
+    web_body_bytes: Option<usize>,
     /// How long a request may take to arrive, and a connection may be idle
     #[arg(long = "web.read-timeout", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     web_read_timeout: Duration,
@@ -175,7 +176,7 @@ impl Serve {
                 remote_write: self.web_enable_remote_write_receiver,
                 cors_origin: self.web_cors_origin,
                 allowed_hosts: self.web_allowed_hosts,
-                body_bytes: self.web_body_bytes,
+                body_bytes: budget.body_bytes,
                 max_connections: budget.web_connections,
                 read_timeout: self.web_read_timeout,
                 flags,
@@ -229,6 +230,7 @@ impl Serve {
             queue_bytes: self.storage_wal_queue_bytes.unwrap_or(share.queue_bytes),
             wal_buffer_bytes: self.storage_wal_buffer_bytes.unwrap_or(share.wal_buffer_bytes),
             index_bytes: self.storage_index_bytes.unwrap_or(share.index_bytes),
+            body_bytes: self.web_body_bytes.unwrap_or(share.body_bytes),
             web_connections: self.web_max_connections.unwrap_or(share.web_connections),
             pg_connections: self.pg_max_connections.unwrap_or(share.pg_connections),
             threads: self.runtime_threads.unwrap_or(share.threads),
@@ -284,6 +286,7 @@ fn fill_in(flags: &mut [(String, String)], budget: &Budget) {
             "storage.wal.queue-bytes" => size(budget.queue_bytes),
             "storage.wal.buffer-bytes" => size(budget.wal_buffer_bytes),
             "storage.index-bytes" => size(budget.index_bytes),
+            "web.body-bytes" => size(budget.body_bytes),
             "web.max-connections" => budget.web_connections.to_string(),
             "pg.max-connections" => budget.pg_connections.to_string(),
             "runtime.threads" => budget.threads.to_string(),

@@ -2,8 +2,14 @@
 
 /// The file of running queries.
 pub mod active;
+/// Numbers of series and their labels.
+pub mod cardinality;
+/// Slots, deadlines, flags and memory of all work.
+pub mod door;
 /// DataFusion's errors in our terms.
 pub mod error;
+/// Label names, label values and series.
+pub mod names;
 /// PromQL: parse, lower to logical plans in the vector layout, kernels.
 pub mod promql;
 /// Threads, slots and memory of queries.

@@ -5,8 +5,6 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use datafusion::common::tree_node::TreeNode;
 use datafusion::config::ConfigOptions;
@@ -26,10 +24,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use futures::FutureExt;
 use parking_lot::Mutex;
-use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinHandle;
+use tokio::runtime::{Builder, Runtime};
 
+use super::door::{self, AbortOnDrop, Door};
 use super::error::from_datafusion;
 use super::promql::plan::node::PromqlQueryPlanner;
 use super::session::EngineOptions;
@@ -50,8 +47,7 @@ pub const STACK_BYTES: usize = 16 << 20;
 pub struct QueryRuntime {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
-    slots: Arc<Semaphore>,
-    running: Arc<AtomicUsize>,
+    door: Arc<Door>,
     environment: Arc<RuntimeEnv>,
     partitions: usize,
     spill_bytes: usize,
@@ -102,32 +98,6 @@ pub struct Load {
     pub reserved_bytes: usize,
 }
 
-/// A query that runs, for [`QueryRuntime::load`].
-pub struct Running(Arc<AtomicUsize>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A query that was let in: its slot is free again when this is dropped.
-pub struct Admitted {
-    /// How long it waited.
-    pub queued: Duration,
-    _slot: OwnedSemaphorePermit,
-    _running: Running,
-}
-
-/// Aborts the task when the caller loses interest.
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl QueryRuntime {
     pub fn new(options: &EngineOptions) -> Result<Self> {
         let partitions = options.threads.max(1);
@@ -142,10 +112,9 @@ impl QueryRuntime {
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
             .build_arc()
             .map_err(from_datafusion)?;
-        let slots = Arc::new(Semaphore::new(options.max_concurrency.max(1)));
-        let running = Arc::default();
+        let door = Arc::new(Door::new(options.max_concurrency, Arc::clone(&environment.memory_pool)));
         let (spill_bytes, promql) = (options.spill_bytes, Mutex::default());
-        Ok(Self { runtime: Some(runtime), slots, running, environment, partitions, spill_bytes, promql })
+        Ok(Self { runtime: Some(runtime), door, environment, partitions, spill_bytes, promql })
     }
 
     /// The execution plan of a PromQL query, and the context to run it in.
@@ -203,56 +172,35 @@ impl QueryRuntime {
             .build()
     }
 
-    /// The query threads.
-    pub fn handle(&self) -> Handle {
-        self.runtime.as_ref().expect("taken only by drop").handle().clone()
+    /// What all work passes.
+    pub fn door(&self) -> &Arc<Door> {
+        &self.door
     }
 
-    /// Counts a query as running until the guard is dropped.
-    pub fn running(&self) -> Running {
-        self.running.fetch_add(1, Ordering::Relaxed);
-        Running(Arc::clone(&self.running))
-    }
-
-    /// Queries that run or wait for a slot, and the bytes they have reserved.
+    /// Work that runs or waits for a slot, and the bytes it has reserved.
     pub fn load(&self) -> Load {
-        let reserved_bytes = self.environment.memory_pool.reserved();
-        Load { queries: self.running.load(Ordering::Relaxed), reserved_bytes }
-    }
-
-    /// Lets a query in, after waiting for a slot.
-    pub async fn admit(&self) -> Result<Admitted> {
-        let running = self.running();
-        let queued = Instant::now();
-        let slot = Arc::clone(&self.slots).acquire_owned().await;
-        let slot = slot.context(ErrorKind::Unavailable, || "shutting down".into())?;
-        Ok(Admitted { queued: queued.elapsed(), _slot: slot, _running: running })
+        Load { queries: self.door.running(), reserved_bytes: self.door.reserved_bytes() }
     }
 
     /// Runs work on the query threads. Dropping the returned future ends it.
-    pub async fn spawn<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
+    pub async fn spawn<T, E>(&self, work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
         let runtime = self.runtime.as_ref().expect("taken only by drop");
         let mut task = AbortOnDrop(runtime.spawn(work));
         match (&mut task.0).await {
             Ok(result) => result,
-            Err(failed) if failed.is_cancelled() => {
-                Err(Error::new(ErrorKind::Canceled, "query was canceled in expression evaluation"))
-            }
-            Err(failed) => Err(panicked().with_source(failed)),
+            Err(failed) if failed.is_cancelled() => Err(door::canceled().into()),
+            Err(failed) => Err(door::panicked().with_source(failed).into()),
         }
     }
 }
 
 /// Runs work on the caller's own thread; a panic ends it alone, as on the query threads.
 pub async fn here<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
-}
-
-fn panicked() -> Error {
-    Error::internal("a query panicked")
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(door::panicked()))
 }
 
 impl Drop for QueryRuntime {

@@ -15,12 +15,14 @@ use datafusion::sql::parser as sql_parser;
 use datafusion::sql::sqlparser::ast::Statement;
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use tokio::sync::mpsc;
 
 use crate::engine::active::ActiveQueries;
+use crate::engine::door::{Answer, Limits, Pass};
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::ast::{Expr, ValueType};
-use crate::engine::promql::cancel::{Cancel, CancelOnDrop};
+use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::lower::lowered::{Context, Order, Query, Scalar, Value};
 use crate::engine::promql::lower::resolve::{self, Times};
 use crate::engine::promql::lower::shared::Repeated;
@@ -29,12 +31,12 @@ use crate::engine::promql::plan::functions::windows::{Input, Shape};
 use crate::engine::promql::plan::layout::{Grid, MAX_STEPS};
 use crate::engine::promql::tally::{Counted, SampleStats, Tally};
 use crate::engine::promql::{lower, result, small};
-use crate::engine::runtime::{self, Load, QueryRuntime, Running, Size};
+use crate::engine::runtime::{self, Load, QueryRuntime, Size};
 use crate::engine::scan::ScanOptions;
 use crate::engine::sql;
 use crate::engine::sql::promql::{PlannedVector, StatementPromql, StatementRuns};
 use crate::engine::sql::system::SystemTables;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
 use crate::model::matcher::Matcher;
@@ -264,12 +266,8 @@ impl Engine {
         request: QueryRequest,
         render: impl FnOnce(QueryResponse) -> T + Send + 'static,
     ) -> Result<T> {
-        let timeout = request.timeout.map_or(self.options.timeout, |t| t.min(self.options.timeout));
-        let cancel = Cancel::default();
-        // Whatever ends the wait for the answer ends the work.
-        let _raised = CancelOnDrop(cancel.clone());
-        let answered = tokio::time::timeout(timeout, self.answer(request, cancel, render)).await;
-        answered.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "query timed out in expression evaluation")))
+        let limits = self.limits(request.timeout);
+        self.runtime.door().run(&limits, |pass| self.answer(request, pass, render)).await
     }
 
     /// Answers small queries on the caller's thread: to hand them to another would take as long. All others go to the
@@ -277,18 +275,18 @@ impl Engine {
     async fn answer<T: Send + 'static>(
         &self,
         request: QueryRequest,
-        cancel: Cancel,
+        pass: Pass,
         render: impl FnOnce(QueryResponse) -> T + Send + 'static,
     ) -> Result<T> {
-        let admitted = self.runtime.admit().await?;
+        let cancel = pass.flag.clone();
         let (store, options, runtime) = (self.store.clone(), self.options.clone(), self.runtime.clone());
         let started = Instant::now();
         let complete = async move |planned: PlannedQuery, request: QueryRequest, alone: bool| {
             // Its slot stays with the work, which may outlive the wait for it by a moment. A closure would take along only
             // the field that is read.
-            let admitted = admitted;
+            let pass = pass;
             let mut response = finish(&runtime, &request, planned, started, alone).await?;
-            response.stats.queue = admitted.queued;
+            response.stats.queue = pass.queued;
             Ok(render(response))
         };
         // Not of small queries: to write that one runs takes a good part of the time it runs.
@@ -326,7 +324,7 @@ impl Engine {
         small::metrics(expr, most_ms).is_some_and(|metrics| metrics.iter().all(is_small))
     }
 
-    /// Parses and plans PromQL without running it; for `EXPLAIN` and SQL's `promql()`.
+    /// Parses and plans PromQL without running it.
     pub async fn plan_promql(&self, request: &QueryRequest) -> Result<PlannedQuery> {
         plan(&*self.store, &self.options, request, Cancel::default()).await
     }
@@ -342,9 +340,11 @@ impl Engine {
     /// A DataFusion session of one SQL client: shared catalog, runtime and functions, its own settings.
     pub fn sql_context(&self) -> SessionContext {
         let (engine, lake) = (self.clone(), self.store.clone());
-        let promql = move |request: QueryRequest| -> BoxFuture<'static, Result<PlannedVector>> {
+        let promql = move |request: QueryRequest, flag: Cancel| -> BoxFuture<'static, Result<PlannedVector>> {
             let engine = engine.clone();
-            Box::pin(async move { engine.plan_promql(&request).await?.into_vector(&request) })
+            Box::pin(
+                async move { plan(&*engine.store, &engine.options, &request, flag).await?.into_vector(&request) },
+            )
         };
         sql::context::build(sql::context::Parts {
             store: self.store.clone(),
@@ -356,19 +356,26 @@ impl Engine {
     }
 
     /// Plans one SQL statement on the query threads and refuses a plan that does more than read. With the plan
-    /// comes what the PromQL in it shares with whoever runs it.
+    /// comes what the PromQL in it shares with whoever runs it. DataFusion's planning looks at no flag, so a
+    /// planning that was given up goes on to its end, and keeps its slot until then.
     pub async fn plan_sql(
         &self,
         context: &SessionContext,
         statement: Statement,
+        limits: &Limits,
     ) -> Result<(LogicalPlan, Vec<StatementPromql>), DataFusionError> {
         let mut state = context.state();
-        let runs = Arc::new(StatementRuns::default());
+        let runs = Arc::new(StatementRuns::new(limits.flag.clone()));
+        let _ended = runs.given_up();
         state.config_mut().set_extension(Arc::clone(&runs));
         let statement = sql_parser::Statement::Statement(Box::new(statement));
-        let planning = self.runtime.handle().spawn(async move { state.statement_to_plan(statement).await });
-        let plan = planning.await.map_err(|e| DataFusionError::External(Box::new(e)))??;
-        sql::verify::verify(&plan).map_err(|refused| DataFusionError::External(Box::new(refused)))?;
+        let planning = |pass: Pass| async move {
+            let _pass = pass;
+            let plan = state.statement_to_plan(statement).await?;
+            sql::verify::verify(&plan).map_err(|refused| DataFusionError::External(Box::new(refused)))?;
+            Ok::<_, DataFusionError>(plan)
+        };
+        let plan = self.run(limits, planning).await?;
         Ok((plan, runs.take()))
     }
 
@@ -377,22 +384,41 @@ impl Engine {
         self.runtime.load()
     }
 
-    /// Counts a SQL statement among the running queries until the guard is dropped.
-    pub fn running(&self) -> Running {
-        self.runtime.running()
+    /// The limits of work whose client allows it a time, of which `--query.timeout` is the most.
+    pub fn limits(&self, timeout: Option<Duration>) -> Limits {
+        Limits::within(timeout.map_or(self.options.timeout, |t| t.min(self.options.timeout)))
     }
 
-    /// Runs other work that may keep a core busy on the threads of queries. Dropping the future ends it.
-    pub async fn spawn<T: Send + 'static>(
+    /// Runs work on the threads of queries, past the door. The work keeps its pass as long as it runs.
+    ///
+    /// # Errors
+    /// See [`Door::run`](crate::engine::door::Door::run); `Internal` if the work panics.
+    pub async fn run<T, E, F>(&self, limits: &Limits, work: impl FnOnce(Pass) -> F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.runtime.door().run(limits, |pass| self.runtime.spawn(work(pass))).await
+    }
+
+    /// The same of work that answers in parts; of these so many wait for a reader. The limits hold whether
+    /// anybody reads or not, so that the work of a reader that is stuck ends at its deadline.
+    pub fn stream<T, E, F>(
         &self,
-        work: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        self.runtime.spawn(work).await
-    }
-
-    /// The threads queries run on.
-    pub fn runtime(&self) -> tokio::runtime::Handle {
-        self.runtime.handle()
+        limits: Limits,
+        waiting: usize,
+        work: impl FnOnce(Pass, mpsc::Sender<T>) -> F + Send + 'static,
+    ) -> Answer<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+    {
+        let runtime = Arc::clone(&self.runtime);
+        Answer::start(waiting, |parts| async move {
+            runtime.door().run(&limits, |pass| runtime.spawn(work(pass, parts))).await
+        })
     }
 }
 

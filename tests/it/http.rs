@@ -120,6 +120,21 @@ async fn labels_and_series() {
     assert_eq!(data(&server, "/api/v1/label/U__job/values", &[]).await, json!(["api", "web"]));
     let series = data(&server, "/api/v1/series", &[("match[]", r#"http_requests_total{code="500"}"#)]).await;
     assert_eq!(series, json!([{ "__name__": "http_requests_total", "code": "500", "job": "api" }]));
+    // The first of them, in their order.
+    let limited = async |path: &str, limit: &str| {
+        let params = [("match[]", r#"{job=~".+"}"#), ("limit", limit)];
+        let (status, body) = get_json(&with_params(&server.url(path), &params)).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        (body["data"].clone(), body["warnings"].clone())
+    };
+    let cut = json!(["results truncated due to limit"]);
+    assert_eq!(limited("/api/v1/labels", "2").await, (json!(["__name__", "code"]), cut.clone()));
+    assert_eq!(limited("/api/v1/labels", "3").await, (json!(["__name__", "code", "job"]), Value::Null));
+    assert_eq!(limited("/api/v1/label/job/values", "1").await, (json!(["api"]), cut.clone()));
+    let first = json!([{ "__name__": "http.status", "job": "web" }]);
+    assert_eq!(limited("/api/v1/series", "1").await, (first, cut));
+    let (all, warnings) = limited("/api/v1/series", "0").await;
+    assert_eq!((all.as_array().map(Vec::len), warnings), (Some(3), Value::Null));
     let tsdb = data(&server, "/api/v1/status/tsdb", &[]).await;
     assert_eq!(tsdb["headStats"]["numSeries"], 3);
     let counts = json!([{ "name": "http_requests_total", "value": 2 }, { "name": "http.status", "value": 1 }]);

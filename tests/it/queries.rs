@@ -185,6 +185,25 @@ async fn memory_has_a_limit() {
     assert_eq!(status, 200, "{body}");
 }
 
+/// Names of labels and series took what they liked, and looked at `limit` when they had all of it.
+#[tokio::test]
+async fn names_of_series_are_in_the_memory_of_queries() {
+    let home = Home::on_disk();
+    let server = start(&home, &["--query.memory-bytes=4KB"]).await;
+    for path in ["/api/v1/series", "/api/v1/label/i/values", "/api/v1/status/tsdb"] {
+        let (status, body) = get_json(&with_params(&server.url(path), &[("match[]", "m")])).await;
+        assert_eq!((status, &body["errorType"]), (422, &"execution".into()), "{path}: {body}");
+    }
+    for path in ["/api/v1/series", "/api/v1/label/i/values"] {
+        let (status, body) = get_json(&with_params(&server.url(path), &[("match[]", "m"), ("limit", "5")])).await;
+        assert_eq!((status, body["data"].as_array().map(Vec::len)), (200, Some(5)), "{path}: {body}");
+    }
+    let client = connect(&server).await;
+    let refused = client.simple_query("SELECT * FROM promlake.series").await.expect_err("more than there is");
+    assert_eq!(refused.code().expect("a SQLSTATE").code(), "53400", "{refused:?}");
+    wait_until_idle(&server, "names").await;
+}
+
 #[tokio::test]
 async fn the_next_start_tells_of_queries_a_crash_interrupted() {
     let home = Home::on_disk();
@@ -219,4 +238,113 @@ async fn queries_wait_for_a_slot() {
     let (status, body) = waiting.await.unwrap();
     assert_eq!(status, 200, "{body}");
     assert!(body["data"]["stats"]["timings"]["execQueueTime"].as_f64().unwrap() > 0.2, "{body}");
+}
+
+/// SQL used to run without slots and without `--query.timeout`.
+#[tokio::test]
+async fn statements_pass_the_same_door_as_queries() {
+    let home = Home::on_disk();
+    let server = start(&home, &["--query.max-concurrency=1", "--query.timeout=5s"]).await;
+    let client = connect(&server).await;
+    let sqlstate = |result: Result<_, tokio_postgres::Error>| match result {
+        Ok(_) => "00000".to_string(),
+        Err(e) => e.code().map(|c| c.code().to_string()).unwrap_or_else(|| format!("{e:?}")),
+    };
+
+    // The server's time is over, whatever the session allows.
+    client.batch_execute("SET statement_timeout = '1h'").await.unwrap();
+    let endless = "SELECT count(*) FROM m a, m b, m c, m d WHERE a.value + b.value + c.value + d.value < 0";
+    let started = Instant::now();
+    let late = client.simple_query(endless).await.expect_err("a timeout");
+    assert_eq!(late.code().expect("a SQLSTATE").code(), "57014");
+    assert!(late.as_db_error().expect("from the server").message().contains("--query.timeout"), "{late:?}");
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    wait_until_idle(&server, "SQL at --query.timeout").await;
+
+    // While a query has the only slot, a statement waits for it, to plan as well as to run, and can be cancelled.
+    let long = tokio::spawn(reqwest::get(range_url(&server, LONG_ROW, &[])));
+    wait_until_running(&server).await;
+    client.batch_execute("SET statement_timeout = '200ms'").await.unwrap();
+    assert_eq!(sqlstate(client.simple_query("SELECT 1").await), "57014");
+    client.batch_execute("RESET statement_timeout").await.unwrap();
+    let token = client.cancel_token();
+    let cancel = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        token.cancel_query(NoTls).await.unwrap();
+    };
+    let (canceled, ()) = tokio::join!(client.simple_query("SELECT 1"), cancel);
+    let canceled = canceled.expect_err("a cancellation");
+    assert!(canceled.as_db_error().expect("from the server").message().contains("user request"), "{canceled:?}");
+    // So do the names of labels.
+    for path in
+        ["/api/v1/labels", "/api/v1/label/i/values", "/api/v1/series", "/api/v1/status/tsdb", "/api/v1/metadata"]
+    {
+        let url = with_params(&server.url(path), &[("match[]", "m")]);
+        let waiting = tokio::time::timeout(Duration::from_millis(100), reqwest::get(url)).await;
+        assert!(waiting.is_err(), "{path} did not wait for a slot");
+    }
+    long.abort();
+    wait_until_idle(&server, "all that waited").await;
+    assert_eq!(sqlstate(client.simple_query("SELECT 1").await), "00000");
+}
+
+/// A result that its client does not read kept what it took for as long as the client liked.
+#[tokio::test]
+async fn a_reader_that_is_stuck_keeps_its_slot_until_the_deadline() {
+    let home = Home::on_disk();
+    let server = start(&home, &["--query.max-concurrency=1", "--query.timeout=1500ms"]).await;
+    let mut client = connect(&server).await;
+    let transaction = client.transaction().await.unwrap();
+    let many = transaction.bind("SELECT a.value FROM m a, m b", &[]).await.unwrap();
+    let rows = transaction.query_portal(&many, 10).await.unwrap();
+    assert_eq!(rows.len(), 10);
+    assert_eq!(load(&server).await.0, 1.0);
+    // Others wait for its slot, and get it.
+    let (status, body) = get_json(&with_params(&server.url("/api/v1/query"), &[("query", "sum(m)")])).await;
+    assert!(status == 200 || body["errorType"] == "timeout", "{body}");
+    wait_until_idle(&server, "a reader that is stuck").await;
+    let mut rest = 0;
+    let late = loop {
+        match transaction.query_portal(&many, 1_000_000).await {
+            Ok(rows) if rows.is_empty() => panic!("the end after {rest} rows"),
+            Ok(rows) => rest += rows.len(),
+            Err(e) => break e,
+        }
+    };
+    assert_eq!(late.code().expect("a SQLSTATE").code(), "57014", "{late:?}");
+}
+
+/// 20,000 terms overflowed the stack and ended the process; 4,000 took half a minute to plan that nobody could end.
+#[tokio::test]
+async fn statements_of_any_size_are_answered_or_refused() {
+    let home = Home::on_disk();
+    let server = start(&home, &[]).await;
+    let client = connect(&server).await;
+    for (operator, operand) in
+        [("+", "1"), ("AND", "true"), ("OR", "i = 'x'"), ("||", "'a'"), ("UNION SELECT", "1")]
+    {
+        let chain = |terms: usize| {
+            format!("SELECT {operand} {} FROM m LIMIT 1", format!("{operator} {operand} ").repeat(terms - 1))
+        };
+        let refused = client.simple_query(&chain(20_000)).await.expect_err(operator);
+        assert_eq!(refused.code().expect("a SQLSTATE").code(), "54001", "{operator}: {refused:?}");
+        for terms in [4_000, 1_000, 300] {
+            let started = Instant::now();
+            let answer = client.simple_query(&chain(terms)).await;
+            let refused = answer.as_ref().err().map(|e| e.code().expect("a SQLSTATE").code().to_string());
+            eprintln!("{terms} terms of {operator}: {refused:?} after {:?}", started.elapsed());
+            assert!(refused.is_none() || refused.as_deref() == Some("54001"), "{operator}: {answer:?}");
+            let must =
+                matches!(operator, "AND" | "OR") && terms == 1_000 || terms == 300 && operator != "UNION SELECT";
+            assert!(refused.is_none() || !must, "{terms} terms of {operator} are refused");
+        }
+    }
+}
+
+async fn connect(server: &Promlake) -> tokio_postgres::Client {
+    let (host, port) = server.pg.split_once(':').expect("host and port");
+    let config = format!("host={host} port={port} user=reader dbname=promlake");
+    let (client, connection) = tokio_postgres::connect(&config, NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    client
 }

@@ -33,11 +33,23 @@ impl Cancel {
     }
 }
 
-/// Raises the flag when it is dropped.
-pub struct CancelOnDrop(pub Cancel);
+/// Raises the flag when it is dropped, unless it was disarmed.
+pub struct CancelOnDrop(Option<Cancel>);
+
+impl CancelOnDrop {
+    pub fn new(cancel: Cancel) -> Self {
+        Self(Some(cancel))
+    }
+
+    pub fn disarm(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.0.raise();
+        if let Some(cancel) = &self.0 {
+            cancel.raise();
+        }
     }
 }

@@ -21,6 +21,8 @@ pub mod pushdown;
 pub mod samples;
 /// Schema `promlake`: series, metrics, files, and what the application registers.
 pub mod system;
+/// Text to statements, with limits.
+pub mod text;
 /// Refuses statements that write or reach outside.
 pub mod verify;
 /// Schema `promlake`: views, from `sql/views`.

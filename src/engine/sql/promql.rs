@@ -13,7 +13,9 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit};
 use futures::future::BoxFuture;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::engine::door::canceled;
 use crate::engine::promql::annotations::{Annotations, Saved};
 use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::tally::Tally;
@@ -65,26 +67,41 @@ impl StatementPromql {
         self.annotations.render(&self.query)
     }
 
-    /// Ends the run, if there is one.
-    pub fn cancel(&self) {
-        self.cancel.raise();
+    /// What ends its run.
+    pub fn flag(&self) -> &Cancel {
+        &self.cancel
     }
 }
 
 /// Every `promql()` of a statement: an extension of the configuration it is planned with, since a table function
 /// has nothing else of its statement.
-#[derive(Debug, Default)]
-pub struct StatementRuns(Mutex<Vec<StatementPromql>>);
+#[derive(Debug)]
+pub struct StatementRuns {
+    planned: Mutex<Vec<StatementPromql>>,
+    /// One for all of them: they end together.
+    flag: Cancel,
+    /// Nobody waits for the plan any more.
+    given_up: CancellationToken,
+}
 
 impl StatementRuns {
+    pub fn new(flag: Cancel) -> Self {
+        Self { planned: Mutex::default(), flag, given_up: CancellationToken::new() }
+    }
+
+    /// Ends what the planning of the statement waits for, when it is dropped.
+    pub fn given_up(&self) -> DropGuard {
+        self.given_up.clone().drop_guard()
+    }
+
     pub fn take(&self) -> Vec<StatementPromql> {
-        std::mem::take(&mut self.0.lock().expect("no panic while the lock is held"))
+        std::mem::take(&mut self.planned.lock().expect("no panic while the lock is held"))
     }
 }
 
 /// Parses and plans PromQL; from the engine.
 pub type PlanPromql =
-    Arc<dyn Fn(QueryRequest) -> BoxFuture<'static, crate::error::Result<PlannedVector>> + Send + Sync>;
+    Arc<dyn Fn(QueryRequest, Cancel) -> BoxFuture<'static, crate::error::Result<PlannedVector>> + Send + Sync>;
 
 /// Steps of one query at most, as in Prometheus' range queries.
 const MAX_STEPS: i64 = 11_000;
@@ -109,12 +126,26 @@ impl TableFunctionImpl for PromqlFunction {
     fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
         let request = request(args.exprs(), args.session())?;
         let text = request.query.clone();
-        let planned = wait(async { (self.plan)(request).await.map_err(external) })?;
-        if let Some(runs) = args.session().config().get_extension::<StatementRuns>() {
-            runs.0.lock().expect("no panic while the lock is held").push(planned.run);
-        }
+        let planned = match args.session().config().get_extension::<StatementRuns>() {
+            Some(runs) => self.plan_for(&runs, request)?,
+            None => wait(async { (self.plan)(request, Cancel::default()).await.map_err(external) })?,
+        };
         let plan = to_rows(planned.plan, steps(planned.time)?)?;
         Ok(Arc::new(ViewTable::new(plan, Some(text))))
+    }
+}
+
+impl PromqlFunction {
+    /// Planning may wait for the lake; it ends when the statement does.
+    fn plan_for(&self, runs: &StatementRuns, request: QueryRequest) -> Result<PlannedVector> {
+        let planned = wait(async {
+            tokio::select! {
+                planned = (self.plan)(request, runs.flag.clone()) => planned.map_err(external),
+                () = runs.given_up.cancelled() => Err(external(canceled())),
+            }
+        })?;
+        runs.planned.lock().expect("no panic while the lock is held").push(planned.run.clone());
+        Ok(planned)
     }
 }
 

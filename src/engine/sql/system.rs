@@ -10,13 +10,17 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{MemTable, SchemaProvider, Session, TableProvider};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use futures::FutureExt;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt, stream};
 use parking_lot::RwLock;
 
+use crate::engine::door::Memory;
 use crate::engine::scan::output::labels_map;
 use crate::engine::scan::table::{Column, Shape, labels_type, timestamp_type};
 use crate::engine::sql::catalog::external;
@@ -24,11 +28,14 @@ use crate::engine::sql::context::Parts;
 use crate::engine::sql::pushdown::{self, Pushdown};
 use crate::engine::sql::samples::SamplesTable;
 use crate::engine::sql::views;
-use crate::model::labels::METRIC_NAME;
+use crate::model::labels::{Labels, METRIC_NAME};
 use crate::model::metadata::Metadata;
 use crate::model::sample::TimeRange;
 use crate::storage::store::Store;
 use crate::storage::types::{SampleFile, Series};
+
+/// Memory of a series while the table of all is made, besides its text.
+const ENTRY_BYTES: usize = 64;
 
 /// The live files of the lake, at the moment of the call.
 pub type ListFiles = Arc<dyn Fn() -> Vec<Arc<SampleFile>> + Send + Sync>;
@@ -56,7 +63,7 @@ impl SystemTables {
         let tables = self.tables.read();
         let (schema, produce) = tables.get(name)?;
         let produce = produce.clone();
-        Some(SystemTable::new(schema.clone(), Vec::new(), Arc::new(move |_| produce())))
+        Some(SystemTable::new(schema.clone(), Vec::new(), Arc::new(move |_, _| produce())))
     }
 }
 
@@ -115,9 +122,9 @@ impl SchemaProvider for SystemSchema {
     }
 }
 
-type Fill = Arc<dyn Fn(Pushdown) -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync>;
+type Fill = Arc<dyn Fn(Pushdown, Memory) -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync>;
 
-/// A table made anew for each scan, small enough for one batch.
+/// A table made anew for each run of a plan.
 struct SystemTable {
     schema: SchemaRef,
     /// What clauses on its columns mean to the store; empty where nothing is pushed down.
@@ -134,6 +141,43 @@ impl SystemTable {
 impl fmt::Debug for SystemTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SystemTable")
+    }
+}
+
+/// The content of a system table, made when it is asked for, in the memory of queries.
+struct Content {
+    schema: SchemaRef,
+    wanted: Pushdown,
+    fill: Fill,
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Content")
+    }
+}
+
+impl PartitionStream for Content {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let rows = context.session_config().batch_size().max(1);
+        let making = Memory::of(context.memory_pool(), "system table");
+        let made = Memory::of(context.memory_pool(), "system table");
+        let filling = (self.fill)(self.wanted.clone(), making);
+        let batches = async move {
+            let batch = filling.await.map_err(external)?;
+            made.grow(batch.get_array_memory_size()).map_err(external)?;
+            let slices = (0..batch.num_rows()).step_by(rows).map(move |from| {
+                // Held until the last slice is handed on.
+                let _made = &made;
+                Ok(batch.slice(from, rows.min(batch.num_rows() - from)))
+            });
+            Ok::<_, DataFusionError>(stream::iter(slices))
+        };
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream::once(batches).try_flatten()))
     }
 }
 
@@ -167,12 +211,12 @@ impl TableProvider for SystemTable {
             wanted.and(pushdown);
         }
         // A clause that nothing can satisfy says so by an empty range.
-        let batch = match wanted.range.is_empty() {
-            true => RecordBatch::new_empty(self.schema.clone()),
-            false => (self.fill)(wanted).await.map_err(external)?,
-        };
-        let table = MemTable::try_new(self.schema.clone(), vec![vec![batch]])?;
-        table.scan(state, projection, &[], limit).await
+        if wanted.range.is_empty() {
+            return MemTable::try_new(self.schema.clone(), vec![vec![]])?.scan(state, projection, &[], limit).await;
+        }
+        let content = Content { schema: self.schema.clone(), wanted, fill: Arc::clone(&self.fill) };
+        let partitions: Vec<Arc<dyn PartitionStream>> = vec![Arc::new(content)];
+        Ok(Arc::new(StreamingTableExec::try_new(self.schema.clone(), partitions, projection, [], false, limit)?))
     }
 }
 
@@ -190,11 +234,20 @@ fn series_table(store: Arc<Store>) -> SystemTable {
     ];
     let schema = Arc::new(Schema::new(fields.to_vec()));
     let fill_schema = schema.clone();
-    let fill: Fill = Arc::new(move |wanted| {
+    let fill: Fill = Arc::new(move |wanted, memory| {
         let (store, schema) = (store.clone(), fill_schema.clone());
         async move {
-            let series = store.series(TimeRange::ALL, &[wanted.matchers]).await?;
-            let series: Vec<&Series> = series.iter().map(Arc::as_ref).collect();
+            let mut found: BTreeMap<Labels, Arc<Series>> = BTreeMap::new();
+            let add = |series: &Arc<Series>| {
+                if !found.contains_key(&series.labels) {
+                    // The entry, and its text in the batch.
+                    memory.grow(ENTRY_BYTES + series.labels.as_bytes().len())?;
+                    found.insert(series.labels.clone(), Arc::clone(series));
+                }
+                Ok(())
+            };
+            store.visit_series(TimeRange::ALL, &[wanted.matchers], add).await?;
+            let series: Vec<&Series> = found.values().map(Arc::as_ref).collect();
             let metrics = series.iter().map(|s| s.labels.get(METRIC_NAME));
             batch(
                 schema,
@@ -220,7 +273,7 @@ fn metrics_table(store: Arc<Store>) -> SystemTable {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
     let schema = Arc::new(Schema::new(vec![text("name"), text("type"), text("unit"), text("help")]));
     let fill_schema = schema.clone();
-    let fill: Fill = Arc::new(move |_| {
+    let fill: Fill = Arc::new(move |_, _| {
         let (store, schema) = (store.clone(), fill_schema.clone());
         async move {
             let names = store.metric_names(TimeRange::ALL).await?;
@@ -257,7 +310,7 @@ fn describe(names: Vec<String>, metadata: Vec<(String, Metadata)>) -> Vec<(Strin
 /// The live Parquet files of `samples`.
 fn files_table(files: ListFiles) -> SystemTable {
     let schema = files_schema();
-    let fill: Fill = Arc::new(move |_| {
+    let fill: Fill = Arc::new(move |_, _| {
         let result = files_batch(&files());
         async move { result }.boxed()
     });

@@ -178,7 +178,7 @@ async fn vector() -> PlannedVector {
 
 fn with_promql() -> SessionContext {
     let context = context();
-    let plan: PlanPromql = Arc::new(|request| {
+    let plan: PlanPromql = Arc::new(|request, _| {
         async move {
             assert_eq!(request.query, "up");
             let expected = EvalTime::Range { start: 0, end_inclusive: 120_000, step: 60_000 };

@@ -1,7 +1,6 @@
 //! What every handler shares. The server listens before the store is open, so that `/-/ready`, `/metrics` and
 //! the log of a long replay can be watched; until [`Server::open`] the API answers 503.
 
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -137,16 +136,6 @@ impl Server {
 
     pub fn now_ms(&self) -> i64 {
         (self.clock)()
-    }
-
-    /// Runs work that may keep a core busy on the engine's threads, so that it never keeps those that answer
-    /// `/-/healthy`. Dropping the future, as happens when the client goes away, stops it at its next await.
-    pub async fn on_queries<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        let starting = || Error::new(ErrorKind::Unavailable, "the server is starting");
-        self.parts.get().ok_or_else(starting)?.engine.spawn(work).await
     }
 
     pub async fn ask(&self, control: Control) -> Result<()> {

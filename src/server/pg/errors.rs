@@ -7,6 +7,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use pgwire::error::{ErrorInfo, PgWireError};
 
+use crate::engine::sql::text;
 use crate::engine::sql::verify::{Reason, Refused};
 use crate::error::{Error, ErrorKind};
 
@@ -35,8 +36,31 @@ fn sqlstate(kind: ErrorKind) -> &'static str {
     }
 }
 
+/// In Postgres' words where it has its own.
+fn message(e: &Error) -> String {
+    match e.kind {
+        ErrorKind::Canceled => "canceling statement due to user request".into(),
+        _ => e.to_string(),
+    }
+}
+
+impl From<Error> for PgWireError {
+    fn from(e: Error) -> Self {
+        error(sqlstate(e.kind), message(&e))
+    }
+}
+
+/// Why a text was refused before anything of it was planned.
+pub fn refused(sql: &str, refused: &text::Refused) -> PgWireError {
+    match refused {
+        text::Refused::TooLong(limit) => error("54000", format!("statement is longer than {} KiB", limit >> 10)),
+        text::Refused::TooComplex(reason) => error("54001", reason.to_string()),
+        text::Refused::Syntax(e) => syntax(sql, e),
+    }
+}
+
 /// `syntax error at or near "x"` with the position, from sqlparser's message.
-pub fn syntax(sql: &str, e: &ParserError) -> PgWireError {
+fn syntax(sql: &str, e: &ParserError) -> PgWireError {
     let text = match e {
         ParserError::ParserError(text) | ParserError::TokenizerError(text) => text.as_str(),
         ParserError::RecursionLimitExceeded => return error("54001", "statement is nested too deeply"),
@@ -76,7 +100,7 @@ fn classify(e: &DataFusionError) -> (&'static str, Option<String>) {
         DataFusionError::ArrowError(arrow, _) => arrow_error(arrow),
         DataFusionError::Plan(text) => plan_error(text),
         DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
-            Some(ours) => (sqlstate(ours.kind), Some(ours.to_string())),
+            Some(ours) => (sqlstate(ours.kind), Some(message(ours))),
             None => external(inner.as_ref()),
         },
         DataFusionError::Context(_, inner) => classify(inner),
@@ -154,6 +178,19 @@ mod tests {
         assert_eq!(info.code, "42601");
         assert_eq!(info.message, "syntax error at or near \"selct\"");
         assert_eq!(info.position.as_deref(), Some("11"));
+    }
+
+    #[test]
+    fn what_the_engine_says_has_a_code() {
+        let check = |kind, code: &str, message: &str| {
+            let PgWireError::UserError(info) = PgWireError::from(Error::new(kind, "ours")) else {
+                panic!("a user error")
+            };
+            assert_eq!((info.code.as_str(), info.message.as_str()), (code, message), "{kind:?}");
+        };
+        check(ErrorKind::Internal, "XX000", "ours");
+        check(ErrorKind::Timeout, "57014", "ours");
+        check(ErrorKind::Canceled, "57014", "canceling statement due to user request");
     }
 
     #[test]

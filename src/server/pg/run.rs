@@ -1,6 +1,5 @@
-//! Runs a plan on the engine's query runtime and hands its rows over a bounded channel, until the end, a
-//! cancel request, the statement's deadline, or the client's disconnect, whichever is first. Dropping the
-//! stream aborts the work.
+//! Plans and runs statements through the engine's door, until the end, a cancel request, a deadline, or the client's
+//! disconnect, whichever is first. Rows come over a bounded channel; dropping the stream ends the work.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,41 +7,29 @@ use std::time::Duration;
 
 use datafusion::arrow::array::{AsArray, RecordBatch, StringArray};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
 use futures::{Stream, StreamExt};
 use pgwire::api::results::FieldInfo;
-use pgwire::error::PgWireResult;
+use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::data::DataRow;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::session::Session;
 use super::statement::explain_schema;
 use super::{encode, errors};
+use crate::engine::door::{Answer, Limits};
 use crate::engine::session::Engine;
 use crate::engine::sql::promql::StatementPromql;
 
 /// Encoded batches that may wait for the client; with batches of 8,192 rows this bounds a slow reader's memory.
 const WAITING_BATCHES: usize = 2;
 
+/// What Postgres says, and what it would say of our flag.
+const STATEMENT_TIMEOUT: &str = "canceling statement due to statement timeout";
+const QUERY_TIMEOUT: &str = "canceling statement due to the server's --query.timeout";
+
 pub type Rows = Pin<Box<dyn Stream<Item = PgWireResult<DataRow>> + Send>>;
-
-struct Aborting {
-    task: AbortHandle,
-    promql: Arc<Vec<StatementPromql>>,
-    /// The rows are at their end, and the PromQL may be another run's.
-    done: bool,
-}
-
-impl Drop for Aborting {
-    fn drop(&mut self) {
-        if !self.done {
-            self.promql.iter().for_each(StatementPromql::cancel);
-        }
-        self.task.abort();
-    }
-}
 
 /// How batches become rows of the answer.
 #[derive(Clone, Copy, PartialEq)]
@@ -52,7 +39,16 @@ pub enum Shape {
     Explain,
 }
 
-/// Starts a plan; rows are encoded in the formats of `fields`.
+/// The limits of a statement: its session's timeout, at most the server's, and a token that cancels it.
+pub fn limits(engine: &Engine, timeout: Option<Duration>, canceled: CancellationToken) -> Limits {
+    let is_own = timeout.is_some_and(|t| t <= engine.options.timeout);
+    let too_late = if is_own { STATEMENT_TIMEOUT } else { QUERY_TIMEOUT };
+    Limits { too_late, canceled, ..engine.limits(timeout) }
+}
+
+/// The rows of a plan, encoded in the formats of `fields`. It starts when the first one is asked for: statements of
+/// one message run one after the other, and none waits for a slot that an unread one before it has. Settings are
+/// those of now.
 pub fn start(
     engine: &Engine,
     session: &Arc<Session>,
@@ -61,53 +57,63 @@ pub fn start(
     shape: Shape,
     promql: Arc<Vec<StatementPromql>>,
 ) -> Rows {
-    promql.iter().for_each(StatementPromql::begin);
-    let token = session.begin();
+    let encoder = Encoder { fields, shape, zone: session.time_zone() };
     let timeout = session.statement_timeout();
-    let zone = session.time_zone();
-    let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
-    let context = session.context.clone();
-    let running = engine.running();
-    let task = engine.runtime().spawn(async move {
-        let _running = running;
-        let result: PgWireResult<()> = async {
-            let frame = context.execute_logical_plan(plan).await.map_err(errors::datafusion)?;
-            let mut batches = frame.execute_stream().await.map_err(errors::datafusion)?;
-            while let Some(batch) = batches.next().await {
-                let mut batch = batch.map_err(errors::datafusion)?;
-                if shape == Shape::Explain {
-                    batch = explain_lines(&batch)?;
-                }
-                let rows = encode::rows(&batch, &fields, zone)?;
-                if sender.send(Ok(rows)).await.is_err() {
-                    break;
-                }
-            }
-            Ok(())
-        }
-        .await;
-        if let Err(e) = result {
-            // Nobody waits any more when this fails.
-            let _ = sender.send(Err(e)).await;
-        }
-    });
-    let state = Receiving {
-        receiver,
-        token,
-        deadline: timeout.map(|t: Duration| Instant::now() + t),
-        work: Aborting { task: task.abort_handle(), promql, done: false },
-        rows: Vec::new().into_iter(),
-        session: Arc::clone(session),
+    let (engine, session) = (engine.clone(), Arc::clone(session));
+    let begin = async move {
+        let mut limits = limits(&engine, timeout, session.begin());
+        // The flag its plan was made with.
+        limits.flag = promql.first().map_or(limits.flag, |first| first.flag().clone());
+        promql.iter().for_each(StatementPromql::begin);
+        let context = session.context.clone();
+        let answer = engine.stream(limits, WAITING_BATCHES, move |pass, parts| async move {
+            let _pass = pass;
+            send(context, plan, encoder, parts).await
+        });
+        futures::stream::unfold(Some(Receiving { answer, rows: Vec::new().into_iter(), promql, session }), receive)
     };
-    Box::pin(futures::stream::unfold(Some(state), receive))
+    Box::pin(futures::stream::once(begin).flatten())
+}
+
+/// From batches to rows.
+struct Encoder {
+    fields: Arc<Vec<FieldInfo>>,
+    shape: Shape,
+    zone: chrono_tz::Tz,
+}
+
+impl Encoder {
+    fn rows(&self, batch: RecordBatch) -> PgWireResult<Vec<DataRow>> {
+        match self.shape {
+            Shape::AsIs => encode::rows(&batch, &self.fields, self.zone),
+            Shape::Explain => encode::rows(&explain_lines(&batch)?, &self.fields, self.zone),
+        }
+    }
+}
+
+/// Runs a plan on the query threads and sends its rows.
+async fn send(
+    context: SessionContext,
+    plan: LogicalPlan,
+    encoder: Encoder,
+    parts: mpsc::Sender<Vec<DataRow>>,
+) -> PgWireResult<()> {
+    let frame = context.execute_logical_plan(plan).await.map_err(errors::datafusion)?;
+    let mut batches = frame.execute_stream().await.map_err(errors::datafusion)?;
+    while let Some(batch) = batches.next().await {
+        let rows = encoder.rows(batch.map_err(errors::datafusion)?)?;
+        if parts.send(rows).await.is_err() {
+            // Nobody waits any more.
+            break;
+        }
+    }
+    Ok(())
 }
 
 struct Receiving {
-    receiver: mpsc::Receiver<PgWireResult<Vec<DataRow>>>,
-    token: CancellationToken,
-    deadline: Option<Instant>,
-    work: Aborting,
+    answer: Answer<Vec<DataRow>, PgWireError>,
     rows: std::vec::IntoIter<DataRow>,
+    promql: Arc<Vec<StatementPromql>>,
     session: Arc<Session>,
 }
 
@@ -117,29 +123,13 @@ async fn receive(state: Option<Receiving>) -> Option<(PgWireResult<DataRow>, Opt
         if let Some(row) = state.rows.next() {
             return Some((Ok(row), Some(state)));
         }
-        let deadline = async {
-            match state.deadline {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
+        match state.answer.next().await {
+            Some(Ok(rows)) => state.rows = rows.into_iter(),
+            Some(Err(e)) => return Some((Err(e), None)),
+            None => {
+                state.session.notices.add(&state.promql);
+                return None;
             }
-        };
-        tokio::select! {
-            biased;
-            () = state.token.cancelled() => {
-                return Some((Err(errors::error("57014", "canceling statement due to user request")), None));
-            }
-            () = deadline => {
-                return Some((Err(errors::error("57014", "canceling statement due to statement timeout")), None));
-            }
-            next = state.receiver.recv() => match next {
-                Some(Ok(rows)) => state.rows = rows.into_iter(),
-                Some(Err(e)) => return Some((Err(e), None)),
-                None => {
-                    state.session.notices.add(&state.work.promql);
-                    state.work.done = true;
-                    return None;
-                }
-            },
         }
     }
 }

@@ -6,8 +6,6 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::Statement;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use pgwire::api::Type;
 use pgwire::api::portal::Format;
 use pgwire::api::results::FieldInfo;
@@ -15,12 +13,10 @@ use pgwire::error::PgWireResult;
 
 use super::listener::DATABASE;
 use super::session::Session;
-use super::{command, errors, names, rewrite, types};
+use super::{command, errors, names, rewrite, run, types};
 use crate::engine::session::Engine;
 use crate::engine::sql::promql::StatementPromql;
-
-/// The largest statement text accepted.
-pub const MAX_STATEMENT_BYTES: usize = 4 << 20;
+use crate::engine::sql::text;
 
 /// Columns of a result; messages count them in 16 bits with a sign.
 const MAX_COLUMNS: usize = i16::MAX as usize;
@@ -50,11 +46,7 @@ pub enum Work {
 
 /// All statements of a text, in PostgreSQL's dialect.
 pub fn parse(sql: &str) -> PgWireResult<Vec<Statement>> {
-    if sql.len() > MAX_STATEMENT_BYTES {
-        let limit = MAX_STATEMENT_BYTES >> 20;
-        return Err(errors::error("54000", format!("statement is longer than {limit} MiB")));
-    }
-    Parser::parse_sql(&PostgreSqlDialect {}, sql).map_err(|e| errors::syntax(sql, &e))
+    text::parse(sql).map_err(|refused| errors::refused(sql, &refused))
 }
 
 /// Plans a statement, refusing whatever is not a read.
@@ -66,7 +58,8 @@ pub async fn prepare(engine: &Engine, session: &Session, mut statement: Statemen
     let names = names::output_names(&statement).map(Arc::new);
     rewrite::apply(&mut statement);
     follow_search_path(session, &mut statement).await?;
-    let planned = engine.plan_sql(&session.context, statement.clone()).await;
+    let limits = run::limits(engine, session.statement_timeout(), session.begin());
+    let planned = engine.plan_sql(&session.context, statement.clone(), &limits).await;
     let (plan, promql) = planned.map_err(errors::datafusion)?;
     let plan = Arc::new(plan);
     let work = match &statement {

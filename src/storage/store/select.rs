@@ -10,8 +10,8 @@ use crate::model::sample::{TimeRange, day_of};
 use crate::storage::index::days::Names;
 use crate::storage::index::metric::Days;
 use crate::storage::index::series_index::{Matches, SeriesIndex};
-use crate::storage::store::Inner;
 use crate::storage::store::view::View;
+use crate::storage::store::{Inner, Store};
 use crate::storage::types::Series;
 
 /// Days read from the lake at once.
@@ -24,6 +24,40 @@ pub fn days_of(range: TimeRange) -> Days {
         day_of(timestamp.clamp(i64::from(i32::MIN) * 86_400_000, i64::from(i32::MAX) * 86_400_000))
     };
     Days { first: day(range.start_inclusive), last: day(range.end_inclusive) }
+}
+
+impl Store {
+    /// Shows each series that satisfies any of the matcher sets (all series when there is none) and has samples on a
+    /// day that `range` touches, until `visit` fails. In no order, and more than once what is found in the head and
+    /// in days of the lake: so no more is held at a time than one of them lists.
+    pub async fn visit_series(
+        &self,
+        range: TimeRange,
+        matcher_sets: &[Vec<Matcher>],
+        mut visit: impl FnMut(&Arc<Series>) -> Result<()>,
+    ) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let (inner, view, days) = (&self.inner, self.inner.view(), days_of(range));
+        let select = |index: &SeriesIndex, days| {
+            let mut matches = Matches::default();
+            match matcher_sets {
+                [] => index.select(&[], days, &mut matches),
+                sets => sets.iter().for_each(|matchers| index.select(matchers, days, &mut matches)),
+            }
+            matches.into_parts().0
+        };
+        // The head first, as in `Inner::select`. Its lock is not held while series are looked at.
+        let found = select(&inner.head_index.read(), Some(days));
+        found.iter().try_for_each(&mut visit)?;
+        drop(found);
+        for (day, version) in lake_days(&view, days) {
+            let index = inner.day_index(day, version).await?;
+            select(&index, None).iter().try_for_each(&mut visit)?;
+        }
+        Ok(())
+    }
 }
 
 impl Inner {

@@ -1,24 +1,20 @@
 //! `/api/v1/labels`, `/api/v1/label/<name>/values` and `/api/v1/series`.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::get;
 
+use crate::engine::names::{Listed, Wanted};
 use crate::error::{Error, Result};
-use crate::model::labels::METRIC_NAME;
-use crate::model::matcher::Matcher;
-use crate::model::sample::TimeRange;
+use crate::model::labels::Labels;
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult, invalid_parameter};
 use crate::server::http::json::write_labels;
 use crate::server::http::params::Params;
 use crate::server::http::router::{Route, read};
 use crate::server::http::selectors;
-use crate::server::http::server::{Ready, Server};
-use crate::storage::store::Store;
+use crate::server::http::server::Ready;
 
 const TRUNCATED: &str = "results truncated due to limit";
 
@@ -30,94 +26,59 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn label_names(State(server): State<Arc<Server>>, Ready(parts): Ready, params: Params) -> ApiResult {
-    let limit = params.limit("limit")?;
-    let range = params.time_range()?;
-    let sets = selectors::parse_all(&params.all("match[]"))?;
-    let names = server.on_queries(async move { names_of(&parts.store, range, &sets).await }).await?;
-    Ok(list(names, limit))
+async fn label_names(Ready(parts): Ready, params: Params) -> ApiResult {
+    let wanted = wanted(&params)?;
+    Ok(list(parts.engine.label_names(wanted).await?))
 }
 
-async fn names_of(store: &Store, range: TimeRange, sets: &[Vec<Matcher>]) -> Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
-    for series in store.series(range, sets).await? {
-        for (name, _) in series.labels.iter() {
-            if !names.contains(name) {
-                names.insert(name.to_string());
-            }
-        }
-    }
-    Ok(names)
-}
-
-async fn label_values(
-    State(server): State<Arc<Server>>,
-    Ready(parts): Ready,
-    Path(name): Path<String>,
-    params: Params,
-) -> ApiResult {
+async fn label_values(Ready(parts): Ready, Path(name): Path<String>, params: Params) -> ApiResult {
     let name = if name.starts_with("U__") { unescape(&name) } else { name };
     if name.is_empty() {
         return Err(ApiError(Error::bad_input(format!("invalid label name: {name:?}"))));
     }
+    let wanted = wanted(&params)?;
+    Ok(list(parts.engine.label_values(name, wanted).await?))
+}
+
+fn wanted(params: &Params) -> Result<Wanted, ApiError> {
     let limit = params.limit("limit")?;
     let range = params.time_range()?;
-    let sets = selectors::parse_all(&params.all("match[]"))?;
-    let values = server.on_queries(async move { values_of(&parts.store, &name, range, &sets).await }).await?;
-    Ok(list(values, limit))
+    let matchers = selectors::parse_all(&params.all("match[]"))?;
+    Ok(Wanted { range, matchers, limit })
 }
 
-async fn values_of(store: &Store, name: &str, range: TimeRange, sets: &[Vec<Matcher>]) -> Result<BTreeSet<String>> {
-    if name == METRIC_NAME && sets.is_empty() {
-        return Ok(store.metric_names(range).await?.into_iter().collect());
-    }
-    let mut values = BTreeSet::new();
-    for series in store.series(range, sets).await? {
-        if let Some(value) = series.labels.get(name).filter(|v| !values.contains(*v)) {
-            values.insert(value.to_string());
-        }
-    }
-    Ok(values)
+fn list(listed: Listed<String>) -> Response {
+    envelope::success_with(&listed.items, truncated(listed.cut))
 }
 
-fn list(items: BTreeSet<String>, limit: Option<usize>) -> axum::response::Response {
-    let cut = limit.is_some_and(|limit| items.len() > limit);
-    let kept: Vec<_> = items.into_iter().take(limit.unwrap_or(usize::MAX)).collect();
-    envelope::success_with(&kept, if cut { vec![TRUNCATED.into()] } else { vec![] })
+fn truncated(cut: bool) -> Vec<String> {
+    if cut { vec![TRUNCATED.into()] } else { vec![] }
 }
 
-async fn series(State(server): State<Arc<Server>>, Ready(parts): Ready, params: Params) -> ApiResult {
+async fn series(Ready(parts): Ready, params: Params) -> ApiResult {
     let selectors = params.all("match[]");
     if selectors.is_empty() {
         return Err(ApiError(Error::bad_input("no match[] parameter provided")));
     }
     let limit = params.limit("limit")?;
     let range = params.time_range()?;
-    let sets = selectors::parse_all(&selectors).map_err(|e| invalid_parameter("match[]", e))?;
-    let body = server.on_queries(async move { series_body(&parts.store, range, &sets, limit).await }).await?;
+    let matchers = selectors::parse_all(&selectors).map_err(|e| invalid_parameter("match[]", e))?;
+    let body = parts.engine.series(Wanted { range, matchers, limit }, series_body).await?;
     Ok(envelope::json_response(StatusCode::OK, body))
 }
 
-async fn series_body(
-    store: &Store,
-    range: TimeRange,
-    sets: &[Vec<Matcher>],
-    limit: Option<usize>,
-) -> Result<String> {
-    let found = store.series(range, sets).await?;
-    let kept = limit.unwrap_or(usize::MAX).min(found.len());
+fn series_body(found: Listed<Labels>) -> String {
     let mut body = String::from(envelope::OPEN);
     body.push('[');
-    for (i, series) in found[..kept].iter().enumerate() {
+    for (i, labels) in found.items.iter().enumerate() {
         if i > 0 {
             body.push(',');
         }
-        write_labels(&mut body, &series.labels);
+        write_labels(&mut body, labels);
     }
     body.push(']');
-    let warnings = if kept < found.len() { vec![TRUNCATED.into()] } else { vec![] };
-    envelope::close(&mut body, warnings, vec![]);
-    Ok(body)
+    envelope::close(&mut body, truncated(found.cut), vec![]);
+    body
 }
 
 /// Undoes the "values" escaping of names that are no legacy names (`escaping_schemes.md`): behind `U__`, `__` is

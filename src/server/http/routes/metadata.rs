@@ -21,7 +21,14 @@ async fn metadata(Ready(parts): Ready, params: Params) -> ApiResult {
     let limit = count(&params, "limit")?;
     // Unlike the other, this limit is none when it is 0.
     let per_metric = count(&params, "limit_per_metric")?.filter(|limit| *limit > 0);
-    Ok(envelope::success(&by_name(parts.store.metadata(), params.get("metric"), limit, per_metric)))
+    let (store, metric) = (parts.store, params.get("metric").to_string());
+    let limits = parts.engine.limits(None);
+    let found = parts.engine.run(&limits, |pass| async move {
+        let _pass = pass;
+        Ok(by_name(store.metadata(), &metric, limit, per_metric))
+    });
+    let found = found.await.map_err(ApiError)?;
+    Ok(envelope::success(&found))
 }
 
 fn by_name(

@@ -1,0 +1,182 @@
+use super::*;
+
+/// The stack of the threads that parse and plan.
+const STACK_BYTES: usize = crate::engine::runtime::STACK_BYTES;
+
+/// Parses on such a thread, and drops the result there.
+fn parsed<T: Send + 'static>(sql: String, then: fn(std::result::Result<Vec<Statement>, Refused>) -> T) -> T {
+    let work = move || then(parse(&sql));
+    std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work).unwrap().join().unwrap()
+}
+
+fn chain(times: usize, first: &str, link: &str) -> String {
+    format!("SELECT {first}{}", link.repeat(times))
+}
+
+fn nest(times: usize, open: &str, inner: &str, close: &str) -> String {
+    format!("SELECT {}{inner}{}", open.repeat(times), close.repeat(times))
+}
+
+/// Whether a text is fit, too complex (`Some(false)`), or no SQL.
+fn verdict(sql: String) -> Option<bool> {
+    parsed(sql, |result| match result {
+        Ok(_) => Some(true),
+        Err(Refused::TooComplex(_)) => Some(false),
+        Err(_) => None,
+    })
+}
+
+/// 20,000 terms used to overflow the stack and end the process, as did many nested constructs.
+#[test]
+fn what_is_too_deep_is_refused() {
+    let n = 20_000;
+    let texts = [
+        chain(n, "1", "+1"),
+        chain(n, "1", "*1"),
+        chain(n, "'a'", "||'a'"),
+        chain(n, "true", " AND true"),
+        chain(n, "true", " OR true"),
+        chain(n, "1", "::int"),
+        chain(n, "1", "::int[]"),
+        format!("SELECT 1::int{}", "[]".repeat(n)),
+        chain(n, "a", "[1]"),
+        chain(n, "a", ".b[1]"),
+        chain(n, "a", " IS NULL"),
+        chain(n, "a", " AT TIME ZONE 'UTC'"),
+        chain(n, "a", " COLLATE c"),
+        chain(n, "1", " = 1"),
+        chain(n, "1", " BETWEEN 1 AND 1"),
+        chain(n, "1", " UNION SELECT 1"),
+        chain(n, "1, 2", " UNION ALL SELECT 1, 2"),
+        chain(n, "1", " INTERSECT SELECT 1"),
+        chain(n, "* FROM t", " JOIN t ON true"),
+        chain(n, "* FROM t", " CROSS JOIN t"),
+        chain(n, "* FROM t", ", t"),
+        nest(n, "(", "1", ")"),
+        nest(n, "NOT ", "true", ""),
+        nest(n, "- ", "1", ""),
+        nest(n, "+", "1", ""),
+        nest(n, "abs(", "1", ")"),
+        nest(n, "CAST(", "1", " AS int)"),
+        nest(n, "CASE WHEN true THEN ", "1", " END"),
+        nest(n, "CASE ", "1", " WHEN 1 THEN 1 END"),
+        nest(n, "(SELECT ", "1", ")"),
+        nest(n, "* FROM (SELECT ", "1", ") AS t"),
+        nest(n, "1 IN (SELECT ", "1", ")"),
+        nest(n, "EXISTS (SELECT ", "1", ")"),
+        nest(n, "ARRAY[", "1", "]"),
+        nest(n, "[", "1", "]"),
+        nest(n, "(1, ", "1", ")"),
+        nest(n, "interval ", "'1 day'", ""),
+        nest(n, "interval day ", "'1 day'", ""),
+        format!("SELECT CAST(1 AS {}int{})", "ARRAY<".repeat(n), ">".repeat(n)),
+        format!("SELECT CAST(1 AS {}int{})", "Nullable(".repeat(n), ")".repeat(n)),
+        format!("{}SELECT 1", "EXPLAIN ".repeat(n)),
+        format!(
+            "WITH a0 AS (SELECT 1){} SELECT 1",
+            (0..n).map(|i| format!(", a{} AS (SELECT * FROM a{i})", i + 1)).collect::<String>()
+        ),
+    ];
+    for sql in texts {
+        let start: String = sql.chars().take(60).collect();
+        assert_eq!(verdict(sql), Some(false), "{start}");
+    }
+}
+
+#[test]
+fn what_clients_write_is_fit() {
+    let terms = |n: usize, op: &str| {
+        let terms: Vec<String> = (0..n).map(|i| format!("(job = 'j{i}' AND code = '{i}')")).collect();
+        format!("SELECT * FROM t WHERE {}", terms.join(op))
+    };
+    let list = (0..30_000).map(|i| format!("'{i}'")).collect::<Vec<_>>().join(",");
+    let texts = [
+        terms(1_000, " OR "),
+        terms(1_000, " AND "),
+        chain(500, "1", "+1"),
+        chain(500, "'a'", "||'a'"),
+        chain(100, "1", " UNION ALL SELECT 1"),
+        format!("SELECT * FROM t WHERE job IN ({list})"),
+        format!("SELECT {}", (0..1_000).map(|i| format!("c{i} + 1 AS d{i}")).collect::<Vec<_>>().join(", ")),
+        nest(20, "(", "1", ")"),
+        nest(20, "* FROM (SELECT ", "1", ") AS t"),
+        format!("SELECT CASE {} END", (0..1_000).map(|i| format!("WHEN a = {i} THEN '{i}' ")).collect::<String>()),
+        format!("SELECT {}", vec!["a + interval '1 day'"; 500].join(", ")),
+        format!("SELECT {}", vec!["a::interval AS b"; 500].join(", ")),
+        "SELECT 1; SELECT 2; SELECT 3".to_string(),
+        "SELECT a[1][2], '{1}'::int[][] FROM t".to_string(),
+    ];
+    for sql in texts {
+        let start: String = sql.chars().take(60).collect();
+        assert_eq!(verdict(sql), Some(true), "{start}");
+    }
+}
+
+#[test]
+fn common_tables_count_wherever_they_are_named() {
+    let doubling = |n: usize| {
+        let tables = (0..n).map(|i| format!(", a{} AS (SELECT * FROM a{i} x, a{i} y)", i + 1));
+        format!("WITH a0 AS (SELECT 1){} SELECT * FROM a{n}", tables.collect::<String>())
+    };
+    assert_eq!(verdict(doubling(3)), Some(true));
+    assert_eq!(verdict(doubling(30)), Some(false));
+}
+
+/// The parser tries words in several ways, and each of them finds the same mistake at the bottom: 2^24 attempts.
+#[test]
+fn mistakes_at_the_bottom_are_found_in_time() {
+    for (open, close) in
+        [("NOT(", ")"), ("CAST(", " AS int)"), ("interval(", ")"), ("interval -", ""), ("CASE (", ")")]
+    {
+        let started = std::time::Instant::now();
+        let sql = nest(22, open, "1 1", close);
+        let fit = verdict(sql);
+        assert_ne!(fit, Some(true), "{open}");
+        assert!(started.elapsed().as_secs() < 20, "{open}: {:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn sizes_are_bounded() {
+    assert!(matches!(parse(&" ".repeat(MAX_BYTES + 1)), Err(Refused::TooLong(MAX_BYTES))));
+    assert!(matches!(parse(&" ".repeat(MAX_RUNS + 1)), Err(Refused::TooComplex(_))));
+    assert!(matches!(parse(&format!("SELECT {}1", "1,".repeat(60_000))), Err(Refused::TooComplex(_))));
+    assert!(matches!(parse(&format!("SELECT '{}'", "x".repeat(900_000))), Ok(_)));
+}
+
+#[test]
+fn chains_are_shallow_and_keep_their_order() {
+    let check = |sql: &str, want: &str| {
+        let statements = parse(sql).unwrap();
+        assert_eq!(statements[0].to_string(), want);
+    };
+    // The text has no brackets for the new shape, but for the mixture of operators.
+    check("SELECT a OR b OR c OR d OR e", "SELECT a OR b OR c OR d OR e");
+    check("SELECT a AND b AND c OR d", "SELECT a AND b AND c OR d");
+    check("SELECT a OR b AND c AND d AND e OR f OR g", "SELECT a OR b AND c AND d AND e OR f OR g");
+    check("SELECT 1 - 2 - 3 - 4", "SELECT 1 - 2 - 3 - 4");
+    let sql = format!("SELECT {}", (0..1_000).map(|i| format!("c{i}")).collect::<Vec<_>>().join(" OR "));
+    check(&sql, &sql);
+}
+
+/// The dialect is PostgreSQL's in every answer a statement of its own depends on.
+#[test]
+fn the_dialect_is_that_of_postgres() {
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    for sql in [
+        "SELECT \"a\"\"b\", $1, E'\\n', U&'\\0041', a -> 'b' ->> 'c', a #> b, @a, |/ b, a !~* 'x', 5 !",
+        "SELECT x'1f', 1_000, a::int[], b[1:2], ARRAY[1, 2], (a, b), a <-> b FROM t",
+        "SELECT extract('epoch' FROM a), extract(week FROM a), count(*) FILTER (WHERE a), f(a => 1, b := 2)",
+        "SELECT a NOTNULL, a << 2, a OPERATOR(pg_catalog.~) b, a IS NOT DISTINCT FROM b, NOT a LIKE 'b'",
+        "SELECT DISTINCT ON (a) *, t.* FROM t GROUP BY GROUPING SETS ((a), ()) ORDER BY a NULLS FIRST LIMIT 1",
+        "SELECT interval '1' day, interval '1 day 2 hours', point '(1,2)', trim(both 'x' from a)",
+        "/* a /* nested */ comment */ SELECT 1",
+        "SELECT FROM t",
+        "EXPLAIN (ANALYZE, VERBOSE) SELECT 1",
+        "SET NAMES 'utf8'",
+        "LISTEN a",
+    ] {
+        let own = parse(sql).unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        assert_eq!(own, Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap(), "{sql}");
+    }
+}
