@@ -28,13 +28,11 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::door::{self, AbortOnDrop, Door};
 use super::error::from_datafusion;
+use super::promql::plan::layout::rows_per_batch;
 use super::promql::plan::node::PromqlQueryPlanner;
 use super::session::EngineOptions;
 use super::sql::milliseconds::RoundToMilliseconds;
 use crate::error::{Context, Error, ErrorKind, Result};
-
-/// A batch of step vectors holds about this many values, so that it is a few MiB whatever the number of steps.
-const VALUES_PER_BATCH: usize = 256 << 10;
 
 /// Up to so many series one thread merges the groups of all partitions: handing them around would take longer.
 const SERIES_MERGED_ALONE: usize = 4096;
@@ -84,6 +82,7 @@ enum PhysicalRules {
 /// What is to be known of a query to plan it.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
+    /// The most any part of it has.
     pub steps: usize,
     /// That are read.
     pub series: usize,
@@ -123,7 +122,7 @@ impl QueryRuntime {
         logical: &LogicalPlan,
         size: Size,
     ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
-        let rows = (VALUES_PER_BATCH / size.steps.max(1)).clamp(16, 8192);
+        let rows = rows_per_batch(size.steps);
         // Both sides of a union are partitions of it, so that there is something to exchange.
         let has_union =
             |plan: &LogicalPlan| plan.exists(|p| Ok(matches!(p, LogicalPlan::Union(_)))).unwrap_or(true);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::MemoryConsumer;
@@ -28,7 +28,8 @@ use crate::engine::promql::lower::resolve::{self, Times};
 use crate::engine::promql::lower::shared::Repeated;
 use crate::engine::promql::parse::{self, ParseOptions};
 use crate::engine::promql::plan::functions::windows::{Input, Shape};
-use crate::engine::promql::plan::layout::{Grid, MAX_STEPS};
+use crate::engine::promql::plan::layout::{Grid, MAX_STEPS, rows_per_batch};
+use crate::engine::promql::plan::work::{Work, rows_bytes};
 use crate::engine::promql::tally::{Counted, SampleStats, Tally};
 use crate::engine::promql::{lower, result, small};
 use crate::engine::runtime::{self, Load, QueryRuntime, Size};
@@ -188,6 +189,8 @@ pub struct PlannedQuery {
     pub annotations: Annotations,
     /// How many series its selectors match.
     series: usize,
+    /// How many steps any part of it has.
+    most_steps: usize,
     /// No file is read for it.
     in_memory: bool,
     cancel: Cancel,
@@ -196,7 +199,7 @@ pub struct PlannedQuery {
 
 impl PlannedQuery {
     fn size(&self, alone: bool) -> Size {
-        Size { steps: self.grid.steps, series: self.series, alone }
+        Size { steps: self.most_steps, series: self.series, alone }
     }
 
     /// The plan as a table of series; a constant becomes one series without labels.
@@ -285,7 +288,8 @@ impl Engine {
             // Its slot stays with the work, which may outlive the wait for it by a moment. A closure would take along only
             // the field that is read.
             let pass = pass;
-            let mut response = finish(&runtime, &request, planned, started, alone).await?;
+            // What the result takes is held until it is rendered.
+            let (mut response, _held) = finish(&runtime, &request, planned, started, alone).await?;
             response.stats.queue = pass.queued;
             Ok(render(response))
         };
@@ -433,7 +437,7 @@ pub(crate) async fn evaluate(
 ) -> Result<QueryResponse> {
     let started = Instant::now();
     let planned = plan(snapshots, options, request, cancel).await?;
-    finish(runtime, request, planned, started, false).await
+    Ok(finish(runtime, request, planned, started, false).await?.0)
 }
 
 /// Plan to result, by the thread that calls `alone`.
@@ -443,23 +447,23 @@ async fn finish(
     planned: PlannedQuery,
     started: Instant,
     alone: bool,
-) -> Result<QueryResponse> {
+) -> Result<(QueryResponse, Work)> {
     let physical = match &planned.plan {
         Some(logical) => Some(runtime.plan_promql(logical, planned.size(alone)).await?),
         None => None,
     };
     let prepare = started.elapsed();
     planned.tally.check().map_err(from_datafusion)?;
-    let batches = match physical {
+    let (batches, work) = match physical {
         Some((physical, context)) => gather(&planned, physical, context).await.map_err(from_datafusion)?,
-        None => vec![],
+        None => (vec![], Work::unbounded(&planned.cancel)),
     };
-    let (value, sort) = value(&planned, &batches, request.time).map_err(from_datafusion)?;
+    let (value, sort) = value(&planned, &batches, request.time, &work).map_err(from_datafusion)?;
     let (warnings, infos) = planned.annotations.render(&request.query);
     let execute = started.elapsed() - prepare - sort;
     let samples = request.stats.then(|| planned.tally.stats());
     let stats = QueryStats { queue: Duration::ZERO, prepare, execute, sort, samples };
-    Ok(QueryResponse { value, warnings, infos, stats })
+    Ok((QueryResponse { value, warnings, infos, stats }, work))
 }
 
 /// The batches of the result, as long as they fit the memory of queries.
@@ -467,22 +471,19 @@ async fn gather(
     planned: &PlannedQuery,
     physical: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
-) -> Result<Vec<RecordBatch>, DataFusionError> {
-    let reservation = MemoryConsumer::new("result").register(context.memory_pool());
+) -> Result<(Vec<RecordBatch>, Work), DataFusionError> {
+    let work = Work::new(&planned.cancel, MemoryConsumer::new("result").register(context.memory_pool()));
     let mut stream = execute_stream(physical, context)?;
     let mut batches = vec![];
     while let Some(batch) = stream.next().await {
         let batch = batch?;
-        // Batches may be parts of one, so the size of their buffers would count it again and again.
-        for column in batch.columns() {
-            reservation.try_grow(column.to_data().get_slice_memory_size()?)?;
-        }
+        work.reserve(rows_bytes(&batch)?)?;
         if let PlannedKind::Ranges(Input::Lists { .. }, shape, counted) = &planned.kind {
-            counted.add_whole(result::count_raw(&batch, shape)?)?;
+            counted.add_whole(result::count_raw(&batch, shape, &planned.cancel)?)?;
         }
         batches.push(batch);
     }
-    Ok(batches)
+    Ok((batches, work))
 }
 
 fn parse(options: &EngineOptions, request: &QueryRequest) -> Result<Expr> {
@@ -527,13 +528,15 @@ async fn plan_parsed(
     let lookback_ms = request.lookback_delta_ms.filter(|ms| *ms > 0).unwrap_or(options.lookback_delta_ms);
     let default_subquery_step_ms = options.default_subquery_step_ms;
     let times = Times { query: grid, lookback_ms, default_subquery_step_ms };
+    let most_steps = resolve::most_steps(&times, &expr)?;
     let tally = Arc::new(Tally::new(&times, &expr, options.max_samples as u64, request.stats));
-    let leaves = resolve::leaves(snapshots, resolve::requests(&times, &expr), lookback_ms).await?;
+    let leaves = resolve::leaves(snapshots, resolve::requests(&times, &expr), lookback_ms, &cancel).await?;
     let repeated = match features.use_start_timestamps || request.stats {
         // Annotations, and samples asked for, are counted wherever they occur.
         true => Repeated::default(),
         false => Repeated::of(&request.query, &times, &expr, &leaves),
     };
+    let scan_cancel = cancel.clone();
     let query = Query {
         grid,
         lookback_ms,
@@ -544,13 +547,13 @@ async fn plan_parsed(
         tally,
         leaves,
         repeated,
-        scan: ScanOptions::default(),
+        scan: ScanOptions::of_query(rows_per_batch(most_steps), scan_cancel),
     };
     let series = query.leaves.values().map(|leaf| leaf.snapshot.series.len()).sum();
     let in_memory = query.leaves.values().all(|leaf| leaf.snapshot.files.is_empty());
     let cx = Context::new(&query);
     let (plan, labels, kind) = if kind == ValueType::Matrix {
-        let rows = lower::selectors::ranges(&cx, &expr)?.raw()?;
+        let rows = lower::selectors::ranges(&cx, &expr)?.raw(&cx)?;
         (Some(rows.plan), rows.labels, PlannedKind::Ranges(rows.input, rows.shape, rows.counted))
     } else {
         match lower::query(&cx, &expr)? {
@@ -561,7 +564,7 @@ async fn plan_parsed(
         }
     };
     let Query { annotations, cancel, tally, .. } = query;
-    Ok(PlannedQuery { plan, labels, grid, kind, series, in_memory, annotations, cancel, tally })
+    Ok(PlannedQuery { plan, labels, grid, kind, series, most_steps, in_memory, annotations, cancel, tally })
 }
 
 /// The steps of a request, and the step a duration expression sees (0 for an instant query).
@@ -575,7 +578,7 @@ fn grid(time: EvalTime) -> Result<(Grid, i64)> {
             Err(Error::bad_input("end timestamp must not be before start time"))
         }
         EvalTime::Range { start, end_inclusive, step } => {
-            let steps = end_inclusive.saturating_sub(start) / step + 1;
+            let steps = (end_inclusive.saturating_sub(start) / step).saturating_add(1);
             // An Arrow list has at most this many items; the HTTP API allows far fewer.
             let steps = usize::try_from(steps).ok().filter(|s| *s <= MAX_STEPS);
             let steps = steps.ok_or_else(|| Error::bad_input(format!("a query has at most {MAX_STEPS} steps")))?;
@@ -589,6 +592,7 @@ fn value(
     planned: &PlannedQuery,
     batches: &[RecordBatch],
     time: EvalTime,
+    work: &Work,
 ) -> Result<(QueryValue, Duration), DataFusionError> {
     let grid = planned.grid;
     let instant = matches!(time, EvalTime::Instant { .. });
@@ -604,9 +608,9 @@ fn value(
         PlannedKind::String(text) => QueryValue::String(grid.start, text.clone()),
         PlannedKind::Constant(value) => scalar(vec![*value; grid.steps]),
         PlannedKind::Scalar => scalar(result::scalar(batches, grid)?),
-        PlannedKind::Ranges(input, shape, _) => QueryValue::Matrix(result::ranges(batches, *input, shape)?),
+        PlannedKind::Ranges(input, shape, _) => QueryValue::Matrix(result::ranges(batches, *input, shape, work)?),
         PlannedKind::Vector(order) => {
-            let mut series = result::vector(batches, grid)?;
+            let mut series = result::vector(batches, grid, work)?;
             let started = Instant::now();
             result::sort(&mut series, order.as_ref().filter(|_| instant));
             sorting = started.elapsed();

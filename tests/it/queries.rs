@@ -204,6 +204,195 @@ async fn names_of_series_are_in_the_memory_of_queries() {
     wait_until_idle(&server, "names").await;
 }
 
+/// When a hostile query is evaluated.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Now,
+    /// One step a second, up to now.
+    Steps(i64),
+}
+
+/// What becomes of a hostile query.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    /// It is answered.
+    Answered,
+    /// It is refused, with these words in the error.
+    Refused(&'static str),
+    /// It is answered, refused or ends at its timeout, as the machine has it.
+    Ended,
+}
+
+const TOO_MANY_STEPS: &str = "a subquery has at most 1048576 steps";
+const NO_MEMORY: &str = "query exceeds its memory limit";
+const LARGE_LABEL: &str = "a label value of more than 1048576 bytes";
+
+/// Queries that ask for more than there is: the numbers in them, what they make of labels and values, or how often they
+/// go through it. `m` are 100 series, `d` 1,100 of different values.
+const HOSTILE: &[(&str, At, Fate)] = {
+    use At::{Now, Steps};
+    use Fate::{Answered, Ended, Refused};
+    &[
+        // Steps of subqueries.
+        ("count_over_time(up[292y:1ms])", Now, Refused(TOO_MANY_STEPS)),
+        ("count_over_time(up[292y:1ms])", Steps(11_000), Refused(TOO_MANY_STEPS)),
+        ("sum_over_time(vector(1)[292y:1ms])", Now, Refused(TOO_MANY_STEPS)),
+        ("m[292y:1ms]", Now, Refused(TOO_MANY_STEPS)),
+        ("m[1h:1ms]", Now, Refused(TOO_MANY_STEPS)),
+        ("absent_over_time(m[292y:1ms] @ 0 offset -292y)", Steps(100), Refused(TOO_MANY_STEPS)),
+        ("max_over_time(max_over_time(m[1h:1s])[292y:1h])", Now, Refused(TOO_MANY_STEPS)),
+        ("max_over_time((m[10m:1ms] @ 9223372036854774)[10m:1ms])", Now, Refused("1:")),
+        ("max_over_time(max_over_time(m[10m:1ms] @ 9223372036854774)[10m:1ms])", Now, Ended),
+        ("sum(max_over_time(m[1000000s:1s]))", Now, Ended),
+        ("max_over_time(sum by (i) (d)[1000000s:1s])", Now, Refused(NO_MEMORY)),
+        ("max_over_time(quantile by (i) (0.5, d)[1000000s:1s])", Now, Refused(NO_MEMORY)),
+        ("sum_over_time(sum_over_time(sum_over_time(m[1m:1s])[1m:1s])[1m:1s])", Steps(1_000), Ended),
+        ("quantile_over_time(0.9, vector(time() % 1000)[2d:1s])", Steps(11_000), Refused("timed out")),
+        // Numbers of series, and of values.
+        (r#"count_values("v", d + time())"#, Steps(1_000), Refused(NO_MEMORY)),
+        (r#"count_values("v", count_values("v", d + time()))"#, Steps(1_000), Refused(NO_MEMORY)),
+        (r#"sum(count_values("v", d * time()))"#, Steps(1_000), Refused(NO_MEMORY)),
+        (r#"count_values("v", d)"#, Steps(100), Answered),
+        ("topk(1e18, d)", Steps(100), Answered),
+        ("bottomk(1e300, d)", Now, Refused("overflows int64")),
+        ("limitk(9e18, d)", Steps(100), Answered),
+        ("limit_ratio(1e300, m)", Steps(100), Answered),
+        ("quantile(1e300, d)", Steps(100), Answered),
+        ("quantile(time() / 2e9, d + time())", Steps(1_000), Ended),
+        ("d or d or d or d or d or d or d or d", Steps(11_000), Refused(NO_MEMORY)),
+        ("sort(d - time())", Now, Answered),
+        ("m * on () group_left () m", Steps(1_000), Refused("many-to-many")),
+        (r#"info(m, {__name__=~".+"})"#, Steps(1_000), Ended),
+        // Buckets and quantiles by step.
+        (r#"histogram_quantile(time() / 2e9, label_replace(d, "le", "$1", "i", "(.*)"))"#, Steps(1_000), Ended),
+        (r#"histogram_quantile(1e300, label_replace(d, "le", "+Inf", "i", "(.*)"))"#, Steps(1_000), Ended),
+        (
+            r#"histogram_quantiles(label_replace(m, "le", "+Inf", "", ""), "q", time() / 1e10)"#,
+            Steps(11_000),
+            Refused(NO_MEMORY),
+        ),
+        // Times beyond the ends.
+        ("m offset 292y", Now, Answered),
+        ("m offset -292y", Steps(100), Answered),
+        ("m @ 9e15", Now, Answered),
+        ("m @ -9e15 offset 292y", Steps(100), Answered),
+        ("rate(m[292y] @ 9223372036854774 offset -292y)", Steps(100), Answered),
+        ("rate(m[292y])", Steps(100), Answered),
+        ("predict_linear(m[292y] @ -9223372036854774 offset 292y, 1e300)", Now, Answered),
+        ("double_exponential_smoothing(m[292y], 0.5, 0.5)", Steps(100), Answered),
+        ("timestamp(m @ 9223372036854774 offset -292y)", Now, Answered),
+        ("max_over_time(m[10m:1s] @ 9223372036854774 offset -292y)", Steps(100), Answered),
+        ("m[292y]", Now, Answered),
+        ("day_of_year(m * 1e300) + minute(m * -1e300) + year(vector(NaN))", Steps(100), Answered),
+        ("round(m, 5e-324) + clamp(m, -Inf, Inf) ^ 1e308", Steps(100), Answered),
+        // Expressions.
+        (r#"m{i=~"((a{1000}){1000}){1000}"}"#, Now, Refused("error")),
+        (r#"label_replace(m, "x", "$1", "i", "((a{1000}){1000}){1000}")"#, Now, Refused("invalid regular")),
+    ]
+};
+
+/// Each call doubles what there is.
+fn doubled(times: usize, open: &str, close: &str) -> String {
+    format!("{}m{}", open.repeat(times), close.repeat(times))
+}
+
+/// Hostile queries that are too long for a table.
+fn long_hostile() -> Vec<(String, At, Fate)> {
+    let references = "$1".repeat(50_000);
+    let selectors: Vec<String> = (0..200).map(|i| format!(r#"{{__name__=~".+", i!~"x{i}.*"}}"#)).collect();
+    vec![
+        (doubled(40, "label_replace(", r#", "i", "$1$1", "i", "(.*)")"#), At::Now, Fate::Refused(LARGE_LABEL)),
+        (doubled(40, "label_join(", r#", "i", "-", "i", "i")"#), At::Now, Fate::Refused(LARGE_LABEL)),
+        (doubled(30, "sort_by_label(label_join(", r#", "i", "", "i", "i"), "i")"#), At::Now, Fate::Refused("")),
+        (
+            format!(
+                r#"label_replace(label_replace(m, "i", "{references}", "i", "(.*)"), "i", "{references}", "i", "(.*)")"#
+            ),
+            At::Now,
+            Fate::Refused(LARGE_LABEL),
+        ),
+        (format!("count({})", selectors.join(" or ")), At::Steps(10), Fate::Ended),
+        (format!("m{}", " * m".repeat(400)), At::Steps(1_000), Fate::Ended),
+    ]
+}
+
+async fn check_hostile(server: &Promlake, query: &str, at: At, fate: Fate) {
+    let shown: String = query.chars().take(100).collect();
+    let url = match at {
+        At::Now => server.url("/api/v1/query"),
+        At::Steps(_) => server.url("/api/v1/query_range"),
+    };
+    let end = now_ms() / 1000;
+    let (start, end) = match at {
+        At::Now => (String::new(), String::new()),
+        At::Steps(steps) => ((end - steps + 1).to_string(), end.to_string()),
+    };
+    // Not in the URL, which would be too long for some.
+    let form = [("query", query), ("start", &start), ("end", &end), ("step", "1")];
+    let asked = Instant::now();
+    let response = reqwest::Client::new().post(url).form(&form).send().await.expect(&shown);
+    let status = response.status().as_u16();
+    let body = response.text().await.expect(&shown);
+    let took = asked.elapsed();
+    let told: String = body.chars().take(300).collect();
+    eprintln!("{took:?} {status} {shown}: {told}");
+    assert!(took < HOSTILE_TIMEOUT + SOON * 2, "{shown}: after {took:?}");
+    match fate {
+        Fate::Answered => assert_eq!(status, 200, "{shown}: {told}"),
+        Fate::Refused(words) => {
+            assert_ne!(status, 200, "{shown}: {told}");
+            assert!(body.contains(words), "{shown}: {told}");
+        }
+        Fate::Ended => assert!([200, 422, 503].contains(&status), "{shown}: {status} {told}"),
+    }
+    wait_until_idle(server, &shown).await;
+    let (status, body) = get_json(&with_params(&server.url("/api/v1/query"), &[("query", "count(m)")])).await;
+    assert_eq!((status, &body["data"]["result"][0]["value"][1]), (200, &"100".into()), "after {shown}: {body}");
+}
+
+const HOSTILE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// `count_over_time(up[292y:1ms])` aborted the process, as it allocated by a number of the query before that was checked.
+/// `count_values("v", x)` over 1,100 series and 1,000 steps ran for eleven minutes and took 15 GB until the kernel killed
+/// the process, past the timeout and past the memory of queries.
+#[tokio::test]
+async fn hostile_queries_end_in_time_and_leave_the_server_as_it_was() {
+    let home = Home::on_disk();
+    let flags =
+        ["--query.memory-bytes=512MB", "--query.timeout=20s", "--enable-feature=promql-experimental-functions"];
+    let server = start(&home, &flags).await;
+    let series: Vec<String> = (0..1_100).map(|i| i.to_string()).collect();
+    let labels: Vec<_> = series.iter().map(|i| [("__name__", "d"), ("i", i.as_str())]).collect();
+    let at = |k: i64| now_ms() - 3_000_000 + k * 60_000;
+    let samples: Vec<Vec<_>> = (0..1_100).map(|i| (0..50).map(|k| (at(k), f64::from(i) * 1e6)).collect()).collect();
+    let body: Vec<Series<'_>> =
+        labels.iter().zip(&samples).map(|(labels, samples)| Series { labels, samples }).collect();
+    assert_eq!(write(&reqwest::Client::new(), &server.http, encode(&body)).await, Some(204));
+    for (query, at, fate) in HOSTILE {
+        check_hostile(&server, query, *at, *fate).await;
+    }
+    for (query, at, fate) in long_hostile() {
+        check_hostile(&server, &query, at, fate).await;
+    }
+    // The same door of SQL.
+    let (host, port) = server.pg.split_once(':').expect("host and port");
+    let config = format!("host={host} port={port} user=reader dbname=promlake");
+    let (client, connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    for (query, words) in [
+        ("SELECT * FROM promql('count_over_time(up[292y:1ms])')", TOO_MANY_STEPS),
+        ("SELECT count(*) FROM promql('m', 0, 1e9, INTERVAL '1 s')", "more than 11000 steps"),
+        ("SELECT count(*) FROM promql('m', -9e15, 9e15, INTERVAL '1 ms')", "more than 11000 steps"),
+    ] {
+        let refused = client.simple_query(query).await.expect_err(query);
+        let message = refused.as_db_error().expect(query).message();
+        assert!(message.contains(words), "{query}: {message}");
+    }
+    drop(client);
+    let _ = connection.await;
+    wait_until_idle(&server, "SQL").await;
+}
+
 #[tokio::test]
 async fn the_next_start_tells_of_queries_a_crash_interrupted() {
     let home = Home::on_disk();

@@ -3,6 +3,7 @@
 //! Aborting a task takes effect where it yields, and a function over a batch does not yield. So whoever gives up
 //! a query also raises its flag, and the next row fails.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,9 +11,21 @@ use datafusion::error::DataFusionError;
 
 use crate::error::{Error, ErrorKind};
 
-/// The flag of one query; clones share it.
+/// The flag of one query; clones share it. Equal to any other: all flags of a plan are one.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
+
+impl PartialEq for Cancel {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Cancel {}
+
+impl Hash for Cancel {
+    fn hash<H: Hasher>(&self, _state: &mut H) {}
+}
 
 impl Cancel {
     pub fn raise(&self) {

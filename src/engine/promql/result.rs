@@ -3,15 +3,19 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, BinaryArray, Float64Array, Int64Array, ListArray, RecordBatch};
+use datafusion::arrow::array::{
+    Array, ArrayRef, BinaryArray, Float64Array, Int64Array, ListArray, RecordBatch, StringViewArray,
+};
 use datafusion::error::DataFusionError;
 
+use super::cancel::Cancel;
 use super::kernel::select::sort_order;
 use super::lower::lowered::Order;
 use super::plan::functions::windows::{Input, Shape};
 use super::plan::layout::{Floats, Grid, HISTOGRAMS, Points, Sample, TIMESTAMPS, VALUES, label, missing, strings};
-use super::plan::ops::series::label_columns;
+use super::plan::ops::series::is_label;
 use super::plan::samples::{decode, decode_stored};
+use super::plan::work::Work;
 use crate::engine::session::{Point, ResultSeries};
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
@@ -19,32 +23,64 @@ use crate::model::sample::is_stale;
 
 type Result<T> = std::result::Result<T, DataFusionError>;
 
-/// The label sets of the rows of a batch.
-fn row_labels(batch: &RecordBatch) -> Result<Vec<Labels>> {
-    let mut names = label_columns(batch.schema_ref());
-    names.sort_unstable();
-    let arrays: Vec<&ArrayRef> =
-        names.iter().map(|n| batch.column_by_name(n).ok_or_else(|| missing(n))).collect::<Result<_>>()?;
-    let columns = arrays.into_iter().map(|a| strings(a)).collect::<Result<Vec<_>>>()?;
-    Ok((0..batch.num_rows())
-        .map(|row| Labels::from_sorted(names.iter().zip(&columns).map(|(n, c)| (n.as_str(), label(c, row)))))
-        .collect())
+/// The labels of the rows of a batch.
+struct RowLabels<'a> {
+    names: Vec<&'a str>,
+    columns: Vec<&'a StringViewArray>,
 }
 
-fn point(sample: Sample<'_>) -> Result<Point> {
+impl<'a> RowLabels<'a> {
+    fn of(batch: &'a RecordBatch) -> Result<Self> {
+        let fields = batch.schema_ref().fields().iter().zip(batch.columns());
+        let mut labels: Vec<(&str, &ArrayRef)> =
+            fields.map(|(f, a)| (f.name().as_str(), a)).filter(|(name, _)| is_label(name)).collect();
+        labels.sort_unstable_by_key(|(name, _)| *name);
+        let columns = labels.iter().map(|(_, array)| strings(*array)).collect::<Result<Vec<_>>>()?;
+        Ok(Self { names: labels.into_iter().map(|(name, _)| name).collect(), columns })
+    }
+
+    /// The label set of a row.
+    fn get(&self, row: usize, work: &Work) -> Result<Labels> {
+        let labels = self.names.iter().zip(&self.columns).map(|(n, c)| (*n, label(c, row)));
+        // Lengths stand before names and values.
+        work.reserve(labels.clone().map(|(n, v)| n.len() + v.len() + 8).sum())?;
+        Ok(Labels::from_sorted(labels))
+    }
+}
+
+fn point(sample: Sample<'_>, work: &Work) -> Result<Point> {
     Ok(match sample {
         Sample::Float(value) => Point::Float(value),
-        Sample::Histogram(bytes) => Point::Histogram(Arc::new(decode(bytes)?)),
+        Sample::Histogram(bytes) => {
+            // Decoded it takes about as much; its fixed parts besides.
+            work.reserve(bytes.len() + size_of::<FloatHistogram>())?;
+            Point::Histogram(Arc::new(decode(bytes)?))
+        }
     })
 }
 
 /// The series of an evaluated vector; rows without a value at any step are no series.
-pub fn vector(batches: &[RecordBatch], grid: Grid) -> Result<Vec<ResultSeries>> {
+pub fn vector(batches: &[RecordBatch], grid: Grid, work: &Work) -> Result<Vec<ResultSeries>> {
     let mut series = vec![];
     for batch in batches {
         let points = Points::of(batch)?;
-        for (row, labels) in row_labels(batch)?.into_iter().enumerate() {
-            let mut found = Vec::with_capacity(grid.steps);
+        let labels = RowLabels::of(batch)?;
+        for row in 0..batch.num_rows() {
+            work.spend(grid.steps)?;
+            let count = match points.histograms {
+                None => {
+                    let mut count = 0;
+                    points.floats.mask(row).for_each_run(grid.steps, |steps| count += steps.len());
+                    count
+                }
+                Some(_) => (0..grid.steps).filter(|step| points.present(row, *step)).count(),
+            };
+            if count == 0 {
+                continue;
+            }
+            work.reserve_items::<(i64, Point)>(count)?;
+            work.reserve_items::<ResultSeries>(1)?;
+            let mut found = Vec::with_capacity(count);
             if points.histograms.is_none() {
                 let floats = points.floats.row(row);
                 points.floats.mask(row).for_each_run(grid.steps, |steps| {
@@ -53,13 +89,11 @@ pub fn vector(batches: &[RecordBatch], grid: Grid) -> Result<Vec<ResultSeries>> 
             } else {
                 for step in 0..grid.steps {
                     if let Some(sample) = points.get(row, step) {
-                        found.push((grid.at(step), point(sample)?));
+                        found.push((grid.at(step), point(sample, work)?));
                     }
                 }
             }
-            if !found.is_empty() {
-                series.push(ResultSeries { labels, points: found });
-            }
+            series.push(ResultSeries { labels: labels.get(row, work)?, points: found });
         }
     }
     Ok(series)
@@ -76,15 +110,15 @@ pub fn scalar(batches: &[RecordBatch], grid: Grid) -> Result<Vec<f64>> {
 }
 
 /// The samples of a range vector in the window of an instant query.
-pub fn ranges(batches: &[RecordBatch], input: Input, shape: &Shape) -> Result<Vec<ResultSeries>> {
+pub fn ranges(batches: &[RecordBatch], input: Input, shape: &Shape, work: &Work) -> Result<Vec<ResultSeries>> {
     let (begin, end) = (shape.start.saturating_sub(shape.range_ms), shape.start);
     let mut series = vec![];
     for batch in batches {
         let found = match input {
-            Input::Lists { .. } => raw_samples(batch, begin, end)?,
+            Input::Lists { .. } => raw_samples(batch, begin, end, work)?,
             Input::Steps { grid, .. } => {
                 let inside = |(t, _): &(i64, Point)| begin < *t && *t <= end;
-                let mut series = vector(std::slice::from_ref(batch), grid)?;
+                let mut series = vector(std::slice::from_ref(batch), grid, work)?;
                 series.iter_mut().for_each(|s| s.points.retain(inside));
                 series
             }
@@ -96,16 +130,18 @@ pub fn ranges(batches: &[RecordBatch], input: Input, shape: &Shape) -> Result<Ve
 }
 
 /// How many samples [`ranges`] takes from a batch of raw samples, histograms by their size.
-pub fn count_raw(batch: &RecordBatch, shape: &Shape) -> Result<u64> {
+pub fn count_raw(batch: &RecordBatch, shape: &Shape, cancel: &Cancel) -> Result<u64> {
     let size = |(_, point): &(i64, Point)| match point {
         Point::Float(_) => 1,
         Point::Histogram(histogram) => histogram.size_in_samples() as u64,
     };
-    let series = raw_samples(batch, shape.start.saturating_sub(shape.range_ms), shape.start)?;
+    // What is made of one batch is gone at once.
+    let work = Work::unbounded(cancel);
+    let series = raw_samples(batch, shape.start.saturating_sub(shape.range_ms), shape.start, &work)?;
     Ok(series.iter().flat_map(|s| &s.points).map(size).sum())
 }
 
-fn raw_samples(batch: &RecordBatch, begin: i64, end: i64) -> Result<Vec<ResultSeries>> {
+fn raw_samples(batch: &RecordBatch, begin: i64, end: i64, work: &Work) -> Result<Vec<ResultSeries>> {
     let lists = |name: &str| -> Result<&ListArray> {
         let array = batch.column_by_name(name).ok_or_else(|| missing(name))?;
         array.as_any().downcast_ref().ok_or_else(|| missing(name))
@@ -113,7 +149,8 @@ fn raw_samples(batch: &RecordBatch, begin: i64, end: i64) -> Result<Vec<ResultSe
     let (timestamps, values) = (lists(TIMESTAMPS)?, lists(VALUES)?);
     let histograms = lists(HISTOGRAMS).ok();
     let mut series = vec![];
-    for (row, labels) in row_labels(batch)?.into_iter().enumerate() {
+    let labels = RowLabels::of(batch)?;
+    for row in 0..batch.num_rows() {
         let (times, floats) = (timestamps.value(row), values.value(row));
         let encoded = histograms.map(|h| h.value(row));
         let (Some(times), Some(floats)) =
@@ -122,12 +159,17 @@ fn raw_samples(batch: &RecordBatch, begin: i64, end: i64) -> Result<Vec<ResultSe
             return Err(missing(VALUES));
         };
         let encoded = encoded.as_ref().and_then(|e| e.as_any().downcast_ref::<BinaryArray>());
+        work.spend(times.len())?;
+        let inside = times.values().iter().filter(|t| begin < **t && **t <= end).count();
+        work.reserve_items::<(i64, Point)>(inside)?;
+        work.reserve_items::<ResultSeries>(1)?;
         let mut stored: Vec<Option<Arc<FloatHistogram>>> = vec![];
         if let Some(encoded) = encoded {
+            work.reserve(encoded.values().len() + encoded.len() * size_of::<FloatHistogram>())?;
             let bytes = (0..encoded.len()).map(|i| encoded.is_valid(i).then(|| encoded.value(i)));
             decode_stored(bytes, &mut stored)?;
         }
-        let mut points = vec![];
+        let mut points = Vec::with_capacity(inside);
         for (i, time) in times.values().iter().enumerate().filter(|(_, t)| begin < **t && **t <= end) {
             match stored.get(i).and_then(Option::as_ref) {
                 Some(histogram) if histogram.is_stale() => {}
@@ -136,7 +178,7 @@ fn raw_samples(batch: &RecordBatch, begin: i64, end: i64) -> Result<Vec<ResultSe
                 None => points.push((*time, Point::Float(floats.value(i)))),
             }
         }
-        series.push(ResultSeries { labels, points });
+        series.push(ResultSeries { labels: labels.get(row, work)?, points });
     }
     Ok(series)
 }
@@ -166,9 +208,9 @@ fn value(series: &ResultSeries) -> f64 {
 }
 
 fn by_labels(a: &ResultSeries, b: &ResultSeries, labels: &[String]) -> Ordering {
-    let of = |s: &ResultSeries, name: &str| s.labels.get(name).unwrap_or("").to_string();
     for name in labels {
-        let ordering = natural_order(&of(a, name), &of(b, name));
+        let [left, right] = [a, b].map(|series| series.labels.get(name).unwrap_or(""));
+        let ordering = natural_order(left, right);
         if ordering != Ordering::Equal {
             return ordering;
         }

@@ -68,7 +68,7 @@ pub struct SampleStats {
 impl Tally {
     pub fn new(times: &Times, expr: &Expr, limit: u64, detailed: bool) -> Self {
         let mut places = HashMap::new();
-        let root = node::build(times, times.query, expr, &mut places);
+        let root = node::build(times, times.query, expr, detailed, &mut places);
         Self { limit, detailed, root, places }
     }
 
@@ -105,6 +105,7 @@ impl Default for Tally {
 }
 
 impl Place {
+    /// `steps` are 0 where samples are not counted by step.
     fn new(steps: usize) -> Self {
         let by_step = Mutex::new(BySteps::new(steps));
         let zero = || AtomicU64::new(0);

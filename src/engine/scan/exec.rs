@@ -23,7 +23,7 @@ use datafusion::physical_plan::{
 use futures::stream;
 
 use crate::engine::scan::cursor::FileCursor;
-use crate::engine::scan::merge::{Merge, MergeMetrics};
+use crate::engine::scan::merge::{self, Merge, MergeMetrics};
 use crate::engine::scan::output::{BatchBuilder, Wants};
 use crate::engine::scan::prune::Pruned;
 use crate::engine::scan::table::{SeriesTable, Shape};
@@ -89,6 +89,11 @@ impl SeriesMergeExec {
             cursors: cursors.collect::<Result<_>>()?,
             builder,
             rows_left: self.fetch,
+            batch_series: match self.table.shape {
+                Shape::Lists => merge::batch_series(&self.table.options, self.wants),
+                Shape::Rows => self.table.options.batch_series,
+            },
+            held: 0,
             reservation: consumer.register(context.memory_pool()),
             metrics: MergeMetrics::new(&self.metrics, partition),
         })

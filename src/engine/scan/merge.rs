@@ -14,13 +14,17 @@ use futures::future::try_join_all;
 use hashbrown::HashMap;
 
 use crate::engine::scan::cursor::{FileCursor, ReadState};
-use crate::engine::scan::output::BatchBuilder;
+use crate::engine::scan::output::{BatchBuilder, Wants};
 use crate::engine::scan::table::ScanOptions;
 use crate::model::sample::TimeRange;
 use crate::storage::types::{NOWHERE, Run, Snapshot};
 
-/// Series in a batch of the list shape at most, so that label columns stay bounded.
-const BATCH_SERIES: usize = 8192;
+/// Histograms may be of any size; a batch is closed when it holds so much of them.
+const BATCH_HISTOGRAM_BYTES: usize = 16 << 20;
+/// A step vector of histograms is about so many times as large as one of floats.
+const HISTOGRAM_WEIGHT: usize = 16;
+/// A place in the table of ranks, with what is left empty.
+const RANK_BYTES: usize = 32;
 /// Series looked up in memory at once.
 const LOCATED_SERIES: usize = 64;
 /// Series after which a partition that finds nothing lets others run.
@@ -42,6 +46,12 @@ impl MergeMetrics {
     }
 }
 
+/// Series in a batch of the list shape at most.
+pub(super) fn batch_series(options: &ScanOptions, wants: Wants) -> usize {
+    let weight = if wants.histograms { HISTOGRAM_WEIGHT } else { 1 };
+    (options.batch_series / weight).max(1)
+}
+
 /// See the module.
 pub(super) struct Merge {
     pub snapshot: Arc<Snapshot>,
@@ -52,7 +62,11 @@ pub(super) struct Merge {
     pub cursors: Vec<FileCursor>,
     pub builder: BatchBuilder,
     pub rows_left: Option<usize>,
+    /// Series after which a batch is closed.
+    pub batch_series: usize,
     pub reservation: MemoryReservation,
+    /// Bytes that are held from the first batch to the last.
+    pub held: usize,
     pub metrics: MergeMetrics,
 }
 
@@ -84,7 +98,11 @@ impl Merge {
         let series = &self.snapshot.series;
         let ranks = match self.cursors.is_empty() {
             true => HashMap::new(),
-            false => self.chunk.clone().map(|i| (series[i].id, i as u32)).collect(),
+            false => {
+                self.held = self.chunk.len().saturating_mul(RANK_BYTES);
+                self.reservation.try_resize(self.held)?;
+                self.chunk.clone().map(|i| (series[i].id, i as u32)).collect()
+            }
         };
         Ok(Progress {
             next: self.chunk.start,
@@ -102,6 +120,7 @@ impl Merge {
         let elapsed = self.metrics.baseline.elapsed_compute().clone();
         let mut timer = elapsed.timer();
         while progress.next < self.chunk.end && self.rows_left != Some(0) {
+            self.options.cancel.check()?;
             progress.segments.clear();
             let start = self.builder.samples();
             if !self.cursors.is_empty() {
@@ -123,18 +142,21 @@ impl Merge {
         if self.builder.is_empty() || self.rows_left == Some(0) {
             return Ok(None);
         }
+        let making = self.builder.memory_bytes() + self.builder.histogram_bytes();
+        self.reservation.try_resize(self.held + making)?;
         let mut batch = self.builder.finish(&self.snapshot)?;
         if let Some(left) = &mut self.rows_left {
             batch = batch.slice(0, batch.num_rows().min(*left));
             *left -= batch.num_rows();
         }
-        self.reservation.try_resize(batch.get_array_memory_size())?;
+        self.reservation.try_resize(self.held + batch.get_array_memory_size())?;
         Ok(Some(batch.record_output(&self.metrics.baseline)))
     }
 
     fn is_full(&self) -> bool {
         self.builder.samples() >= self.options.batch_samples
-            || self.builder.series() >= BATCH_SERIES
+            || self.builder.histogram_bytes() >= BATCH_HISTOGRAM_BYTES
+            || self.builder.series() >= self.batch_series
             || self.rows_left.is_some_and(|left| self.builder.rows() >= left)
     }
 
@@ -189,10 +211,11 @@ impl Merge {
         progress.next += 1;
         if start == 0 && self.builder.series() == 1 && !self.is_full() {
             // The others will be about as long.
-            let rest = samples.saturating_mul(self.chunk.end - progress.next);
+            let others = (self.chunk.end - progress.next).min(self.batch_series - 1);
+            let rest = samples.saturating_mul(others);
             self.builder.reserve(rest.min(self.options.batch_samples));
         }
-        let held = self.builder.memory_bytes();
+        let held = self.held + self.builder.memory_bytes();
         if held > self.reservation.size() {
             self.reservation.try_resize(held)?;
         }

@@ -54,6 +54,9 @@ pub(super) struct SampleBuffer {
     pub histograms: Vec<Option<Arc<FloatHistogram>>>,
     /// 0 for unset.
     pub start_timestamps: Vec<i64>,
+    /// Bytes of the histograms, and how many of them are counted.
+    histogram_bytes: usize,
+    histograms_counted: usize,
 }
 
 impl SampleBuffer {
@@ -109,13 +112,23 @@ impl SampleBuffer {
         permute(&mut self.start_timestamps, first, &rows);
     }
 
+    /// Counts histograms that were appended since the last call.
+    fn count_histograms(&mut self) {
+        let from = self.histograms_counted.min(self.histograms.len());
+        // A histogram's size in samples is that of samples of sixteen bytes.
+        let bytes =
+            |histogram: &Arc<FloatHistogram>| size_of::<FloatHistogram>() + 16 * histogram.size_in_samples();
+        self.histogram_bytes += self.histograms[from..].iter().flatten().map(bytes).sum::<usize>();
+        self.histograms_counted = self.histograms.len();
+    }
+
     fn memory_bytes(&self) -> usize {
-        // A histogram is counted by its fixed part and a guess of forty buckets.
         self.timestamps.capacity() * 8
             + self.values.capacity() * 8
             + self.absent.capacity()
             + self.start_timestamps.capacity() * 8
-            + self.histograms.capacity() * (8 + size_of::<FloatHistogram>() + 40 * 8)
+            + self.histograms.capacity() * 8
+            + self.histogram_bytes
     }
 }
 
@@ -169,6 +182,11 @@ impl BatchBuilder {
         self.series.len()
     }
 
+    /// Of the histograms alone, which are there twice while a batch is made of them.
+    pub fn histogram_bytes(&self) -> usize {
+        self.buffer.histogram_bytes
+    }
+
     pub fn rows(&self) -> usize {
         match self.shape {
             Shape::Lists => self.series(),
@@ -186,6 +204,7 @@ impl BatchBuilder {
 
     /// The samples appended since the last call are those of this series; a series without any is left out.
     pub fn close_series(&mut self, rank: usize) {
+        self.buffer.count_histograms();
         if self.samples() > self.ends.last().copied().unwrap_or(0) {
             self.series.push(rank);
             self.ends.push(self.samples());
@@ -305,6 +324,9 @@ impl DataColumns {
             }
         };
         let absent = std::mem::take(&mut buffer.absent);
+        if buffer.histogram_bytes > i32::MAX as usize {
+            return exec_err!("a series has more than 2 GiB of histograms in the range of the query");
+        }
         let float_nulls =
             absent.contains(&true).then(|| NullBuffer::from_iter(absent.iter().map(|absent| !absent)));
         Ok(Self { shape, offsets: OffsetBuffer::new(offsets.into()), spread, buffer, float_nulls })

@@ -9,6 +9,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::engine::promql::cancel::Cancel;
 use crate::engine::scan::sources;
 use crate::model::sample::TimeRange;
 use crate::storage::types::Snapshot;
@@ -28,12 +29,24 @@ pub const HISTOGRAM: &str = "histogram";
 pub struct ScanOptions {
     /// An output batch is closed when it holds this many samples; one series is never split in the list shape.
     pub batch_samples: usize,
+    /// And when it holds this many series in the list shape. What functions make of a batch has a value for each step
+    /// of each of its series.
+    pub batch_series: usize,
+    /// Raised when nobody waits for the rows any more.
+    pub cancel: Cancel,
+}
+
+impl ScanOptions {
+    /// For the vectors of a query, of which so many series fit a batch.
+    pub fn of_query(batch_series: usize, cancel: Cancel) -> Self {
+        Self { batch_series, cancel, ..Self::default() }
+    }
 }
 
 impl Default for ScanOptions {
     fn default() -> Self {
         // 128 Ki samples of 16 bytes are 2 MiB.
-        Self { batch_samples: 128 << 10 }
+        Self { batch_samples: 128 << 10, batch_series: 8192, cancel: Cancel::default() }
     }
 }
 

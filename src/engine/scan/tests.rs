@@ -365,7 +365,7 @@ async fn batches_are_bounded() {
     let rows: Vec<(i64, Samples)> = ids.iter().map(|id| (*id, ramp(0, 100, 1.0))).collect();
     let mut lake = Lake::new(&ids);
     lake.file(&rows, Encoding::Scaled).await;
-    let options = ScanOptions { batch_samples: 250 };
+    let options = ScanOptions { batch_samples: 250, ..ScanOptions::default() };
     let table = SeriesTable::lists(lake.snapshot(), TimeRange::ALL, &options);
     let batches = context(1).read_table(table).unwrap().collect().await.unwrap();
     assert!(batches.iter().all(|batch| batch.num_rows() <= 3), "three series pass 250 samples");

@@ -116,6 +116,12 @@ impl HistogramSum {
         }
     }
 
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        (self.positive.capacity() + self.negative.capacity()) * size_of::<(i32, KahanSum)>()
+            + self.custom_values.capacity() * size_of::<f64>()
+    }
+
     /// Sums and compensations as two histograms of one layout, to be stored; see [`HistogramSum::from_parts`].
     pub fn parts(&self) -> (FloatHistogram, FloatHistogram) {
         let part = |number: fn(&KahanSum) -> f64| {

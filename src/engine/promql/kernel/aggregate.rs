@@ -37,6 +37,8 @@ pub struct Accumulator {
     incremental: Vec<bool>,
     /// sum, avg: empty while there are none.
     histograms: Vec<HistogramState>,
+    /// Bytes of what grows with the samples: values and histograms.
+    gathered_bytes: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -46,6 +48,12 @@ struct HistogramState {
     incompatible: bool,
     reset_seen: bool,
     no_reset_seen: bool,
+}
+
+impl HistogramState {
+    fn heap_bytes(&self) -> usize {
+        self.mean.as_ref().map_or(0, |mean| mean.state.heap_bytes())
+    }
 }
 
 impl Accumulator {
@@ -62,6 +70,7 @@ impl Accumulator {
             values: if op == Quantile { vec![Vec::new(); steps] } else { Vec::new() },
             incremental: Vec::new(),
             histograms: Vec::new(),
+            gathered_bytes: 0,
         }
     }
 
@@ -69,12 +78,13 @@ impl Accumulator {
         self.counts.len()
     }
 
-    /// Bytes held, for memory accounting.
+    /// Bytes held, for memory accounting. It is asked for with each row, so that it is no sum over steps.
     pub fn size_bytes(&self) -> usize {
         let floats = self.counts.capacity() + self.first.capacity() + self.second.capacity();
-        let values: usize = self.values.iter().map(|v| 24 + 8 * v.capacity()).sum();
-        // A histogram's size varies; this is that of a usual one.
-        size_of::<Self>() + 8 * floats + values + self.incremental.capacity() + 1024 * self.histograms.len()
+        let steps = self.values.capacity() * size_of::<Vec<f64>>()
+            + self.histograms.capacity() * size_of::<HistogramState>()
+            + self.incremental.capacity();
+        size_of::<Self>() + 8 * floats + steps + self.gathered_bytes
     }
 
     /// Adds one series. `notes.metric` is its name.
@@ -167,7 +177,12 @@ impl Accumulator {
                 self.first[k] = value;
                 self.second[k] = if value.is_finite() { 0.0 } else { f64::NAN };
             }
-            Quantile => self.values[k].push(value),
+            Quantile => {
+                let values = &mut self.values[k];
+                let before = values.capacity();
+                values.push(value);
+                self.gathered_bytes += 8 * (values.capacity() - before);
+            }
             _ => {}
         }
     }
@@ -211,6 +226,12 @@ impl Accumulator {
         if self.histograms.is_empty() {
             self.histograms = vec![HistogramState::default(); self.steps()];
         }
+        let before = self.histograms[k].heap_bytes();
+        self.merge_state(k, other, notes);
+        self.gathered_bytes = (self.gathered_bytes + self.histograms[k].heap_bytes()).saturating_sub(before);
+    }
+
+    fn merge_state(&mut self, k: usize, other: HistogramState, notes: &Notes<'_>) {
         let state = &mut self.histograms[k];
         if state.incompatible {
             return;
@@ -244,7 +265,9 @@ impl Accumulator {
             }
         }
         for (values, others) in self.values.iter_mut().zip(other.values) {
+            let before = values.capacity();
             values.extend(others);
+            self.gathered_bytes += 8 * (values.capacity() - before);
         }
         for (k, state) in other.histograms.into_iter().enumerate() {
             self.merge_histogram(k, state, notes);
@@ -290,10 +313,25 @@ impl Accumulator {
 
     /// The result of the group. `param` is the quantile; whether that is valid is checked beforehand, see
     /// [`super::select::check_param`].
-    pub fn finish(mut self, param: Option<&Param<'_>>, notes: &Notes<'_>, out: &mut VectorOut<'_>) {
+    pub fn finish(self, param: Option<&Param<'_>>, notes: &Notes<'_>, out: &mut VectorOut<'_>) {
+        self.finish_while(param, notes, &|| true, out);
+    }
+
+    /// [`Accumulator::finish`], which ends early when nobody wants the result any more: a quantile takes as long as
+    /// there are series, at each step.
+    pub fn finish_while(
+        mut self,
+        param: Option<&Param<'_>>,
+        notes: &Notes<'_>,
+        is_wanted: &dyn Fn() -> bool,
+        out: &mut VectorOut<'_>,
+    ) {
         use AggregateOp::*;
         out.clear();
         for k in 0..self.steps() {
+            if self.op == Quantile && !is_wanted() {
+                return;
+            }
             if self.finish_histogram(k, notes, out) || self.counts[k] == 0.0 {
                 continue;
             }

@@ -77,7 +77,7 @@ pub fn quantile(
         Input::Classic(buckets) => {
             let (value, forced) = bucket_quantile(q.at(k), buckets);
             if let Some(forced) = forced {
-                let time = times.start + times.step * k as i64;
+                let time = times.start.saturating_add(times.step.saturating_mul(k as i64));
                 let detail = Monotonicity { first: time, last: time, ..forced };
                 notes.annotations.add_detailed(
                     Level::Info,

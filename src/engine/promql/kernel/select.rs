@@ -82,9 +82,12 @@ pub fn limit(k: f64) -> usize {
 pub struct TopK<S> {
     largest: bool,
     k: usize,
-    /// Best first.
+    /// Best first, as far as they are sorted: all of them where `k` is small.
     best: Vec<(f64, S)>,
 }
+
+/// A place among more than this is not looked for at once, as all that are behind it would move each time.
+const INSERTED: usize = 64;
 
 impl<S> TopK<S> {
     pub fn new(op: AggregateOp, k: usize) -> Self {
@@ -92,11 +95,25 @@ impl<S> TopK<S> {
     }
 
     pub fn offer(&mut self, value: f64, series: S) {
+        if self.k > INSERTED {
+            if self.best.len() >= self.k.saturating_mul(2) {
+                self.sort();
+            }
+            return self.best.push((value, series));
+        }
         let position = self.best.partition_point(|(other, _)| !self.is_better(value, *other));
         if position < self.k {
             self.best.truncate(self.k - 1);
             self.best.insert(position, (value, series));
         }
+    }
+
+    /// Leaves the best in order. The sort is stable, so that among equals the first stay.
+    fn sort(&mut self) {
+        let mut best = std::mem::take(&mut self.best);
+        best.sort_by(|(a, _), (b, _)| self.is_better(*b, *a).cmp(&self.is_better(*a, *b)));
+        best.truncate(self.k);
+        self.best = best;
     }
 
     fn is_better(&self, value: f64, other: f64) -> bool {
@@ -108,7 +125,10 @@ impl<S> TopK<S> {
         }
     }
 
-    pub fn into_best(self) -> Vec<(f64, S)> {
+    pub fn into_best(mut self) -> Vec<(f64, S)> {
+        if self.k > INSERTED {
+            self.sort();
+        }
         self.best
     }
 }
@@ -207,4 +227,26 @@ fn xxh64(bytes: &[u8]) -> u64 {
     hash = (hash ^ hash >> 33).wrapping_mul(P2);
     hash = (hash ^ hash >> 29).wrapping_mul(P3);
     hash ^ hash >> 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_of_the_best_are_those_of_a_stable_sort() {
+        let values: Vec<f64> =
+            (0..1_000).map(|i| if i % 50 == 0 { f64::NAN } else { f64::from(i * 7919 % 101) }).collect();
+        for (op, k) in [(AggregateOp::TopK, 10), (AggregateOp::TopK, 100), (AggregateOp::BottomK, 400)] {
+            let mut best = TopK::new(op, k);
+            values.iter().enumerate().for_each(|(i, value)| best.offer(*value, i));
+            let found: Vec<usize> = best.into_best().into_iter().map(|(_, i)| i).collect();
+            let mut expected: Vec<usize> = (0..values.len()).collect();
+            expected.sort_by(|a, b| sort_order(values[*a], values[*b], op == AggregateOp::TopK));
+            assert_eq!(found, expected[..k], "{op:?} {k}");
+        }
+        let mut all = TopK::new(AggregateOp::TopK, usize::MAX);
+        values.iter().enumerate().for_each(|(i, value)| all.offer(*value, i));
+        assert_eq!(all.into_best().len(), values.len());
+    }
 }

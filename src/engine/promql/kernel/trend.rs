@@ -106,7 +106,9 @@ fn two_or_more<'a>(window: &Window<'a>, notes: &Notes<'_>) -> Option<Floats<'a>>
 fn regress(floats: &Floats<'_>, origin: i64) -> (f64, f64) {
     level(floats.values).unwrap_or_else(|| {
         let mut moments = Moments::default();
-        floats.timestamps.iter().zip(floats.values).for_each(|(time, value)| moments.add(time - origin, *value));
+        let points = floats.timestamps.iter().zip(floats.values);
+        // The evaluation time may be at the other end of time; Go goes round as well.
+        points.for_each(|(time, value)| moments.add(time.wrapping_sub(origin), *value));
         moments.line(floats.len())
     })
 }

@@ -1,5 +1,6 @@
 //! Aggregations, and functions that aggregate: `histogram_quantile` and relatives, `absent`, `scalar`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::logical_expr::{self, Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
@@ -162,7 +163,7 @@ fn select(cx: &Context<'_>, node: &Aggregate, input: Lowered, grouping: Grouping
     let sink = cx.sink_for(node.span, node.inner.span());
     let parameter_span = param.span();
     let op = VectorSelect { op: node.op, parameter, parameter_span, grouping, steps: cx.grid.steps, sink };
-    let plan = VectorNode::plan(VectorOp::Select(op), vec![plan], schema);
+    let plan = VectorNode::plan(VectorOp::Select(op), vec![plan], schema, &cx.query.cancel);
     let ranked = matches!(node.op, AggregateOp::TopK | AggregateOp::BottomK);
     let order = ranked.then_some(super::lowered::Order::Rows);
     Ok(Lowered { plan, order, ..input })
@@ -182,11 +183,11 @@ fn count_values(cx: &Context<'_>, node: &Aggregate, input: Lowered, grouping: Gr
     }
     let named = labels.iter().any(|l| is_metadata_label(l) && *l != label);
     let name = if named { input.name } else { NameFate::Kept };
-    let input = if name == NameFate::ByRow { input.finish()? } else { input };
+    let input = if name == NameFate::ByRow { input.finish(cx)? } else { input };
     let name = if name == NameFate::ByRow { NameFate::Kept } else { name };
     let schema = Lowered::schema(&labels, false, false, cx.grid.steps)?;
     let op = CountValues { label, grouping, steps: cx.grid.steps };
-    let plan = VectorNode::plan(VectorOp::CountValues(op), vec![input.plan], schema);
+    let plan = VectorNode::plan(VectorOp::CountValues(op), vec![input.plan], schema, &cx.query.cancel);
     let unique_unnamed = !labels.iter().any(|l| is_metadata_label(l));
     let steps = cx.grid.steps;
     Ok(Lowered { plan, labels, steps, histograms: false, name, unique: true, unique_unnamed, order: None })
@@ -232,19 +233,27 @@ pub fn absent(cx: &Context<'_>, call: &Call, input: Lowered, selector: Option<&V
 /// of the label, after it has moved matchers that only take series away (`!=` and `!~` that match nothing) to the end.
 /// So a label is known where its first `=` is its last matcher and none of it takes away.
 fn promised_labels(selector: &VectorSelector) -> Vec<(String, String)> {
-    let takes_away = |m: &Matcher| matches!(m.op, MatchOp::NotEqual | MatchOp::NotRegex) && m.matches("");
-    let mut labels: Vec<(String, String)> = vec![];
-    for (i, matcher) in selector.matchers.iter().enumerate() {
-        let removed = selector.matchers.iter().enumerate().any(|(k, other)| {
-            let another = k != i && other.name == matcher.name;
-            another && (k > i || other.op == MatchOp::Equal || takes_away(other))
-        });
-        let known = matcher.op == MatchOp::Equal && !removed && !matcher.value.is_empty();
-        if known && matcher.name != METRIC_NAME {
-            labels.push((matcher.name.clone(), matcher.value.clone()));
-        }
+    #[derive(Clone, Copy, Default)]
+    struct Seen {
+        last: usize,
+        equals: usize,
+        takes_away: bool,
     }
-    labels
+    let takes_away = |m: &Matcher| matches!(m.op, MatchOp::NotEqual | MatchOp::NotRegex) && m.matches("");
+    let mut by_label: HashMap<&str, Seen> = HashMap::new();
+    for (i, matcher) in selector.matchers.iter().enumerate() {
+        let seen = by_label.entry(&matcher.name).or_default();
+        seen.last = i;
+        seen.equals += usize::from(matcher.op == MatchOp::Equal);
+        seen.takes_away |= takes_away(matcher);
+    }
+    let known = |(i, m): &(usize, &Matcher)| {
+        let Seen { last, equals, takes_away } = by_label[m.name.as_str()];
+        m.op == MatchOp::Equal && last == *i && equals == 1 && !takes_away
+    };
+    let promised = selector.matchers.iter().enumerate().filter(known).map(|(_, matcher)| matcher);
+    let promised = promised.filter(|m| !m.value.is_empty() && m.name != METRIC_NAME);
+    promised.map(|m| (m.name.clone(), m.value.clone())).collect()
 }
 
 /// `histogram_quantile(q, v)` and `histogram_fraction(lower, upper, v)`.
@@ -310,7 +319,7 @@ pub fn histogram_quantiles(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
             Some(before) => union(before, part)?,
         });
     }
-    result.ok_or_else(|| Error::internal("histogram_quantiles without quantiles"))?.ensure_unique()
+    result.ok_or_else(|| Error::internal("histogram_quantiles without quantiles"))?.ensure_unique(cx)
 }
 
 /// The quantile of each value as a label.
@@ -332,7 +341,7 @@ fn label_quantile(cx: &Context<'_>, part: Lowered, label: &str, quantile: Scalar
     let plan = project(cross_join(part.plan.clone(), &sources)?, columns)?;
     let schema = Lowered::schema(&labels, false, false, cx.grid.steps)?;
     let op = QuantileLabel { label: label.to_string(), quantiles, steps: cx.grid.steps };
-    let plan = VectorNode::plan(VectorOp::QuantileLabel(op), vec![plan], schema);
+    let plan = VectorNode::plan(VectorOp::QuantileLabel(op), vec![plan], schema, &cx.query.cancel);
     let unnamed = unique && (part.unique_unnamed || !labels.iter().any(|l| is_metadata_label(l)));
     Ok(Lowered { plan, labels, unique, unique_unnamed: unnamed, histograms: false, ..part })
 }

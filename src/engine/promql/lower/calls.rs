@@ -1,5 +1,7 @@
 //! Function calls.
 
+use std::collections::HashSet;
+
 use datafusion::logical_expr::Expr as PlanExpr;
 
 use super::lowered::{Context, Lowered, Order, Scalar, Value, column};
@@ -75,7 +77,8 @@ fn elementwise_of(
         sources.extend(plans);
     }
     let histograms = input.histograms && function.keeps_histograms();
-    let points = elementwise::apply(name, function, cx.grid.steps, input.point_columns(), arguments);
+    let (steps, columns) = (cx.grid.steps, input.point_columns());
+    let points = elementwise::apply(name, function, steps, columns, arguments, &cx.query.cancel);
     input.with_points_from(points, &sources, histograms, cx.grid.steps)?.drop_name(cx)
 }
 
@@ -171,6 +174,17 @@ fn sorted(cx: &Context<'_>, call: &Call, order: Order) -> Result<Lowered> {
 }
 
 fn sorted_by_label(cx: &Context<'_>, call: &Call, descending: bool) -> Result<Lowered> {
-    let labels = call.args[1..].iter().map(|a| string(a).map(str::to_string)).collect::<Result<Vec<_>>>()?;
-    sorted(cx, call, Order::Labels { labels, descending })
+    let mut labels: Vec<String> = vec![];
+    let mut seen = HashSet::new();
+    for arg in &call.args[1..] {
+        let label = string(arg)?;
+        // Series are equal in what was compared before.
+        if seen.insert(label) {
+            labels.push(label.to_string());
+        }
+    }
+    let sorted = sorted(cx, call, Order::Labels { labels: vec![], descending })?;
+    // And in labels that none of them has.
+    labels.retain(|label| sorted.has_label(label));
+    Ok(Lowered { order: Some(Order::Labels { labels, descending }), ..sorted })
 }

@@ -29,8 +29,8 @@ pub fn replace(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
         return Err(Error::execution(format!("invalid destination label name in label_replace(): {destination}")));
     }
     // A missing source label is the empty string, which the expression may well match.
-    let new =
-        functions::replace(regex.clone(), replacement.to_string(), input.label(source), input.label(destination));
+    let (from, before) = (input.label(source), input.label(destination));
+    let new = functions::replace(regex.clone(), replacement.to_string(), from, before, &cx.query.cancel);
     let matched = functions::matches(regex, input.label(source));
     let input = match input.name {
         NameFate::Dropped | NameFate::ByRow if destination == METRIC_NAME => {
@@ -40,7 +40,7 @@ pub fn replace(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
         }
         _ => input,
     };
-    set_label(input, destination, new)
+    set_label(cx, input, destination, new)
 }
 
 /// `label_join(v, destination, separator, sources…)`.
@@ -58,14 +58,14 @@ pub fn join(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let new = if sources.is_empty() {
         label_literal("")
     } else {
-        functions::join(separator, sources.iter().map(|s| input.label(s)).collect())
+        functions::join(separator, sources.iter().map(|s| input.label(s)).collect(), &cx.query.cancel)
     };
     let input = match input.name {
         NameFate::Dropped if destination == METRIC_NAME => Lowered { name: NameFate::Kept, ..input },
         NameFate::ByRow if destination == METRIC_NAME => input.with_fate(lit(false))?,
         _ => input,
     };
-    set_label(input, destination, new)
+    set_label(cx, input, destination, new)
 }
 
 /// `info(v, {selector})`: data labels of info metrics, found by `job` and `instance`, are added to the series.
@@ -87,11 +87,16 @@ pub fn info(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let data = info.labels.iter().filter(|l| op.is_data(l) && !base.has_label(l));
     labels.extend(data.cloned());
     let schema = Lowered::schema(&labels, base.name == NameFate::ByRow, base.histograms, cx.grid.steps)?;
-    let plan = VectorNode::plan(VectorOp::Info(op), vec![base.plan.clone(), info.plan], schema);
+    let plan = VectorNode::plan(VectorOp::Info(op), vec![base.plan.clone(), info.plan], schema, &cx.query.cancel);
     Ok(Lowered { plan, labels, order: None, ..base })
 }
 
-fn set_label(input: Lowered, destination: &str, new: datafusion::logical_expr::Expr) -> Result<Lowered> {
+fn set_label(
+    cx: &Context<'_>,
+    input: Lowered,
+    destination: &str,
+    new: datafusion::logical_expr::Expr,
+) -> Result<Lowered> {
     let mut labels = input.labels.clone();
     let overwrites = input.has_label(destination);
     if !overwrites {
@@ -102,5 +107,5 @@ fn set_label(input: Lowered, destination: &str, new: datafusion::logical_expr::E
     let renames = destination == METRIC_NAME;
     let unnamed = input.unique_unnamed && (renames || !overwrites);
     let result = input.with_labels(exprs, labels, unique)?;
-    Lowered { unique_unnamed: unnamed, ..result }.ensure_unique()
+    Lowered { unique_unnamed: unnamed, ..result }.ensure_unique(cx)
 }

@@ -373,7 +373,7 @@ impl Lowered {
             let plain = self.without_fate()?;
             return Ok(Self { name: NameFate::Dropped, ..plain });
         }
-        self.remove_name()
+        self.remove_name(cx)
     }
 
     /// Forgets the fate of names by row, to be replaced by one for all.
@@ -386,11 +386,11 @@ impl Lowered {
         Ok(self)
     }
 
-    fn remove_name(self) -> Result<Self> {
+    fn remove_name(self, cx: &Context<'_>) -> Result<Self> {
         let labels: Vec<String> = self.labels.iter().filter(|l| !is_metadata_label(l)).cloned().collect();
         let unique = self.unique_unnamed;
         let kept = Self { name: NameFate::Kept, ..self };
-        kept.with_labels(labels.iter().map(|l| column(l)).collect(), labels, unique)?.ensure_unique()
+        kept.with_labels(labels.iter().map(|l| column(l)).collect(), labels, unique)?.ensure_unique(cx)
     }
 
     /// The same points under other label columns, given as expressions named like `labels`.
@@ -406,13 +406,13 @@ impl Lowered {
     }
 
     /// Merges rows of equal labels, if there may be any.
-    pub fn ensure_unique(self) -> Result<Self> {
+    pub fn ensure_unique(self, cx: &Context<'_>) -> Result<Self> {
         if self.unique {
             return Ok(self);
         }
         let op = VectorOp::Unique(UniqueSeries { steps: self.steps });
         let schema = Arc::clone(self.plan.schema());
-        let plan = VectorNode::plan(op, vec![self.plan], schema);
+        let plan = VectorNode::plan(op, vec![self.plan], schema, &cx.query.cancel);
         Ok(Self { plan, unique: true, ..self })
     }
 
@@ -436,11 +436,11 @@ impl Lowered {
     }
 
     /// The end of the query: names that were to be dropped go, rows that become equal are merged.
-    pub fn finish(self) -> Result<Self> {
+    pub fn finish(self, cx: &Context<'_>) -> Result<Self> {
         let order = self.order.clone();
         let finished = match self.name {
-            NameFate::Kept => self.ensure_unique()?,
-            NameFate::Dropped => self.remove_name()?,
+            NameFate::Kept => self.ensure_unique(cx)?,
+            NameFate::Dropped => self.remove_name(cx)?,
             NameFate::ByRow => {
                 let labels = self.labels.clone();
                 let unique = self.unique_unnamed;
@@ -454,7 +454,7 @@ impl Lowered {
                 };
                 let exprs = labels.iter().map(keep).collect::<Result<Vec<_>>>()?;
                 let named = self.with_labels(exprs, labels, unique)?;
-                Self { name: NameFate::Kept, ..named }.without_fate()?.ensure_unique()?
+                Self { name: NameFate::Kept, ..named }.without_fate()?.ensure_unique(cx)?
             }
         };
         Ok(Self { order, ..finished })

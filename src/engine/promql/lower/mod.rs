@@ -135,7 +135,7 @@ pub fn is_step_invariant(expr: &Expr) -> bool {
 /// The whole query: names dropped, one row per label set, one row for a scalar.
 pub fn query(cx: &Context<'_>, expr: &Expr) -> Result<Value> {
     Ok(match lower(cx, expr)? {
-        Value::Vector(lowered) => Value::Vector(lowered.finish()?),
+        Value::Vector(lowered) => Value::Vector(lowered.finish(cx)?),
         other => other,
     })
 }

@@ -18,16 +18,17 @@ pub fn unary(cx: &Context<'_>, negative: bool, inner: &Expr, _span: Span) -> Res
     if !negative {
         return Ok(value);
     }
+    let cancel = &cx.query.cancel;
     Ok(match value {
         Value::Scalar(Scalar::Constant(v)) => Value::Scalar(Scalar::Constant(-v)),
         Value::Scalar(Scalar::Steps { expr, sources }) => {
-            let expr = elementwise::apply("negate", Elementwise::Negate, cx.grid.steps, vec![expr], vec![]);
+            let expr = elementwise::apply("negate", Elementwise::Negate, cx.grid.steps, vec![expr], vec![], cancel);
             Value::Scalar(Scalar::Steps { expr, sources })
         }
         Value::Vector(vector) => {
             let points = vector.point_columns();
             let histograms = vector.histograms;
-            let call = elementwise::apply("negate", Elementwise::Negate, cx.grid.steps, points, vec![]);
+            let call = elementwise::apply("negate", Elementwise::Negate, cx.grid.steps, points, vec![], cancel);
             Value::Vector(vector.with_points(call, histograms, cx.grid.steps)?.drop_name(cx)?)
         }
         Value::String(_) => return Err(Error::internal("the parser lets no minus before strings through")),
@@ -97,15 +98,15 @@ fn vectors(cx: &Context<'_>, node: &Binary, left: Lowered, right: Lowered) -> Re
     }
 }
 
-fn node_plan(op: VectorMatch, inputs: Vec<LogicalPlan>, like: &Lowered) -> Result<LogicalPlan> {
+fn node_plan(cx: &Context<'_>, op: VectorMatch, inputs: Vec<LogicalPlan>, like: &Lowered) -> Result<LogicalPlan> {
     let fate = like.name == NameFate::ByRow;
     let schema = Lowered::schema(&like.labels, fate, like.histograms, like.steps)?;
-    Ok(VectorNode::plan(VectorOp::Match(op), inputs, schema))
+    Ok(VectorNode::plan(VectorOp::Match(op), inputs, schema, &cx.query.cancel))
 }
 
 fn set(cx: &Context<'_>, kind: BinaryOp, op: VectorMatch, left: Lowered, right: Lowered) -> Result<Lowered> {
     if kind != BinaryOp::Or {
-        let plan = node_plan(op, vec![left.plan.clone(), right.plan], &left)?;
+        let plan = node_plan(cx, op, vec![left.plan.clone(), right.plan], &left)?;
         return Ok(Lowered { plan, order: None, ..left });
     }
     let (left, right) = if left.name == right.name && left.name != NameFate::ByRow {
@@ -125,7 +126,7 @@ fn set(cx: &Context<'_>, kind: BinaryOp, op: VectorMatch, left: Lowered, right: 
         unique: true,
         order: None,
     };
-    let plan = node_plan(op, vec![left.plan, right.plan], &result)?;
+    let plan = node_plan(cx, op, vec![left.plan, right.plan], &result)?;
     Ok(Lowered { plan, ..result })
 }
 
@@ -177,7 +178,7 @@ fn arithmetic(
         unique_unnamed: !named,
         order: None,
     };
-    let plan = node_plan(op, vec![left.plan.clone(), right.plan.clone()], &result)?;
+    let plan = node_plan(cx, op, vec![left.plan.clone(), right.plan.clone()], &result)?;
     Ok(Lowered { plan, ..result })
 }
 

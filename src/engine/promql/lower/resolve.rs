@@ -6,12 +6,14 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 
 use super::lowered::is_metadata_label;
+use crate::engine::error::from_datafusion;
 use crate::engine::promql::ast::{At, Call, Expr, Span, Subquery, VectorSelector};
+use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::functions::Compute;
-use crate::engine::promql::plan::layout::Grid;
+use crate::engine::promql::plan::layout::{Grid, MAX_STEPS};
 use crate::engine::scan;
 use crate::engine::session::Snapshots;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
 use crate::model::sample::TimeRange;
@@ -137,6 +139,30 @@ fn first_selector<'a>(expr: &'a Expr, shifts: &mut Vec<(Option<&'a At>, i64)>) -
     true
 }
 
+/// The most steps any part of an expression is evaluated at. Fails if these are more than there may be, which must be
+/// known before anything is made of that size: a subquery's steps are its range by its step, whatever these are.
+pub fn most_steps(times: &Times, expr: &Expr) -> Result<usize> {
+    steps_within(times, times.query, expr)
+}
+
+fn steps_within(times: &Times, grid: Grid, expr: &Expr) -> Result<usize> {
+    let grid = match expr {
+        Expr::Subquery(subquery) => times.inner_grid(grid, subquery),
+        _ => grid,
+    };
+    if grid.steps > MAX_STEPS {
+        let message = format!("a subquery has at most {MAX_STEPS} steps");
+        return Err(Error::new(ErrorKind::Limit, message));
+    }
+    let mut most = Ok(grid.steps);
+    expr.for_each_child(&mut |child| {
+        if let Ok(so_far) = most {
+            most = steps_within(times, grid, child).map(|steps| steps.max(so_far));
+        }
+    });
+    most
+}
+
 /// Every selector of an expression.
 pub fn requests(times: &Times, expr: &Expr) -> Vec<Request> {
     let mut out = vec![];
@@ -201,18 +227,30 @@ pub fn info_matchers(selector: Option<&VectorSelector>) -> Vec<Matcher> {
     matchers
 }
 
+/// The series of all selectors of a query together: each is remembered once for each selector, outside of the memory of
+/// queries.
+const MAX_SERIES: usize = 32 << 20;
+
 /// Takes the snapshots. Where there are histograms, `lookback_ms` more of samples are read before the windows:
 /// whether a histogram continues the one before it is told by that one.
 pub async fn leaves(
     snapshots: &dyn Snapshots,
     requests: Vec<Request>,
     lookback_ms: i64,
+    cancel: &Cancel,
 ) -> Result<HashMap<Span, Leaf>> {
     let mut leaves = HashMap::new();
+    let mut series = 0;
     for request in requests {
+        cancel.check().map_err(from_datafusion)?;
         let TimeRange { start_inclusive, end_inclusive } = request.range;
         let wider = TimeRange::new(start_inclusive.saturating_sub(lookback_ms), end_inclusive);
         let snapshot = Arc::new(snapshots.snapshot(wider, &request.matchers).await?);
+        series += snapshot.series.len();
+        if series > MAX_SERIES {
+            let message = format!("the selectors of a query match at most {MAX_SERIES} series together");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
         let range = if scan::has_histograms(&snapshot) { wider } else { request.range };
         let leaf = Leaf {
             labels: snapshot.label_names.to_vec(),

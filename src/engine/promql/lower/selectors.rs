@@ -12,11 +12,11 @@ use super::unwrap_parens;
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::ast::{Call, Expr, Span, VectorSelector};
 use crate::engine::promql::plan::functions::windows::{Evaluation, Input, Over, Shape, evaluate};
-use crate::engine::promql::plan::layout::{HISTOGRAMS, MAX_STEPS, START_TIMESTAMPS, TIMESTAMPS, VALUES};
+use crate::engine::promql::plan::layout::{HISTOGRAMS, START_TIMESTAMPS, TIMESTAMPS, VALUES};
 use crate::engine::promql::plan::samples::Sink;
 use crate::engine::promql::tally::Counted;
 use crate::engine::scan::SeriesTable;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::labels::METRIC_NAME;
 
 /// The rows of a range vector, before a function is applied to its windows.
@@ -174,10 +174,6 @@ pub fn ranges(cx: &Context<'_>, expr: &Expr) -> Result<Ranges> {
             let times = times(cx);
             let counted = cx.counted(subquery.span)?;
             let grid = times.inner_grid(cx.grid, subquery);
-            if grid.steps > MAX_STEPS {
-                let message = format!("a subquery has at most {MAX_STEPS} steps");
-                return Err(Error::new(ErrorKind::Limit, message));
-            }
             // Where the windows fall between two steps there is nothing to evaluate, and no row.
             let nothing = grid.steps == 0;
             let grid = if nothing { grid.first() } else { grid };
@@ -236,11 +232,11 @@ impl Ranges {
     }
 
     /// The rows as they are: the result of an instant query for a range vector.
-    pub fn raw(self) -> Result<RawRanges> {
+    pub fn raw(self, cx: &Context<'_>) -> Result<RawRanges> {
         // The end of the query for what a subquery evaluated; samples have their names.
         let evaluated = matches!(self.input, Input::Steps { .. });
         let Self { rows, input, counted, shape } = self;
-        let rows = if evaluated { rows.finish()? } else { rows };
+        let rows = if evaluated { rows.finish(cx)? } else { rows };
         let mut columns = rows.row_columns();
         columns.extend(sample_columns(input));
         let plan = project(rows.plan, columns)?;

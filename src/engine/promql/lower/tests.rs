@@ -442,3 +442,73 @@ fn limits_and_refusals() {
          absent_over_time",
     );
 }
+
+/// The numbers of a query are looked at before anything is made of them, and times at the ends of what there is neither
+/// go round nor panic.
+#[test]
+fn numbers_from_outside() {
+    let data = "x{i=\"0\"} 0 1 2 3\nx{i=\"1\"} 4 5 6 7";
+    let longest = "292y";
+    for query in [
+        "count_over_time(x[292y:1ms])",
+        "x[292y:1ms]",
+        "absent(sum_over_time(vector(1)[292y:1ms] offset -292y))",
+        "max_over_time(max_over_time(x[1h:1m])[292y:1ms] @ end())",
+    ] {
+        for time in [at(3), EvalTime::Instant { at: i64::MAX }, EvalTime::Instant { at: i64::MIN }] {
+            match run(data, query, time, true) {
+                Err(refused) => assert_eq!(refused.message, "a subquery has at most 1048576 steps", "{query}"),
+                // Before the beginning of time there are no steps.
+                Ok(_) => assert_eq!(time, EvalTime::Instant { at: i64::MIN }, "{query}"),
+            }
+        }
+    }
+    let whole = EvalTime::Range { start: i64::MIN, end_inclusive: i64::MAX, step: i64::MAX };
+    for query in [
+        "x".to_string(),
+        format!("rate(x[{longest}])"),
+        format!("increase(x[{longest}] smoothed)"),
+        format!("delta(x[{longest}] anchored)"),
+        format!("sum_over_time(x[{longest}] offset {longest})"),
+        format!("predict_linear(x[{longest}] offset -{longest}, 1e300)"),
+        format!("timestamp(x @ 9223372036854774 offset -{longest})"),
+        format!("x @ -9223372036854774 offset {longest}"),
+        "max_over_time(x[10m:1s] @ end() offset -292y)".into(),
+        "deriv(x[1h] @ end())".into(),
+        "last_over_time(x[1h:1m] @ start())".into(),
+        "time() + x".into(),
+        "histogram_quantile(0.5, label_replace(x, \"le\", \"$1\", \"i\", \"(.*)\"))".into(),
+        "day_of_year() + year(vector(time()))".into(),
+    ] {
+        for time in [EvalTime::Instant { at: i64::MIN }, EvalTime::Instant { at: i64::MAX }, at(3), whole] {
+            run(data, &query, time, true).unwrap_or_else(|e| panic!("{query}: {e}"));
+        }
+    }
+    let all = EvalTime::Range { start: i64::MIN, end_inclusive: i64::MAX, step: 1 };
+    assert_eq!(run(data, "x", all, true).unwrap_err().message, "a query has at most 1048576 steps");
+}
+
+/// Each call doubles the labels there are.
+#[test]
+fn labels_that_grow_are_refused() {
+    for (open, close) in
+        [("label_replace(", r#", "i", "$1$1", "i", "(.*)")"#), ("label_join(", r#", "i", "", "i", "i")"#)]
+    {
+        let query = format!("{}x{}", open.repeat(60), close.repeat(60));
+        let refused = run("x{i=\"ab\"} 1", &query, at(0), false).unwrap_err();
+        assert!(refused.message.starts_with("a label value of more than 1048576 bytes"), "{refused}");
+    }
+}
+
+/// The result is as many points as the query asks for, not as many as there are steps.
+#[test]
+fn results_are_in_the_memory_of_queries() {
+    let data: String = (0..100).map(|i| format!("x{{i=\"{i}\"}} 1 2 3\n")).collect();
+    let time = EvalTime::Range { start: 0, end_inclusive: 9_999_000, step: 1_000 };
+    // Of 10,000 steps samples reach over 420: 1 MB of points, 8 MB of steps.
+    let fits = EngineOptions { memory_bytes: 24 << 20, ..options(true) };
+    run_with(&data, "x", time, &fits, false).unwrap();
+    let small = EngineOptions { memory_bytes: 5 << 20, ..options(true) };
+    let refused = run_with(&data, "x", time, &small, false).unwrap_err();
+    assert!(refused.message.starts_with("query exceeds its memory limit"), "{refused}");
+}

@@ -1,6 +1,8 @@
 //! Type checks, in Prometheus' order and words. They also drop the vector matching of operators with a
 //! scalar side, where it has no meaning; the types are not known earlier.
 
+use std::collections::HashSet;
+
 use super::lex::Problem;
 use super::selectors::named_twice;
 use super::strings::quote;
@@ -89,8 +91,11 @@ fn check_binary(binary: &mut Binary) -> Parsed<ValueType> {
     if binary.op.is_comparison() && !binary.return_bool && both_scalar {
         return at_operator("comparisons between scalars must use BOOL modifier".to_string());
     }
-    let twice = binary.matching.as_ref().filter(|m| m.on);
-    if let Some(label) = twice.and_then(|m| m.labels.iter().find(|label| m.include.contains(label))) {
+    let twice = binary.matching.as_ref().filter(|m| m.on).and_then(|m| {
+        let included: HashSet<&String> = m.include.iter().collect();
+        m.labels.iter().find(|label| included.contains(label))
+    });
+    if let Some(label) = twice {
         let label = quote(label);
         return at_operator(format!("label {label} must not occur in ON and GROUP clause at once"));
     }

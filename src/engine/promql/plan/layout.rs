@@ -14,6 +14,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::error::{DataFusionError, Result};
 
 use super::samples::decode;
+use super::work::Work;
 use crate::engine::promql::kernel::types::{Mask, VectorIn};
 use crate::model::histogram::FloatHistogram;
 
@@ -47,7 +48,7 @@ impl Grid {
     }
 
     pub fn at(&self, k: usize) -> i64 {
-        self.start + k as i64 * self.step
+        self.start.saturating_add(self.step.saturating_mul(k as i64))
     }
 
     /// The last evaluation time.
@@ -112,6 +113,15 @@ pub fn label(column: &StringViewArray, row: usize) -> &str {
 static NOTHING: &[u8] = &[0; MAX_STEPS / 8 + 1];
 /// More steps than any grid has.
 pub const MAX_STEPS: usize = 1 << 20;
+
+/// A batch of step vectors holds about this many values, so that it is a few MiB whatever the number of steps.
+const VALUES_PER_BATCH: usize = 256 << 10;
+
+/// Rows of a batch of vectors with so many steps. What a function makes of a batch is not accounted for, so that this
+/// is what bounds it.
+pub fn rows_per_batch(steps: usize) -> usize {
+    (VALUES_PER_BATCH / steps.max(1)).clamp(1, 8192)
+}
 
 /// Reads a column of float step vectors.
 pub struct Floats<'a> {
@@ -255,6 +265,12 @@ impl<'a> Points<'a> {
     }
 }
 
+/// Bytes of a vector's points, histograms without their buckets.
+pub fn points_bytes(rows: usize, steps: usize, histograms: bool) -> usize {
+    let points = rows.saturating_mul(steps);
+    points.saturating_mul(if histograms { 12 } else { 8 }).saturating_add(points / 4)
+}
+
 pub fn missing(column: &str) -> DataFusionError {
     DataFusionError::Internal(format!("no column {column:?} in a vector"))
 }
@@ -265,16 +281,49 @@ pub struct PointsBuilder {
     values: Vec<f64>,
     valid: BooleanBufferBuilder,
     histograms: Option<BinaryBuilder>,
+    /// Bytes that an operator has accounted for.
+    accounted: usize,
+    /// Histograms are more than an array of bytes may have.
+    is_too_large: bool,
 }
 
 impl PointsBuilder {
+    /// For a function of a batch, whose rows are bounded.
     pub fn new(rows: usize, steps: usize, histograms: bool) -> Self {
+        let points = rows * steps;
         Self {
             steps,
-            values: Vec::with_capacity(rows * steps),
-            valid: BooleanBufferBuilder::new(rows * steps),
-            histograms: histograms.then(|| BinaryBuilder::with_capacity(rows * steps, 0)),
+            values: Vec::with_capacity(points),
+            valid: BooleanBufferBuilder::new(points),
+            histograms: histograms.then(|| BinaryBuilder::with_capacity(points, 0)),
+            accounted: 0,
+            is_too_large: false,
         }
+    }
+
+    /// For an operator, whose rows are as many as there are series.
+    pub fn within(work: &Work, rows: usize, steps: usize, histograms: bool) -> Result<Self> {
+        let bytes = points_bytes(rows, steps, histograms);
+        work.reserve(bytes)?;
+        Ok(Self { accounted: bytes, ..Self::new(rows, steps, histograms) })
+    }
+
+    /// Points that are computed already: row after row, with their presence.
+    pub fn of(values: Vec<f64>, valid: BooleanBufferBuilder, steps: usize) -> Self {
+        Self { steps, values, valid, histograms: None, accounted: 0, is_too_large: false }
+    }
+
+    /// Accounts for what was pushed beyond what was foreseen: for operators, after a row or a few.
+    pub fn account(&mut self, work: &Work) -> Result<()> {
+        let histograms = self.histograms.as_ref();
+        let bytes = self.values.capacity() * 8
+            + self.valid.len() / 8
+            + histograms.map_or(0, |h| h.values_capacity() + h.offsets_slice().len() * 4);
+        if bytes > self.accounted {
+            work.reserve(bytes - self.accounted)?;
+            self.accounted = bytes;
+        }
+        Ok(())
     }
 
     pub fn push_float(&mut self, value: f64) {
@@ -291,6 +340,11 @@ impl PointsBuilder {
         self.values.push(0.0);
         self.valid.append(false);
         if let Some(h) = &mut self.histograms {
+            // The builder itself would panic.
+            if h.values_slice().len() + bytes.len() > i32::MAX as usize {
+                self.is_too_large = true;
+                return h.append_null();
+            }
             h.append_value(bytes);
         }
     }
@@ -347,6 +401,9 @@ impl PointsBuilder {
 
     /// `(values, histograms)`.
     pub fn finish(mut self) -> Result<(ArrayRef, Option<ArrayRef>)> {
+        if self.is_too_large {
+            return Err(DataFusionError::ResourcesExhausted("a batch has more than 2 GiB of histograms".into()));
+        }
         let nulls = NullBuffer::new(self.valid.finish());
         let nulls = (nulls.null_count() > 0).then_some(nulls);
         let values = Float64Array::new(self.values.into(), nulls);

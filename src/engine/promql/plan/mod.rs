@@ -14,3 +14,5 @@ pub mod ops;
 pub mod shared;
 /// Operators on single samples, and the sink for annotations.
 pub mod samples;
+/// Memory and the end of operators.
+pub mod work;

@@ -31,6 +31,7 @@ use datafusion::physical_plan::{
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use futures::{StreamExt, TryStreamExt};
 
+use super::layout::rows_per_batch;
 use super::ops::count_values::CountValues;
 use super::ops::info::InfoJoin;
 use super::ops::matching::VectorMatch;
@@ -38,6 +39,8 @@ use super::ops::quantile_label::QuantileLabel;
 use super::ops::select::VectorSelect;
 use super::ops::unique::UniqueSeries;
 use super::shared::SharedNode;
+use super::work::{Work, rows_bytes};
+use crate::engine::promql::cancel::Cancel;
 
 /// What an extension operator does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -85,14 +88,14 @@ impl VectorOp {
     }
 
     /// Inputs are gathered, one batch each; the result has exactly the columns of `schema`.
-    fn evaluate(&self, inputs: &[RecordBatch], schema: &SchemaRef) -> Result<RecordBatch> {
+    fn evaluate(&self, inputs: &[RecordBatch], schema: &SchemaRef, work: &Work) -> Result<RecordBatch> {
         match self {
-            VectorOp::Match(op) => op.evaluate(&inputs[0], &inputs[1], schema),
-            VectorOp::Select(op) => op.evaluate(&inputs[0], schema),
-            VectorOp::Unique(op) => op.evaluate(&inputs[0], schema),
-            VectorOp::CountValues(op) => op.evaluate(&inputs[0], schema),
-            VectorOp::Info(op) => op.evaluate(&inputs[0], &inputs[1], schema),
-            VectorOp::QuantileLabel(op) => op.evaluate(&inputs[0], schema),
+            VectorOp::Match(op) => op.evaluate(&inputs[0], &inputs[1], schema, work),
+            VectorOp::Select(op) => op.evaluate(&inputs[0], schema, work),
+            VectorOp::Unique(op) => op.evaluate(&inputs[0], schema, work),
+            VectorOp::CountValues(op) => op.evaluate(&inputs[0], schema, work),
+            VectorOp::Info(op) => op.evaluate(&inputs[0], &inputs[1], schema, work),
+            VectorOp::QuantileLabel(op) => op.evaluate(&inputs[0], schema, work),
         }
     }
 }
@@ -103,11 +106,13 @@ pub struct VectorNode {
     op: VectorOp,
     inputs: Vec<LogicalPlan>,
     schema: DFSchemaRef,
+    cancel: Cancel,
 }
 
 impl VectorNode {
-    pub fn plan(op: VectorOp, inputs: Vec<LogicalPlan>, schema: DFSchemaRef) -> LogicalPlan {
-        LogicalPlan::Extension(Extension { node: Arc::new(Self { op, inputs, schema }) })
+    pub fn plan(op: VectorOp, inputs: Vec<LogicalPlan>, schema: DFSchemaRef, cancel: &Cancel) -> LogicalPlan {
+        let node = Self { op, inputs, schema, cancel: cancel.clone() };
+        LogicalPlan::Extension(Extension { node: Arc::new(node) })
     }
 }
 
@@ -164,7 +169,8 @@ impl ExtensionPlanner for VectorPlanner {
         }
         let Some(node) = node.as_any().downcast_ref::<VectorNode>() else { return Ok(None) };
         let schema = Arc::clone(node.schema.inner());
-        Ok(Some(Arc::new(VectorExec::new(node.op.clone(), physical_inputs.to_vec(), schema))))
+        let (op, cancel) = (node.op.clone(), node.cancel.clone());
+        Ok(Some(Arc::new(VectorExec::new(op, physical_inputs.to_vec(), schema, cancel))))
     }
 }
 
@@ -190,17 +196,18 @@ pub struct VectorExec {
     op: VectorOp,
     inputs: Vec<Arc<dyn ExecutionPlan>>,
     properties: Arc<PlanProperties>,
+    cancel: Cancel,
 }
 
 impl VectorExec {
-    fn new(op: VectorOp, inputs: Vec<Arc<dyn ExecutionPlan>>, schema: SchemaRef) -> Self {
+    fn new(op: VectorOp, inputs: Vec<Arc<dyn ExecutionPlan>>, schema: SchemaRef, cancel: Cancel) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(1),
             EmissionType::Final,
             Boundedness::Bounded,
         );
-        Self { op, inputs, properties: Arc::new(properties) }
+        Self { op, inputs, properties: Arc::new(properties), cancel }
     }
 }
 
@@ -228,7 +235,7 @@ impl ExecutionPlan for VectorExec {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(self.op.clone(), children, self.schema())))
+        Ok(Arc::new(Self::new(self.op.clone(), children, self.schema(), self.cancel.clone())))
     }
 
     fn apply_expressions(
@@ -246,17 +253,21 @@ impl ExecutionPlan for VectorExec {
         let op = self.op.clone();
         let schema = self.schema();
         let out = Arc::clone(&schema);
-        let batch_size = context.session_config().batch_size();
+        let cancel = self.cancel.clone();
+        let batch_size = context.session_config().batch_size().min(rows_per_batch(op.steps())).max(1);
         let result = async move {
             let reservation = MemoryConsumer::new(op.name()).register(context.memory_pool());
-            let batch = {
+            let (batch, reservation) = {
                 let held = gather_all(&inputs, &context, op.name(), op.steps() > 1).await?;
                 let gathered: Vec<RecordBatch> = held.iter().map(|(batch, _)| batch.clone()).collect();
-                op.evaluate(&gathered, &out)?
+                let work = Work::new(&cancel, reservation);
+                work.check()?;
+                let batch = op.evaluate(&gathered, &out, &work)?;
+                let bytes = rows_bytes(&batch)?;
+                (batch, work.settle(bytes)?)
             };
-            reservation.try_grow(batch.get_array_memory_size())?;
             let slices: Vec<Result<RecordBatch>> = (0..batch.num_rows())
-                .step_by(batch_size.max(1))
+                .step_by(batch_size)
                 .map(|from| Ok(batch.slice(from, batch_size.min(batch.num_rows() - from))))
                 .collect();
             // The reservation lives as long as the slices that share the memory.
@@ -282,7 +293,15 @@ async fn gather_all(
         let reservation = MemoryConsumer::new(consumer).register(context.memory_pool());
         async move {
             let batches = gather(&input, &context, &reservation).await?;
-            Ok::<_, DataFusionError>((concat_batches(&input.schema(), &batches)?, reservation))
+            // For a moment they are there twice.
+            let bytes = reservation.size();
+            if batches.len() > 1 {
+                reservation.try_grow(bytes)?;
+            }
+            let whole = concat_batches(&input.schema(), &batches)?;
+            drop(batches);
+            reservation.try_resize(bytes)?;
+            Ok::<_, DataFusionError>((whole, reservation))
         }
     };
     let mut gathered = Vec::with_capacity(inputs.len());
@@ -313,7 +332,7 @@ pub(super) async fn gather(
     let mut batches = vec![];
     while let Some(batch) = stream.next().await {
         let batch = batch?;
-        reservation.try_grow(batch.get_array_memory_size())?;
+        reservation.try_grow(rows_bytes(&batch)?)?;
         batches.push(batch);
     }
     Ok(batches)

@@ -73,18 +73,20 @@ impl Held {
 pub(super) type Places = HashMap<Span, Arc<Place>>;
 
 /// The node of an expression that is evaluated on `grid`; its places are added to `places`.
-pub(super) fn build(times: &Times, grid: Grid, expr: &Expr, places: &mut Places) -> Node {
-    Builder { times, places }.node(grid, expr)
+pub(super) fn build(times: &Times, grid: Grid, expr: &Expr, detailed: bool, places: &mut Places) -> Node {
+    Builder { times, detailed, places }.node(grid, expr)
 }
 
 struct Builder<'a> {
     times: &'a Times,
+    /// Samples are counted by step.
+    detailed: bool,
     places: &'a mut Places,
 }
 
 impl Builder<'_> {
     fn place(&mut self, span: Span, steps: usize) -> Arc<Place> {
-        let place = Arc::new(Place::new(steps));
+        let place = Arc::new(Place::new(if self.detailed { steps } else { 0 }));
         self.places.insert(span, Arc::clone(&place));
         place
     }

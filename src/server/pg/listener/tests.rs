@@ -34,6 +34,7 @@ impl World {
             flush_bytes: 1 << 30,
             cache_bytes: 0,
             out_of_order_window_ms: 0,
+            ..Options::default()
         };
         let store = Store::open(options, Arc::new(|| 0)).await.unwrap();
         let engine = Engine::new(store, EngineOptions::default()).unwrap();

@@ -67,6 +67,8 @@ impl Accumulator {
         state.incremental = (0..length).map(|_| Ok(reader.u8()? != 0)).collect::<Result<_>>()?;
         let length = reader.length()?;
         state.histograms = (0..length).map(|_| reader.histogram()).collect::<Result<_>>()?;
+        state.gathered_bytes = state.values.iter().map(|values| 8 * values.capacity()).sum::<usize>()
+            + state.histograms.iter().map(HistogramState::heap_bytes).sum::<usize>();
         Ok(state)
     }
 }

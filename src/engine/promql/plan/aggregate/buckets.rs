@@ -1,6 +1,7 @@
 //! `histogram_quantile` and `histogram_fraction`: a group is everything with the same labels but `le`, that is
 //! the buckets of a classic histogram, or a native histogram.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
@@ -10,7 +11,7 @@ use super::{Aggregation, Group, ParameterValues, Row, Settings};
 use crate::engine::promql::kernel::buckets::{
     self, BucketRow, EvalTimes, HistogramRows, check_quantiles, parse_bound,
 };
-use crate::engine::promql::kernel::types::{Mask, VectorIn, VectorOut};
+use crate::engine::promql::kernel::types::{Mask, Param, VectorIn, VectorOut};
 use crate::engine::promql::plan::samples::{decode, encode};
 use crate::model::histogram::FloatHistogram;
 
@@ -21,13 +22,29 @@ pub struct Buckets {
     classic: Vec<Classic>,
     /// By step; empty where the group has no native histogram.
     native: Vec<Option<Arc<FloatHistogram>>>,
+    /// Bytes of all of these.
+    bytes: usize,
 }
+
+/// Buckets at steps that are evaluated between two looks at whether anybody still waits.
+const BUCKETS_PER_CHECK: usize = 1 << 20;
 
 /// One bucket at all steps.
 struct Classic {
     bound: f64,
     counts: Vec<f64>,
     present: Vec<bool>,
+}
+
+impl Classic {
+    fn size_bytes(&self) -> usize {
+        size_of::<Self>() + self.counts.capacity() * 8 + self.present.capacity()
+    }
+}
+
+fn histogram_bytes(histogram: &FloatHistogram) -> usize {
+    // A histogram's size in samples is that of samples of sixteen bytes.
+    histogram.size_in_samples() * 16
 }
 
 impl Group for Buckets {
@@ -40,13 +57,18 @@ impl Group for Buckets {
         if self.parameters.is_empty() {
             self.parameters = row.parameters.to_vec();
             self.metric = row.metric.to_string();
+            self.bytes += self.parameter_bytes();
         }
         for step in 0..steps {
             if let Some(histogram) = row.vector.histogram(step) {
                 if self.native.is_empty() {
                     self.native = vec![None; steps];
+                    self.bytes += steps * size_of::<Option<Arc<FloatHistogram>>>();
                 }
-                self.native[step] = Some(histogram.clone());
+                self.bytes += histogram_bytes(histogram);
+                if let Some(before) = self.native[step].replace(histogram.clone()) {
+                    self.bytes = self.bytes.saturating_sub(histogram_bytes(&before));
+                }
             }
         }
         let present: Vec<bool> =
@@ -54,7 +76,9 @@ impl Group for Buckets {
         if present.contains(&true)
             && let Some(bound) = parse_bound(row.le, &settings.sink.notes(row.metric))
         {
-            self.classic.push(Classic { bound, counts: row.vector.values.to_vec(), present });
+            let bucket = Classic { bound, counts: row.vector.values.to_vec(), present };
+            self.bytes += bucket.size_bytes();
+            self.classic.push(bucket);
         }
         Ok(())
     }
@@ -91,7 +115,12 @@ impl Group for Buckets {
             let histogram = take_bytes(&mut bytes, length as usize)?;
             native.push(if histogram.is_empty() { None } else { Some(Arc::new(decode(histogram)?)) });
         }
-        Ok(Self { parameters, metric, classic, native })
+        let mut group = Self { parameters, metric, classic, native, bytes: 0 };
+        group.bytes = group.parameter_bytes()
+            + group.classic.iter().map(Classic::size_bytes).sum::<usize>()
+            + group.native.len() * size_of::<Option<Arc<FloatHistogram>>>()
+            + group.native.iter().flatten().map(|h| histogram_bytes(h)).sum::<usize>();
+        Ok(group)
     }
 
     fn merge(&mut self, other: Self, _settings: &Settings) -> Result<()> {
@@ -99,6 +128,7 @@ impl Group for Buckets {
             *self = other;
             return Ok(());
         }
+        self.bytes += other.bytes;
         self.classic.extend(other.classic);
         if self.native.is_empty() {
             self.native = other.native;
@@ -112,41 +142,76 @@ impl Group for Buckets {
 
     fn finish(mut self, settings: &Settings, out: &mut VectorOut<'_>) -> Result<()> {
         self.classic.sort_by(|a, b| a.bound.total_cmp(&b.bound));
-        let rows: Vec<BucketRow<'_>> = self
-            .classic
-            .iter()
-            .map(|bucket| BucketRow {
-                upper_bound: bucket.bound,
-                counts: VectorIn { values: &bucket.counts, present: Mask::Bools(&bucket.present), histograms: &[] },
-            })
-            .collect();
-        let zeros = vec![0.0; if self.native.is_empty() { 0 } else { settings.grid.steps }];
-        let absent = vec![false; zeros.len()];
-        let native = (!self.native.is_empty()).then(|| VectorIn {
-            values: &zeros,
-            present: Mask::Bools(&absent),
-            histograms: &self.native,
-        });
-        let rows = HistogramRows { classic: &rows, native };
-        let notes = settings.sink.notes(&self.metric);
-        match (settings.aggregation, self.parameters.as_slice()) {
-            (Aggregation::HistogramQuantile, [q]) => {
-                let times = EvalTimes { start: settings.grid.start, step: settings.grid.step };
-                check_quantiles(&param(q), &settings.sink.annotations, settings.parameter_span);
-                buckets::quantile(&param(q), &rows, times, &notes, out);
-            }
-            (Aggregation::HistogramFraction, [lower, upper]) => {
-                buckets::fraction(&param(lower), &param(upper), &rows, &notes, out);
-            }
-            // No row, no result.
-            _ => {}
+        if let (Aggregation::HistogramQuantile, [q]) = (settings.aggregation, self.parameters.as_slice()) {
+            check_quantiles(&param(q), &settings.sink.annotations, settings.parameter_span);
+        }
+        let steps = out.values.len();
+        let part = (BUCKETS_PER_CHECK / self.classic.len().max(1)).max(1);
+        for from in (0..steps).step_by(part) {
+            settings.sink.cancel.check()?;
+            self.finish_steps(from..steps.min(from + part), settings, out);
         }
         Ok(())
     }
 
     fn size_bytes(&self) -> usize {
-        let classic: usize = self.classic.iter().map(|b| b.counts.capacity() * 9 + 64).sum();
-        classic + self.native.len() * 512 + size_of::<Self>()
+        size_of::<Self>() + self.bytes
+    }
+}
+
+impl Buckets {
+    fn parameter_bytes(&self) -> usize {
+        self.metric.len() + self.parameters.iter().map(|p| 24 + 8 * p.capacity()).sum::<usize>()
+    }
+
+    /// Some of the steps; the buckets are in order.
+    fn finish_steps(&self, steps: Range<usize>, settings: &Settings, out: &mut VectorOut<'_>) {
+        let rows: Vec<BucketRow<'_>> = self
+            .classic
+            .iter()
+            .map(|bucket| BucketRow {
+                upper_bound: bucket.bound,
+                counts: VectorIn {
+                    values: &bucket.counts[steps.clone()],
+                    present: Mask::Bools(&bucket.present[steps.clone()]),
+                    histograms: &[],
+                },
+            })
+            .collect();
+        let zeros = vec![0.0; if self.native.is_empty() { 0 } else { steps.len() }];
+        let absent = vec![false; zeros.len()];
+        let native = (!self.native.is_empty()).then(|| VectorIn {
+            values: &zeros,
+            present: Mask::Bools(&absent),
+            histograms: &self.native[steps.clone()],
+        });
+        let rows = HistogramRows { classic: &rows, native };
+        let notes = settings.sink.notes(&self.metric);
+        let at = |parameter| slice(parameter, &steps);
+        let mut out = VectorOut {
+            values: &mut out.values[steps.clone()],
+            present: &mut out.present[steps.clone()],
+            histograms: out.histograms.as_deref_mut().map(|h| &mut h[steps.clone()]),
+        };
+        match (settings.aggregation, self.parameters.as_slice()) {
+            (Aggregation::HistogramQuantile, [q]) => {
+                let times = EvalTimes { start: settings.grid.at(steps.start), step: settings.grid.step };
+                buckets::quantile(&at(q), &rows, times, &notes, &mut out);
+            }
+            (Aggregation::HistogramFraction, [lower, upper]) => {
+                buckets::fraction(&at(lower), &at(upper), &rows, &notes, &mut out);
+            }
+            // No row, no result.
+            _ => {}
+        }
+    }
+}
+
+/// A parameter at some of the steps.
+fn slice<'a>(values: &'a [f64], steps: &Range<usize>) -> Param<'a> {
+    match param(values) {
+        Param::Steps(values) => Param::Steps(&values[steps.clone()]),
+        constant => constant,
     }
 }
 

@@ -84,11 +84,12 @@ impl Group for Gathered {
             self.accumulator.finish(None, &notes, out);
             return Ok(());
         }
+        let cancel = &settings.sink.cancel;
         let parameter = param(&self.parameter);
         select::check_param(AggregateOp::Quantile, &parameter, settings.parameter_span, &notes)
             .map_err(|e| DataFusionError::External(Box::new(e)))?;
-        self.accumulator.finish(Some(&parameter), &notes, out);
-        Ok(())
+        self.accumulator.finish_while(Some(&parameter), &notes, &|| cancel.check().is_ok(), out);
+        cancel.check()
     }
 
     fn size_bytes(&self) -> usize {
@@ -153,6 +154,6 @@ impl Group for Presence {
     }
 
     fn size_bytes(&self) -> usize {
-        (self.counts.capacity() + self.values.capacity()) * 8
+        size_of::<Self>() + (self.counts.capacity() + self.values.capacity()) * 8
     }
 }

@@ -100,7 +100,7 @@ pub fn call(settings: Settings, arguments: Vec<Expr>) -> Expr {
 
 impl VectorAggregate {
     fn groups<G: Group>(&self) -> Groups<G> {
-        Groups { settings: self.settings.clone(), groups: vec![] }
+        Groups::new(self.settings.clone())
     }
 }
 
@@ -162,18 +162,39 @@ trait Group: Send + Sync + Sized + 'static {
     fn decode(bytes: &[u8], settings: &Settings) -> Result<Self>;
     fn merge(&mut self, other: Self, settings: &Settings) -> Result<()>;
     fn finish(self, settings: &Settings, out: &mut VectorOut<'_>) -> Result<()>;
+    /// Asked for before and after each row, so it must not go through what was gathered.
     fn size_bytes(&self) -> usize;
 }
 
 struct Groups<G> {
     settings: Settings,
     groups: Vec<G>,
+    /// The sum of their sizes.
+    bytes: usize,
 }
 
 impl<G: Group> Groups<G> {
+    fn new(settings: Settings) -> Self {
+        Self { settings, groups: vec![], bytes: 0 }
+    }
+
     fn grow(&mut self, total: usize) {
-        let settings = &self.settings;
-        self.groups.resize_with(total.max(self.groups.len()), || G::new(settings));
+        let (settings, bytes) = (&self.settings, &mut self.bytes);
+        self.groups.resize_with(total.max(self.groups.len()), || {
+            let group = G::new(settings);
+            *bytes += group.size_bytes();
+            group
+        });
+    }
+
+    /// Changes one group, and keeps count of what it takes.
+    fn change(&mut self, group: usize, change: impl FnOnce(&mut G, &Settings) -> Result<()>) -> Result<()> {
+        self.settings.sink.cancel.check()?;
+        let group = &mut self.groups[group];
+        let before = group.size_bytes();
+        let changed = change(group, &self.settings);
+        self.bytes = (self.bytes + group.size_bytes()).saturating_sub(before);
+        changed
     }
 
     fn update(&mut self, columns: &[ArrayRef], group: impl Fn(usize) -> usize) -> Result<()> {
@@ -204,7 +225,7 @@ impl<G: Group> Groups<G> {
         for row in 0..values.len() {
             let (le, metric) = labels.map_or(("", ""), |(l, m)| (label(l, row), label(m, row)));
             let row_in = Row { vector: rows.row(row)?, parameters: &parameters, le, metric };
-            self.groups[group(row)].update(&row_in, &self.settings)?;
+            self.change(group(row), |group, settings| group.update(&row_in, settings))?;
         }
         Ok(())
     }
@@ -216,13 +237,15 @@ impl<G: Group> Groups<G> {
             .ok_or_else(|| DataFusionError::Internal("states of aggregates are bytes".into()))?;
         for row in 0..states.len() {
             let other = G::decode(states.value(row), &self.settings)?;
-            self.groups[group(row)].merge(other, &self.settings)?;
+            self.change(group(row), |group, settings| group.merge(other, settings))?;
         }
         Ok(())
     }
 
     fn take(&mut self, emit: EmitTo) -> Vec<G> {
-        emit.take_needed(&mut self.groups)
+        let taken = emit.take_needed(&mut self.groups);
+        self.bytes = self.groups.iter().map(Group::size_bytes).sum();
+        taken
     }
 
     fn finish(&mut self, emit: EmitTo) -> Result<ArrayRef> {
@@ -239,6 +262,7 @@ impl<G: Group> Groups<G> {
                 present: &mut present,
                 histograms: keep.then_some(&mut histograms[..]),
             };
+            self.settings.sink.cancel.check()?;
             target.clear();
             group.finish(&self.settings, &mut target)?;
             push_row(&mut out, &values, &present, &histograms);
@@ -251,14 +275,19 @@ impl<G: Group> Groups<G> {
         let mut bytes = vec![];
         for group in self.take(emit) {
             bytes.clear();
+            self.settings.sink.cancel.check()?;
             group.encode(&mut bytes);
+            // The builder itself would panic.
+            if out.values_slice().len() + bytes.len() > i32::MAX as usize {
+                return Err(DataFusionError::ResourcesExhausted("states of groups are larger than 2 GiB".into()));
+            }
             out.append_value(&bytes);
         }
         Ok(vec![Arc::new(out.finish())])
     }
 
     fn size_bytes(&self) -> usize {
-        self.groups.iter().map(Group::size_bytes).sum()
+        self.bytes + (self.groups.capacity() - self.groups.len()) * size_of::<G>()
     }
 }
 
@@ -289,7 +318,7 @@ impl<G: Group> GroupsAccumulator for Groups<G> {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], _filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut rows = Groups::<G> { settings: self.settings.clone(), groups: vec![] };
+        let mut rows = Groups::<G>::new(self.settings.clone());
         rows.grow(values[0].len());
         rows.update(values, |row| row)?;
         rows.states(EmitTo::All)

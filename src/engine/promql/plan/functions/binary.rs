@@ -78,6 +78,7 @@ impl ScalarUDFImpl for WithScalar {
         }
         let how = Comparison { return_bool: self.return_bool, keep_right: self.scalar_left };
         for row in 0..values.len() {
+            self.sink.cancel.check()?;
             for step in 0..self.steps {
                 let Some(sample) = points.get(row, step) else {
                     out.push_none();

@@ -6,6 +6,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature};
 
 use super::args::{Args, ScalarReader, StepScalar, any_signature, call};
+use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::functions::{FloatWithScalars, Named};
 use crate::engine::promql::plan::layout::{Grid, Points, PointsBuilder, Sample, points_type};
 use crate::engine::promql::plan::samples::{decode, encode};
@@ -52,15 +53,24 @@ struct Apply {
     histograms: bool,
     name: String,
     signature: Signature,
+    cancel: Cancel,
 }
 
 /// `points` is the values, followed by the histograms where the vector has them.
-pub fn apply(name: &str, function: Elementwise, steps: usize, points: Vec<Expr>, scalars: Vec<Expr>) -> Expr {
+pub fn apply(
+    name: &str,
+    function: Elementwise,
+    steps: usize,
+    points: Vec<Expr>,
+    scalars: Vec<Expr>,
+    cancel: &Cancel,
+) -> Expr {
     let histograms = points.len() > 1;
     let mut args = points;
     args.extend(scalars);
     let name = format!("prom_{name}");
-    call(Apply { function, steps, histograms, name, signature: any_signature() }, args)
+    let (signature, cancel) = (any_signature(), cancel.clone());
+    call(Apply { function, steps, histograms, name, signature, cancel }, args)
 }
 
 impl ScalarUDFImpl for Apply {
@@ -89,6 +99,7 @@ impl ScalarUDFImpl for Apply {
         let mut at_step = vec![0.0; scalars.len()];
         let mut out = PointsBuilder::new(values.len(), self.steps, keep);
         for row in 0..values.len() {
+            self.cancel.check()?;
             for step in 0..self.steps {
                 match points.get(row, step) {
                     Some(Sample::Histogram(bytes)) if keep => {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, StringViewArray, StringViewBuilder};
 use datafusion::arrow::datatypes::DataType;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature};
-use regex::Regex;
+use regex::{Captures, Regex};
 
 use super::args::{Args, any_signature, call};
+use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::plan::layout::{label, strings};
+use crate::error::{Error, ErrorKind};
 
 /// A compiled expression that compares by its text.
 #[derive(Clone, Debug)]
@@ -35,11 +37,13 @@ struct LabelReplace {
     pattern: Pattern,
     replacement: String,
     signature: Signature,
+    cancel: Cancel,
 }
 
 /// The new column of the destination label from the source label and the destination as it is.
-pub fn replace(pattern: Regex, replacement: String, source: Expr, destination: Expr) -> Expr {
-    let udf = LabelReplace { pattern: Pattern(pattern), replacement, signature: any_signature() };
+pub fn replace(pattern: Regex, replacement: String, source: Expr, destination: Expr, cancel: &Cancel) -> Expr {
+    let (signature, cancel) = (any_signature(), cancel.clone());
+    let udf = LabelReplace { pattern: Pattern(pattern), replacement, signature, cancel };
     call(udf, vec![source, destination])
 }
 
@@ -62,17 +66,86 @@ impl ScalarUDFImpl for LabelReplace {
         let (source, destination) = (strings(&source)?, strings(&destination)?);
         let mut out = StringViewBuilder::with_capacity(args.rows);
         let mut text = String::new();
+        let mut budget = Budget(MAX_BATCH_BYTES);
         for row in 0..source.len() {
+            self.cancel.check()?;
             let Some(captures) = self.pattern.0.captures(label(source, row)) else {
                 append_label(&mut out, label(destination, row));
                 continue;
             };
             text.clear();
-            captures.expand(&self.replacement, &mut text);
+            expand(&captures, &self.replacement, label(source, row).len(), &mut text)?;
+            budget.take(&text)?;
             append_label(&mut out, &text);
         }
         Ok(ColumnarValue::Array(Arc::new(out.finish())))
     }
+}
+
+/// A label that a function makes may have at most so many bytes. Functions within each other double it each time, so that
+/// a short query asks for more than any memory.
+const MAX_LABEL_BYTES: usize = 1 << 20;
+/// And so many those of a batch of series together.
+const MAX_BATCH_BYTES: usize = 64 << 20;
+
+fn too_large() -> DataFusionError {
+    let message = format!("a label value of more than {MAX_LABEL_BYTES} bytes, or too many large ones");
+    DataFusionError::External(Box::new(Error::new(ErrorKind::Limit, message)))
+}
+
+/// What is left for the labels of a batch.
+struct Budget(usize);
+
+impl Budget {
+    fn take(&mut self, text: &str) -> Result<()> {
+        self.0 = self.0.checked_sub(text.len()).ok_or_else(too_large)?;
+        Ok(())
+    }
+}
+
+fn push_bounded(text: &mut String, part: &str) -> Result<()> {
+    if text.len() + part.len() > MAX_LABEL_BYTES {
+        return Err(too_large());
+    }
+    text.push_str(part);
+    Ok(())
+}
+
+/// The replacement with its references filled in; `longest` is how much a reference can stand for.
+fn expand(captures: &Captures<'_>, replacement: &str, longest: usize, text: &mut String) -> Result<()> {
+    let references = replacement.bytes().filter(|byte| *byte == b'$').count();
+    let most = references.saturating_mul(longest).saturating_add(replacement.len());
+    if most <= MAX_LABEL_BYTES {
+        captures.expand(replacement, text);
+        return Ok(());
+    }
+    // It may be too much: part by part, so that it is known before there is more.
+    let mut part = String::new();
+    for reference in references_of(replacement) {
+        part.clear();
+        captures.expand(reference, &mut part);
+        push_bounded(text, &part)?;
+    }
+    Ok(())
+}
+
+/// A replacement in parts that have one reference at most.
+fn references_of(replacement: &str) -> impl Iterator<Item = &str> {
+    let mut rest = replacement;
+    std::iter::from_fn(move || {
+        let bytes = rest.as_bytes();
+        // What a `$` at the beginning may belong to: another one, or a name in braces.
+        let own = match bytes {
+            [] => return None,
+            [b'$', b'$', ..] => 2,
+            [b'$', b'{', ..] => rest.find('}').map_or(1, |end| end + 1),
+            _ => 1,
+        };
+        let next = bytes[own..].iter().position(|byte| *byte == b'$');
+        let (part, tail) = rest.split_at(next.map_or(rest.len(), |next| own + next));
+        rest = tail;
+        Some(part)
+    })
 }
 
 fn append_label(out: &mut StringViewBuilder, text: &str) {
@@ -116,11 +189,12 @@ impl ScalarUDFImpl for LabelMatches {
 struct LabelJoin {
     separator: String,
     signature: Signature,
+    cancel: Cancel,
 }
 
 /// The values of the sources, joined; absent labels are empty.
-pub fn join(separator: String, sources: Vec<Expr>) -> Expr {
-    call(LabelJoin { separator, signature: any_signature() }, sources)
+pub fn join(separator: String, sources: Vec<Expr>, cancel: &Cancel) -> Expr {
+    call(LabelJoin { separator, signature: any_signature(), cancel: cancel.clone() }, sources)
 }
 
 impl ScalarUDFImpl for LabelJoin {
@@ -143,16 +217,54 @@ impl ScalarUDFImpl for LabelJoin {
         let columns: Vec<&StringViewArray> = arrays.iter().map(|a| strings(a)).collect::<Result<_>>()?;
         let mut out = StringViewBuilder::with_capacity(args.rows);
         let mut text = String::new();
+        let mut budget = Budget(MAX_BATCH_BYTES);
         for row in 0..args.rows {
+            self.cancel.check()?;
             text.clear();
             for (index, column) in columns.iter().enumerate() {
                 if index > 0 {
-                    text.push_str(&self.separator);
+                    push_bounded(&mut text, &self.separator)?;
                 }
-                text.push_str(label(column, row));
+                push_bounded(&mut text, label(column, row))?;
             }
+            budget.take(&text)?;
             append_label(&mut out, &text);
         }
         Ok(ColumnarValue::Array(Arc::new(out.finish())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_replacement() {
+        let check = |replacement: &str, parts: &[&str]| {
+            assert_eq!(references_of(replacement).collect::<Vec<_>>(), parts, "{replacement}");
+        };
+        check("", &[]);
+        check("plain", &["plain"]);
+        check("a$1b$2", &["a", "$1b", "$2"]);
+        check("$$1$", &["$$1", "$"]);
+        check("${a$b}-$c", &["${a$b}-", "$c"]);
+        check("${open", &["${open"]);
+        check("$$$1", &["$$", "$1"]);
+    }
+
+    #[test]
+    fn what_a_replacement_becomes_is_bounded_and_else_the_same() {
+        let source = "x".repeat(1000);
+        let pattern = Regex::new("^(?<all>.*)$").unwrap();
+        let captures = pattern.captures(&source).unwrap();
+        for replacement in ["$1", "a${all}b$$$1", "$nothing$", "${all", &"$none ".repeat(2_000)] {
+            let (mut expected, mut text) = (String::new(), String::new());
+            captures.expand(replacement, &mut expected);
+            expand(&captures, replacement, MAX_LABEL_BYTES, &mut text).unwrap();
+            assert_eq!(text, expected, "{replacement}");
+        }
+        let mut text = String::new();
+        expand(&captures, &"$1".repeat(2_000), source.len(), &mut text).unwrap_err();
+        assert!(text.len() <= MAX_LABEL_BYTES);
     }
 }

@@ -293,7 +293,9 @@ impl Evaluation {
     ) -> Result<()> {
         let RangeCall { kernel, windows, options, notes } = *call;
         let steps = windows.steps;
-        let part = (SAMPLES_PER_CHECK / series.timestamps.len().max(1)).clamp(1, steps.max(1));
+        let weight = if series.histograms.is_empty() { 1 } else { HISTOGRAM_WEIGHT };
+        let samples = series.timestamps.len().saturating_mul(weight).max(1);
+        let part = (SAMPLES_PER_CHECK / samples).clamp(1, steps.max(1));
         let mut from = 0;
         while from < steps {
             let to = steps.min(from + part);
@@ -327,6 +329,9 @@ impl Evaluation {
 /// Samples times steps that are computed between two looks at whether anybody still waits: half a second of the
 /// slowest functions, which sort every window.
 const SAMPLES_PER_CHECK: usize = 32 << 20;
+
+/// What a histogram costs, in floats.
+const HISTOGRAM_WEIGHT: usize = 128;
 
 /// What is the same for all rows of a range function.
 #[derive(Clone, Copy)]

@@ -2,19 +2,21 @@
 //! `promql/info.go`.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, StringViewArray};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::error::Result;
 
-use super::series::{KeyIds, column, gather, print_labels};
+use super::series::{KeyIds, column, gather, members, print_labels};
 use super::unique::{SAME_LABELSET, execution, merge_rows};
 use crate::engine::promql::plan::layout::{
     DROP_NAME, HISTOGRAMS, Points, PointsBuilder, Sample, VALUES, label, missing, strings,
 };
+use crate::engine::promql::plan::work::Work;
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
 
@@ -63,40 +65,57 @@ impl InfoJoin {
             && (self.wanted.is_empty() || self.wanted.iter().any(|w| w == label))
     }
 
-    pub fn evaluate(&self, base: &RecordBatch, info: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-        let keys = KeyIds::new(&[base, info], &IDENTIFYING.map(String::from))?;
-        let mut by_group: Vec<Vec<usize>> = vec![vec![]; keys.count];
-        for (row, group) in keys.ids[1].iter().enumerate() {
-            by_group[*group].push(row);
-        }
+    pub fn evaluate(
+        &self,
+        base: &RecordBatch,
+        info: &RecordBatch,
+        schema: &SchemaRef,
+        work: &Work,
+    ) -> Result<RecordBatch> {
+        let keys = KeyIds::new(&[base, info], &IDENTIFYING.map(String::from), work)?;
+        let by_group = members(&keys.ids[1], keys.count, work)?;
         let (points, present) = (Points::of(base)?, Points::of(info)?);
         let names = column(base, METRIC_NAME);
         let names = strings(&names)?;
-        let mut out = PointsBuilder::new(base.num_rows(), self.steps, schema.index_of(HISTOGRAMS).is_ok());
+        let info_names = column(info, METRIC_NAME);
+        let info_names = strings(&info_names)?;
+        let histograms = schema.index_of(HISTOGRAMS).is_ok();
+        let mut out = PointsBuilder::within(work, base.num_rows(), self.steps, histograms)?;
         // Result rows: the base row, and the info rows whose labels it gets.
         let mut rows: Vec<(usize, Vec<usize>)> = vec![];
         for (row, group) in keys.ids[0].iter().enumerate() {
             let is_info = self.is_info(label(names, row));
             let mut variants: HashMap<Vec<usize>, Vec<Option<Sample<'_>>>> = HashMap::new();
             for step in 0..self.steps {
+                work.spend(1 + by_group[*group].len())?;
                 let Some(sample) = points.get(row, step) else { continue };
                 let mut partners = vec![];
                 if !is_info {
-                    partners = self.newest(info, &present, &by_group[*group], step)?;
+                    partners = self.newest(info, info_names, &present, &by_group[*group], step)?;
                     if partners.is_empty() && !self.optional {
                         continue;
                     }
                 }
                 self.check(info, &partners, |name| base.column_by_name(name).is_some_and(|c| c.is_valid(row)))?;
-                variants.entry(partners).or_insert_with(|| vec![None; self.steps])[step] = Some(sample);
+                let samples = match variants.entry(partners) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => {
+                        // Of the row now, and of its place in the result.
+                        let bytes = self.steps.saturating_mul(size_of::<Option<Sample<'_>>>());
+                        work.reserve(bytes.saturating_add((new.key().len() + schema.fields().len()) * 16))?;
+                        new.insert(vec![None; self.steps])
+                    }
+                };
+                samples[step] = Some(sample);
             }
             for (partners, samples) in variants {
                 samples.into_iter().for_each(|sample| out.push(sample));
                 rows.push((row, partners));
+                out.account(work)?;
             }
         }
         let batch = self.label(base, info, &rows, out, schema)?;
-        merge_rows(&batch, schema, self.steps, |_, _| execution(SAME_LABELSET))
+        merge_rows(&batch, schema, self.steps, work, |_, _| execution(SAME_LABELSET))
     }
 
     /// Whether a series is itself selected as an info series by name; excluding names selects none.
@@ -107,9 +126,14 @@ impl InfoJoin {
 
     /// Of the info series of a group that have a sample at a step, the one with the newest sample of each name.
     /// The values of info series are the times of their samples.
-    fn newest(&self, info: &RecordBatch, times: &Points<'_>, group: &[usize], step: usize) -> Result<Vec<usize>> {
-        let names = column(info, METRIC_NAME);
-        let names = strings(&names)?;
+    fn newest(
+        &self,
+        info: &RecordBatch,
+        names: &StringViewArray,
+        times: &Points<'_>,
+        group: &[usize],
+        step: usize,
+    ) -> Result<Vec<usize>> {
         let mut found: Vec<(usize, f64)> = vec![];
         for row in group {
             let time = match times.get(*row, step) {

@@ -11,11 +11,12 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::error::{DataFusionError, Result};
 
-use super::series::{KeyIds, column, gather, is_label, label_columns, print_labels};
+use super::series::{KeyIds, column, gather, is_label, label_columns, members, print_labels};
 use super::unique::{SAME_LABELSET, execution, merge_rows};
 use crate::engine::promql::ast::{BinaryOp, Cardinality, Matching};
 use crate::engine::promql::plan::layout::{DROP_NAME, HISTOGRAMS, Points, PointsBuilder, Sample, VALUES, missing};
 use crate::engine::promql::plan::samples::{self, Comparison, Sink};
+use crate::engine::promql::plan::work::Work;
 use crate::model::labels::METRIC_NAME;
 
 const MANY_TO_ONE: &str =
@@ -89,7 +90,13 @@ impl VectorMatch {
         if self.on { listed } else { !listed && label != METRIC_NAME }
     }
 
-    pub fn evaluate(&self, left: &RecordBatch, right: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    pub fn evaluate(
+        &self,
+        left: &RecordBatch,
+        right: &RecordBatch,
+        schema: &SchemaRef,
+        work: &Work,
+    ) -> Result<RecordBatch> {
         let mut names = label_columns(left.schema_ref());
         for name in label_columns(right.schema_ref()) {
             if !names.contains(&name) {
@@ -97,11 +104,11 @@ impl VectorMatch {
             }
         }
         names.retain(|n| self.matches_by(n));
-        let keys = KeyIds::new(&[left, right], &names)?;
+        let keys = KeyIds::new(&[left, right], &names, work)?;
         match self.op {
-            BinaryOp::And | BinaryOp::Unless => self.filter(left, right, &keys, schema),
-            BinaryOp::Or => self.union(left, right, &keys, schema),
-            _ => Arithmetic::new(self, left, right, &keys)?.run(schema),
+            BinaryOp::And | BinaryOp::Unless => self.filter(left, right, &keys, schema, work),
+            BinaryOp::Or => self.union(left, right, &keys, schema, work),
+            _ => Arithmetic::new(self, left, right, &keys, work)?.run(schema),
         }
     }
 
@@ -112,13 +119,16 @@ impl VectorMatch {
         right: &RecordBatch,
         keys: &KeyIds,
         schema: &SchemaRef,
+        work: &Work,
     ) -> Result<RecordBatch> {
         let wanted = self.op == BinaryOp::And;
-        let present = presence(&Points::of(right)?, &keys.ids[1], keys.count, self.steps);
+        let present = presence(&Points::of(right)?, &keys.ids[1], keys.count, self.steps, work)?;
         let points = Points::of(left)?;
-        let mut out = PointsBuilder::new(left.num_rows(), self.steps, schema.index_of(HISTOGRAMS).is_ok());
+        let histograms = schema.index_of(HISTOGRAMS).is_ok();
+        let mut out = PointsBuilder::within(work, left.num_rows(), self.steps, histograms)?;
         for (row, group) in keys.ids[0].iter().enumerate() {
-            self.sink.cancel.check()?;
+            work.spend(self.steps)?;
+            out.account(work)?;
             for step in 0..self.steps {
                 let keep = present[group * self.steps + step] == wanted;
                 out.push(if keep { points.get(row, step) } else { None });
@@ -135,19 +145,23 @@ impl VectorMatch {
         right: &RecordBatch,
         keys: &KeyIds,
         schema: &SchemaRef,
+        work: &Work,
     ) -> Result<RecordBatch> {
         let (l, r) = (Points::of(left)?, Points::of(right)?);
-        let present = presence(&l, &keys.ids[0], keys.count, self.steps);
+        let present = presence(&l, &keys.ids[0], keys.count, self.steps, work)?;
         let total = left.num_rows() + right.num_rows();
-        let mut out = PointsBuilder::new(total, self.steps, schema.index_of(HISTOGRAMS).is_ok());
+        let mut out = PointsBuilder::within(work, total, self.steps, schema.index_of(HISTOGRAMS).is_ok())?;
+        work.reserve_items::<(usize, usize)>(total)?;
         let mut rows = Vec::with_capacity(total);
         for row in 0..left.num_rows() {
-            self.sink.cancel.check()?;
+            work.spend(self.steps)?;
+            out.account(work)?;
             (0..self.steps).for_each(|step| out.push(l.get(row, step)));
             rows.push((0, row));
         }
         for (row, group) in keys.ids[1].iter().enumerate() {
-            self.sink.cancel.check()?;
+            work.spend(self.steps)?;
+            out.account(work)?;
             let free = |step: &usize| !present[group * self.steps + step] && r.present(row, *step);
             if !(0..self.steps).any(|step| free(&step)) {
                 continue;
@@ -158,21 +172,23 @@ impl VectorMatch {
             rows.push((1, row));
         }
         let batch = build(&[left, right], &rows, out, schema)?;
-        merge_rows(&batch, schema, self.steps, |_, _| execution(SAME_LABELSET))
+        merge_rows(&batch, schema, self.steps, work, |_, _| execution(SAME_LABELSET))
     }
 }
 
 /// Which groups have a sample at which step: `group * steps + step`.
-fn presence(points: &Points<'_>, groups: &[usize], count: usize, steps: usize) -> Vec<bool> {
+fn presence(points: &Points<'_>, groups: &[usize], count: usize, steps: usize, work: &Work) -> Result<Vec<bool>> {
+    work.reserve(count.saturating_mul(steps))?;
     let mut present = vec![false; count * steps];
     for (row, group) in groups.iter().enumerate() {
+        work.spend(steps)?;
         for step in 0..steps {
             if points.present(row, step) {
                 present[group * steps + step] = true;
             }
         }
     }
-    present
+    Ok(present)
 }
 
 /// The result from rows `(side, row)` and their points.
@@ -215,19 +231,23 @@ struct Arithmetic<'a> {
     swapped: bool,
     fill_many: Option<f64>,
     fill_one: Option<f64>,
+    work: &'a Work,
 }
 
 impl<'a> Arithmetic<'a> {
-    fn new(op: &'a VectorMatch, left: &'a RecordBatch, right: &'a RecordBatch, keys: &'a KeyIds) -> Result<Self> {
+    fn new(
+        op: &'a VectorMatch,
+        left: &'a RecordBatch,
+        right: &'a RecordBatch,
+        keys: &'a KeyIds,
+        work: &'a Work,
+    ) -> Result<Self> {
         let swapped = op.cardinality == Cardinality::OneToMany;
         let (many, one) = if swapped { (right, left) } else { (left, right) };
         let (many_side, one_side) = if swapped { (1, 0) } else { (0, 1) };
         // Prometheus swaps the sides of `group_right` but not their fills, so `fill_left` is always for "many".
         let (fill_many, fill_one) = (op.fill_left.map(f64::from_bits), op.fill_right.map(f64::from_bits));
-        let mut one_rows = vec![vec![]; keys.count];
-        for (row, group) in keys.ids[one_side].iter().enumerate() {
-            one_rows[*group].push(row);
-        }
+        let one_rows = members(&keys.ids[one_side], keys.count, work)?;
         Ok(Self {
             op,
             many,
@@ -239,6 +259,7 @@ impl<'a> Arithmetic<'a> {
             swapped,
             fill_many,
             fill_one,
+            work,
         })
     }
 
@@ -246,17 +267,22 @@ impl<'a> Arithmetic<'a> {
         let steps = self.op.steps;
         self.check_one_side()?;
         let one_to_one = self.op.cardinality == Cardinality::OneToOne;
-        let mut many_rows = vec![0usize; self.one_rows.len()];
+        let (groups, work) = (self.one_rows.len(), self.work);
+        work.reserve_items::<usize>(groups)?;
+        work.reserve(groups.saturating_mul(steps))?;
+        let mut many_rows = vec![0usize; groups];
         self.many_groups.iter().for_each(|group| many_rows[*group] += 1);
         // Which steps of a group found a partner already.
-        let mut matched = vec![false; self.one_rows.len() * steps];
-        let mut out = PointsBuilder::new(self.many.num_rows(), steps, schema.index_of(HISTOGRAMS).is_ok());
+        let mut matched = vec![false; groups * steps];
+        let histograms = schema.index_of(HISTOGRAMS).is_ok();
+        let mut out = PointsBuilder::within(work, self.many.num_rows(), steps, histograms)?;
         let mut origins = vec![];
         for (row, group) in self.many_groups.iter().enumerate() {
             let partners = &self.one_rows[*group];
             // A row that is alone in its group cannot meet a partner twice.
             let checked = if many_rows[*group] > 1 || self.fill_many.is_some() { steps } else { 0 };
             for step in 0..checked {
+                work.spend(partners.len())?;
                 let found = partners.iter().any(|o| self.one_points.present(*o, step)) || self.fill_one.is_some();
                 if self.many_points.present(row, step) && found {
                     let slot = &mut matched[group * steps + step];
@@ -267,23 +293,31 @@ impl<'a> Arithmetic<'a> {
                 }
             }
             for partner in partners {
-                self.op.sink.cancel.check()?;
+                work.spend(steps)?;
                 self.pair(row, *partner, &mut out)?;
                 origins.push(Origin { many: Some(row), one: Some(*partner), group: *group });
+                self.account(&mut out)?;
             }
             if let Some(fill) = self.fill_one {
                 self.fill_pair(row, partners, fill, &mut out)?;
                 origins.push(Origin { many: Some(row), one: None, group: *group });
+                self.account(&mut out)?;
             }
         }
         if let Some(fill) = self.fill_many {
             self.fill_many_side(fill, &matched, &mut out, &mut origins)?;
         }
         let batch = self.label(&origins, out, schema)?;
-        merge_rows(&batch, schema, steps, |a, b| {
+        merge_rows(&batch, schema, steps, work, |a, b| {
             let same_group = origins[a].group == origins[b].group;
             execution(if same_group && !one_to_one { AMBIGUOUS_GROUPING } else { SAME_LABELSET })
         })
+    }
+
+    /// Accounts for another row of the result: its points, where it comes from, and its labels.
+    fn account(&self, out: &mut PointsBuilder) -> Result<()> {
+        self.work.reserve(size_of::<Origin>() + 16 * self.many.num_columns())?;
+        out.account(self.work)
     }
 
     fn combine(&self, many: Sample<'_>, one: Sample<'_>, out: &mut PointsBuilder) -> Result<()> {
@@ -314,6 +348,7 @@ impl<'a> Arithmetic<'a> {
     /// The steps of a "many" row at which its group has nothing on the "one" side.
     fn fill_pair(&self, row: usize, partners: &[usize], fill: f64, out: &mut PointsBuilder) -> Result<()> {
         for step in 0..self.op.steps {
+            self.work.spend(partners.len())?;
             let alone = !partners.iter().any(|o| self.one_points.present(*o, step));
             match self.many_points.get(row, step).filter(|_| alone) {
                 Some(many) => self.combine(many, Sample::Float(fill), out)?,
@@ -334,6 +369,7 @@ impl<'a> Arithmetic<'a> {
         let steps = self.op.steps;
         for (group, rows) in self.one_rows.iter().enumerate() {
             for row in rows {
+                self.work.spend(steps)?;
                 for step in 0..steps {
                     match self.one_points.get(*row, step).filter(|_| !matched[group * steps + step]) {
                         Some(one) => self.combine(Sample::Float(fill), one, out)?,
@@ -341,6 +377,7 @@ impl<'a> Arithmetic<'a> {
                     }
                 }
                 origins.push(Origin { many: None, one: Some(*row), group });
+                self.account(out)?;
             }
         }
         Ok(())
@@ -357,7 +394,9 @@ impl<'a> Arithmetic<'a> {
             if !many_present && self.fill_many.is_none() {
                 continue;
             }
+            self.work.spend(self.many.num_rows())?;
             for rows in &crowded {
+                self.work.spend(rows.len())?;
                 let mut holders = rows.iter().filter(|r| self.one_points.present(**r, step));
                 if let (Some(first), Some(second)) = (holders.next(), holders.next()) {
                     return Err(self.duplicate(*first, *second)?);

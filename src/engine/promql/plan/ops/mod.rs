@@ -12,5 +12,10 @@ pub mod quantile_label;
 pub mod select;
 /// Label columns of gathered vectors: keys, gathering, printing.
 pub mod series;
+/// Samples spread over rows of a new label.
+mod spread;
 /// One row per label set.
 pub mod unique;
+
+#[cfg(test)]
+mod tests;

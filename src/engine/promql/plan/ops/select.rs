@@ -8,7 +8,7 @@ use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take, take_reco
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result};
 
-use super::series::{KeyIds, column, label_columns};
+use super::series::{KeyIds, column, label_columns, members};
 use crate::engine::promql::ast::{AggregateOp, Span};
 use crate::engine::promql::kernel::select;
 use crate::engine::promql::kernel::types::Param;
@@ -16,6 +16,7 @@ use crate::engine::promql::plan::layout::{
     Floats, HISTOGRAMS, Points, PointsBuilder, Sample, VALUES, label, missing, strings,
 };
 use crate::engine::promql::plan::samples::Sink;
+use crate::engine::promql::plan::work::{Work, rows_bytes};
 use crate::model::labels::METRIC_NAME;
 
 /// A scalar that is known when the query is planned, or a column of one value per step.
@@ -88,25 +89,27 @@ impl fmt::Display for VectorSelect {
 }
 
 impl VectorSelect {
-    pub fn evaluate(&self, input: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    pub fn evaluate(&self, input: &RecordBatch, schema: &SchemaRef, work: &Work) -> Result<RecordBatch> {
+        work.reserve_items::<f64>(self.steps)?;
         let parameter = self.parameter.per_step(input, self.steps)?;
         let notes = self.sink.notes("");
         let possible = select::check_param(self.op, &Param::Steps(&parameter), self.parameter_span, &notes)
             .map_err(|e| DataFusionError::External(Box::new(e)))?;
-        let input = &if possible { sort_by_labels(input)? } else { input.slice(0, 0) };
+        let input = &if possible { sort_by_labels(input, work)? } else { input.slice(0, 0) };
         let mut names = label_columns(schema);
         names.retain(|n| self.grouping.keeps(n));
-        let keys = KeyIds::new(&[input], &names)?;
-        let mut groups: Vec<Vec<usize>> = vec![vec![]; keys.count];
-        for (row, id) in keys.ids[0].iter().enumerate() {
-            groups[*id].push(row);
-        }
+        let keys = KeyIds::new(&[input], &names, work)?;
+        let groups = members(&keys.ids[0], keys.count, work)?;
         let points = Points::of(input)?;
+        // Which samples stay; the order of their rows and the hashes of their labels beside it.
+        work.reserve(input.num_rows().saturating_mul(self.steps))?;
+        work.reserve_items::<[u64; 2]>(input.num_rows())?;
         let mut chosen = vec![false; input.num_rows() * self.steps];
         let mut order = Vec::with_capacity(input.num_rows());
         let hashes = if self.op == AggregateOp::LimitRatio { label_hashes(input)? } else { vec![] };
         for rows in &groups {
             for (step, value) in parameter.iter().enumerate() {
+                work.spend(rows.len())?;
                 let picked = match self.op {
                     AggregateOp::LimitRatio => {
                         let inside = |r: &usize| points.present(*r, step) && select::in_ratio(*value, hashes[*r]);
@@ -128,7 +131,7 @@ impl VectorSelect {
                 order.extend(rows.iter().copied().filter(any).map(|r| r as u64));
             }
         }
-        self.build(input, schema, &points, &chosen, order)
+        self.build(input, schema, &points, &chosen, order, work)
     }
 
     fn build(
@@ -138,9 +141,13 @@ impl VectorSelect {
         points: &Points<'_>,
         chosen: &[bool],
         order: Vec<u64>,
+        work: &Work,
     ) -> Result<RecordBatch> {
-        let mut out = PointsBuilder::new(order.len(), self.steps, schema.index_of(HISTOGRAMS).is_ok());
+        let histograms = schema.index_of(HISTOGRAMS).is_ok();
+        let mut out = PointsBuilder::within(work, order.len(), self.steps, histograms)?;
         for row in order.iter().map(|r| *r as usize) {
+            work.spend(self.steps)?;
+            out.account(work)?;
             for step in 0..self.steps {
                 out.push(if chosen[row * self.steps + step] { points.get(row, step) } else { None });
             }
@@ -190,12 +197,13 @@ fn label_hashes(input: &RecordBatch) -> Result<Vec<u64>> {
 }
 
 /// Rows in the order of their labels, so that a choice among equals does not depend on scheduling.
-fn sort_by_labels(input: &RecordBatch) -> Result<RecordBatch> {
+fn sort_by_labels(input: &RecordBatch, work: &Work) -> Result<RecordBatch> {
     let mut names = label_columns(input.schema_ref());
     names.sort_unstable();
     if names.is_empty() || input.num_rows() < 2 {
         return Ok(input.clone());
     }
+    work.reserve(rows_bytes(input)?)?;
     let columns: Vec<SortColumn> =
         names.iter().map(|n| SortColumn { values: column(input, n), options: None }).collect();
     Ok(take_record_batch(input, &lexsort_to_indices(&columns, None)?)?)

@@ -13,6 +13,7 @@ use datafusion::error::Result;
 use crate::engine::promql::plan::layout::{
     DROP_NAME, HISTOGRAMS, SCALAR_PREFIX, START_TIMESTAMPS, TIMESTAMPS, VALUES, strings,
 };
+use crate::engine::promql::plan::work::Work;
 use crate::model::labels::is_legacy_label_name;
 
 /// Whether a column of a vector is a label.
@@ -43,7 +44,8 @@ pub struct KeyIds {
 }
 
 impl KeyIds {
-    pub fn new(batches: &[&RecordBatch], names: &[String]) -> Result<Self> {
+    pub fn new(batches: &[&RecordBatch], names: &[String], work: &Work) -> Result<Self> {
+        work.reserve_items::<usize>(batches.iter().map(|b| b.num_rows()).sum())?;
         if names.is_empty() {
             let ids = batches.iter().map(|b| vec![0; b.num_rows()]).collect();
             return Ok(Self { ids, count: 1 });
@@ -54,6 +56,8 @@ impl KeyIds {
         for batch in batches {
             let columns: Vec<ArrayRef> = names.iter().map(|n| column(batch, n)).collect();
             let rows = converter.convert_columns(&columns)?;
+            // Of the rows and, as far as they differ, of the keys; those of the last batch are gone before the next.
+            work.reserve(2 * rows.size())?;
             let mut of_batch = Vec::with_capacity(batch.num_rows());
             for row in rows.iter() {
                 let next = seen.len();
@@ -61,15 +65,35 @@ impl KeyIds {
                     Some(id) => *id,
                     None => {
                         seen.insert(row.as_ref().into(), next);
+                        work.reserve(KEY_BYTES)?;
                         next
                     }
                 };
                 of_batch.push(id);
+                work.spend(ROW_ELEMENTS)?;
             }
             ids.push(of_batch);
         }
         Ok(Self { ids, count: seen.len() })
     }
+}
+
+/// A place in a table of keys, beside the key.
+const KEY_BYTES: usize = 48;
+/// What a row costs beside the look-up of its labels, in elements of a loop.
+const ROW_ELEMENTS: usize = 64;
+
+/// The rows of each group.
+pub fn members(groups: &[usize], count: usize, work: &Work) -> Result<Vec<Vec<usize>>> {
+    // A group has at least room for four.
+    work.reserve_items::<[usize; 7]>(count)?;
+    work.reserve_items::<usize>(groups.len())?;
+    let mut members: Vec<Vec<usize>> = vec![vec![]; count];
+    for (row, group) in groups.iter().enumerate() {
+        members[*group].push(row);
+    }
+    work.spend(groups.len())?;
+    Ok(members)
 }
 
 /// Takes rows `(source, row)` of one column; source `sources.len()` is NULL.

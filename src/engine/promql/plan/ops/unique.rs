@@ -8,8 +8,9 @@ use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result};
 
-use super::series::{KeyIds, label_columns};
+use super::series::{KeyIds, label_columns, members};
 use crate::engine::promql::plan::layout::{DROP_NAME, HISTOGRAMS, Points, PointsBuilder, VALUES, missing};
+use crate::engine::promql::plan::work::{Work, rows_bytes};
 use crate::error::Error;
 
 pub const SAME_LABELSET: &str = "vector cannot contain metrics with the same labelset";
@@ -25,8 +26,8 @@ pub struct UniqueSeries {
 }
 
 impl UniqueSeries {
-    pub fn evaluate(&self, input: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-        merge_rows(input, schema, self.steps, |_, _| execution(SAME_LABELSET))
+    pub fn evaluate(&self, input: &RecordBatch, schema: &SchemaRef, work: &Work) -> Result<RecordBatch> {
+        merge_rows(input, schema, self.steps, work, |_, _| execution(SAME_LABELSET))
     }
 }
 
@@ -35,22 +36,21 @@ pub fn merge_rows(
     input: &RecordBatch,
     schema: &SchemaRef,
     steps: usize,
+    work: &Work,
     collision: impl Fn(usize, usize) -> DataFusionError,
 ) -> Result<RecordBatch> {
-    let keys = KeyIds::new(&[input], &label_columns(schema))?;
+    let keys = KeyIds::new(&[input], &label_columns(schema), work)?;
     let ids = &keys.ids[0];
     if input.num_rows() == keys.count {
         return Ok(input.clone().with_schema(Arc::clone(schema)).unwrap_or_else(|_| input.clone()));
     }
     let points = Points::of(input)?;
-    let mut members: Vec<Vec<usize>> = vec![vec![]; keys.count];
-    for (row, id) in ids.iter().enumerate() {
-        members[*id].push(row);
-    }
+    let members = members(ids, keys.count, work)?;
     let histograms = schema.index_of(HISTOGRAMS).is_ok();
-    let mut out = PointsBuilder::new(keys.count, steps, histograms);
+    let mut out = PointsBuilder::within(work, keys.count, steps, histograms)?;
     for rows in &members {
         for step in 0..steps {
+            work.spend(rows.len())?;
             let mut holders = rows.iter().copied().filter(|r| points.present(*r, step));
             let first = holders.next();
             if let (Some(a), Some(b)) = (first, holders.next()) {
@@ -58,7 +58,9 @@ pub fn merge_rows(
             }
             out.push(first.and_then(|row| points.get(row, step)));
         }
+        out.account(work)?;
     }
+    work.reserve(rows_bytes(input)?)?;
     let firsts: UInt64Array = members.iter().filter_map(|m| m.first()).map(|r| *r as u64).collect();
     assemble(input, schema, &firsts, &members, out)
 }
