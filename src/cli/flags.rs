@@ -196,7 +196,6 @@ impl Serve {
                 index_bytes: budget.index_bytes,
                 // From the configuration file, which the composition root reads.
                 out_of_order_window_ms: 0,
-                ..store::Options::default()
             },
             engine: EngineOptions {
                 lookback_delta_ms: self.query_lookback_delta.as_millis() as i64,
