@@ -20,6 +20,11 @@ fn main() {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let rustc = output(Command::new(rustc).arg("--version")).unwrap_or_else(|| "unknown".to_string());
     println!("cargo::rustc-env=PROMLAKE_RUSTC={rustc}");
+    // Names of functions are a fifth of the program, and its panics name file and line without them. Not by `strip` in the
+    // profile, which would be another one for every dependency.
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
+    }
 }
 
 fn of_checkout() -> Option<String> {

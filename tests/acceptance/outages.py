@@ -402,16 +402,29 @@ def full_disk(promlake, name):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], check=True)
     filler = os.path.join(folder, "filler")
 
-    def fill(_):
+    full = threading.Event()
+
+    def keep_full():
+        # What is deleted meanwhile gives no room: it is filled again.
         with open(filler, "wb", buffering=0) as f:
-            try:
-                while True:
+            while full.is_set():
+                try:
                     f.write(bytes(4096))
-            except OSError:
-                pass
+                except OSError:
+                    time.sleep(0.02)
+        os.remove(filler)
+
+    def fill(world):
+        full.set()
+        world.filling = threading.Thread(target=keep_full, daemon=True)
+        world.filling.start()
+
+    def free(world):
+        full.clear()
+        world.filling.join()
 
     try:
-        run(promlake, name, 20, fill, lambda _: os.remove(filler), os.path.join(folder, "lake"))
+        run(promlake, name, 40, fill, free, os.path.join(folder, "lake"), alarm=True)
     finally:
         subprocess.run(["umount", folder], check=True)
         os.rmdir(folder)

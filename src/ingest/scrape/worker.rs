@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::scrape::ScrapeConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ingest::appender::{Appender, Unsent};
+use crate::ingest::appender::{Appended, Appender, Unsent};
 use crate::ingest::exposition::negotiate::response_format;
 use crate::ingest::scrape::batch::{Refused, ScrapeBatch, ScrapeReport};
 use crate::ingest::scrape::cache::TargetCache;
@@ -187,11 +187,29 @@ impl Worker {
 
     /// Makes a batch durable, or keeps it until the store takes samples again; the target shows why it waits.
     async fn store(&self, store: &mut StoreSide, batch: Batch, cache: &mut TargetCache) {
-        let refused = match self.drain(store, cache).await {
-            Ok(()) => self.send(store, batch, cache).await,
+        let sent = match self.drain(store, cache).await {
+            Ok(()) => self.send(batch, cache).await,
             Err(error) => Err((error, batch)),
         };
-        let Err((error, batch)) = refused else { return };
+        match sent {
+            // The store has it now. It need not be waited for where the log fails, as the next scrape is due.
+            Ok(appended) => {
+                let outcome = tokio::select! {
+                    outcome = appended.durable() => outcome,
+                    failing = store.log.wait_for(|log| !log.works()) => {
+                        failing.ok().and_then(|log| log.error()).map_or(Ok(()), Err)
+                    }
+                };
+                if let Err(error) = outcome {
+                    self.target.not_stored(&error.to_string());
+                }
+            }
+            Err((error, batch)) => self.keep(store, batch, &error),
+        }
+    }
+
+    /// What was refused waits if that may help.
+    fn keep(&self, store: &mut StoreSide, batch: Batch, error: &Error) {
         self.target.not_stored(&error.to_string());
         match error.kind {
             ErrorKind::Unavailable => store.waiting.push(batch),
@@ -204,30 +222,22 @@ impl Worker {
         }
     }
 
-    /// Sends what waits, oldest first, for as long as the store takes it.
+    /// Sends what waits, oldest first, for as long as the store takes it. Each of them is not waited for: a bucket is
+    /// written once a second, and there may be hundreds.
     async fn drain(&self, store: &mut StoreSide, cache: &mut TargetCache) -> Result<()> {
         while let Some(batch) = store.waiting.pop() {
-            match self.send(store, batch, cache).await {
-                Ok(()) => {}
-                Err((error, batch)) => {
-                    if error.kind == ErrorKind::Unavailable {
-                        store.waiting.put_back(batch);
-                    }
-                    return Err(error);
+            if let Err((error, batch)) = self.send(batch, cache).await {
+                if error.kind == ErrorKind::Unavailable {
+                    store.waiting.put_back(batch);
                 }
+                return Err(error);
             }
         }
         Ok(())
     }
 
-    /// Hands a batch to the store and waits until it is durable, or until the log fails: it has the batch then, and
-    /// need not be waited for. A refused batch comes back.
-    async fn send(
-        &self,
-        store: &mut StoreSide,
-        batch: Batch,
-        cache: &mut TargetCache,
-    ) -> Result<(), (Error, Batch)> {
+    /// Hands a batch to the store, or back where it is refused.
+    async fn send(&self, batch: Batch, cache: &mut TargetCache) -> Result<Appended, (Error, Batch)> {
         let Batch { rows, ended } = batch;
         let labels_by_series = SyncMutex::new(None::<HashMap<SeriesRef, Labels>>);
         let known: &TargetCache = cache;
@@ -253,16 +263,7 @@ impl Worker {
             let (refused, reason) = (appended.report.rejected_samples.len(), first.as_str());
             tracing::warn!(scrape_pool = pool, target, refused, reason, "samples refused");
         }
-        let outcome = tokio::select! {
-            outcome = appended.durable() => outcome,
-            failing = store.log.wait_for(|log| !log.works()) => {
-                failing.ok().and_then(|log| log.error()).map_or(Ok(()), Err)
-            }
-        };
-        if let Err(error) = outcome {
-            self.target.not_stored(&error.to_string());
-        }
-        Ok(())
+        Ok(appended)
     }
 
     /// Ends the series of a removed target, stamped with the first scrape it missed. Waits two intervals before,

@@ -65,7 +65,8 @@ fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<Cow<'_, str>> {
 }
 
 fn refused(status: StatusCode, error: &dyn std::error::Error) -> Response {
-    if status.is_server_error() {
+    // A store that takes nothing for a while has said so itself, once and not for each request.
+    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::error!(%error, "remote write failed");
     }
     retry_later(text_response(status, format!("{error}\n")))
