@@ -250,11 +250,14 @@ fn killers() {
     let home = Home::on_disk();
     let server = home.start(NO_TARGETS, &["--web.body-bytes=64MB"]);
     let form = ["Content-Type: application/x-www-form-urlencoded"];
-    let check = |name: &str, line: &str, headers: &[&str], body: &[u8], status: u16| {
+    let mut wrong = Vec::new();
+    let mut check = |name: &str, line: &str, headers: &[&str], body: &[u8], status: u16| {
         match try_ask(&server, line, headers, body) {
-            Some(answer) => assert_eq!(answer.status, status, "{name}: {}", answer.body),
+            Some(answer) if answer.status == status => {}
             // A head that is not read to its end may be cut off, with the answer.
-            None => assert!(matches!(status, 414 | 431), "{name}: no answer"),
+            None if matches!(status, 414 | 431) => {}
+            Some(answer) => wrong.push(format!("{name}: {} and not {status}: {}", answer.status, answer.body)),
+            None => wrong.push(format!("{name}: no answer")),
         }
         assert!(up(&server), "no answer after {name}");
     };
@@ -292,7 +295,6 @@ fn killers() {
         ("time=-9223372036854775.808", 200),
         ("timeout=1e308", 400),
         ("timeout=NaN", 400),
-        ("timeout=-1", 503),
         ("timeout=292y", 200),
         ("limit=-1", 400),
         ("limit=1e308", 400),
@@ -311,7 +313,7 @@ fn killers() {
     for (parameters, status) in [
         ("start=0&end=1e308&step=1", 400),
         ("start=-9223372036854775.808&end=9223372036854775.807&step=1", 400),
-        ("start=-9223372036854775.808&end=9223372036854775.807&step=292y", 200),
+        ("start=-9223372036854775.808&end=9223372036854775.807&step=292y", 400),
         ("start=9223372036854775&end=9223372036854775.807&step=1e9", 200),
         ("start=0&end=1&step=1e-300", 400),
         ("start=0&end=1&step=NaN", 400),
@@ -321,7 +323,7 @@ fn killers() {
     }
     for (target, status) in [
         ("/api/v1/label/%00%ff/values", 400),
-        ("/api/v1/label//values", 404),
+        ("/api/v1/label//values", 400),
         ("/api/v1/series?match[]=up&start=-1e308", 400),
         ("/api/v1/series?match[]=up&start=-9223372036854775.808&end=9223372036854775.807&limit=1", 200),
         ("/api/v1/status/tsdb?limit=99999999999999999999", 400),
@@ -348,10 +350,13 @@ fn killers() {
         let _ = stream.write_all(request);
         let _ = stream.shutdown(std::net::Shutdown::Write);
         if let Some(answer) = read_answer(&mut stream) {
-            assert!((400..500).contains(&answer.status) || name == "a star", "{name}: {}", answer.status);
+            if !(400..500).contains(&answer.status) {
+                wrong.push(format!("{name}: {}", answer.status));
+            }
         }
         assert!(up(&server), "no answer after {name}");
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Begins a request with a body of `announced` bytes and sends the first of it.

@@ -90,9 +90,11 @@ impl Bodies {
     pub async fn read(&self, body: Body, limit: usize) -> Result<Whole, Unread> {
         let announced = body.size_hint().exact();
         let mut arriving = Arriving::new(body, self);
-        if announced.is_some_and(|bytes| bytes > limit as u64) {
+        let limits = [(limit, "the limit"), (self.budget_bytes, "--web.body-bytes")];
+        if let Some((most, what)) = limits.into_iter().find(|(most, _)| announced.is_some_and(|n| n > *most as u64))
+        {
             arriving.discard().await;
-            return Err(too_large(limit, "the limit"));
+            return Err(too_large(most, what));
         }
         let most = announced.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(limit).min(limit);
         let mut held = self.hold(0)?;
@@ -248,6 +250,7 @@ mod tests {
         let bodies = bodies(50_000);
         let first = bodies.read(Body::from(vec![0; 30_000]), LIMIT).await.unwrap();
         assert_eq!(bodies.read(Body::from(vec![0; 30_000]), LIMIT).await.unwrap_err().status, 503);
+        assert_eq!(bodies.read(Body::from(vec![0; 60_000]), LIMIT).await.unwrap_err().status, 413);
         assert_eq!(bodies.read(Body::from(vec![0; 20_000]), LIMIT).await.unwrap().bytes.len(), 20_000);
         let mut first = first;
         assert_eq!(bodies.hold_more(&mut first.held, 20_000), Ok(()));

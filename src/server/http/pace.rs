@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(ends(1, 1.0), 60);
         assert_eq!(ends(8 << 10, 1.0), 119);
         assert_eq!(ends(16 << 10, 1.0), 3660);
-        assert_eq!(ends(1 << 20, 59.0), 3658);
+        assert_eq!(ends(1 << 20, 59.0), 3718);
         assert_eq!(ends(1 << 20, 61.0), 60);
     }
 }
