@@ -100,6 +100,10 @@ impl Door {
         E: From<Error>,
         F: Future<Output = Result<T, E>>,
     {
+        // A time that is over before it begins; the first poll would answer a small query all the same.
+        if limits.timeout.is_zero() {
+            return Err(Error::new(ErrorKind::Timeout, limits.too_late).into());
+        }
         let given_up = CancelOnDrop::new(limits.flag.clone());
         let whole = async {
             let pass = self.admit(limits.flag.clone()).await?;

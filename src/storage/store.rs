@@ -460,7 +460,12 @@ impl Pending {
         let Some(answer) = self.answer else { return Ok(()) };
         match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(self.inner.durability.now().error().unwrap_or_else(stopped)),
+            // The writer is gone, or going; it says why in a moment.
+            Ok(Err(_)) => {
+                let mut log = self.inner.durability.watch();
+                let ended = tokio::time::timeout(Duration::from_secs(1), log.wait_for(|log| !log.works())).await;
+                Err(ended.ok().and_then(|log| log.ok()?.error()).unwrap_or_else(stopped))
+            }
             Err(_) => {
                 let log = self.inner.durability.now();
                 let late = || Error::new(ErrorKind::Unavailable, "the write-ahead log took no samples in time");
