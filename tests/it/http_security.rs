@@ -349,10 +349,9 @@ fn killers() {
         let mut stream = connect(&server);
         let _ = stream.write_all(request);
         let _ = stream.shutdown(std::net::Shutdown::Write);
-        if let Some(answer) = read_answer(&mut stream) {
-            if !(400..500).contains(&answer.status) {
-                wrong.push(format!("{name}: {}", answer.status));
-            }
+        let status = read_answer(&mut stream).map_or(400, |answer| answer.status);
+        if !(400..500).contains(&status) {
+            wrong.push(format!("{name}: {status}"));
         }
         assert!(up(&server), "no answer after {name}");
     }
