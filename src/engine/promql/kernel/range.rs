@@ -84,6 +84,11 @@ impl RangeKernel {
         Self { is_of_counters: true, ..self }
     }
 
+    /// Whether it goes over a series of floats once, not once for each window.
+    pub fn slides(&self) -> bool {
+        self.slide.is_some()
+    }
+
     pub fn takes(&self, extension: Extension) -> bool {
         match extension {
             Extension::None => true,

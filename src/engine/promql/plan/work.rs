@@ -71,6 +71,11 @@ impl Work {
         self.reserve(count.saturating_mul(size_of::<T>()))
     }
 
+    /// What was reserved and is gone, for what is made next.
+    pub fn release(&self, bytes: usize) {
+        self.free.set(self.free.get().saturating_add(bytes));
+    }
+
     /// From now on holds only so much: what was taken on the way is gone.
     pub fn settle(self, bytes: usize) -> Result<MemoryReservation> {
         self.reservation.try_resize(bytes)?;

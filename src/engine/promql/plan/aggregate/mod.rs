@@ -22,7 +22,7 @@ use self::buckets::Buckets;
 use self::groups::{Gathered, Presence};
 use super::functions::args::{ScalarReader, StepScalar};
 use super::functions::windows::push_row;
-use super::layout::{Grid, Points, PointsBuilder, VectorRows, label, points_type, strings};
+use super::layout::{Grid, Points, PointsBuilder, VectorRows, label, points_bytes, points_type, strings};
 use super::samples::Sink;
 use crate::engine::promql::ast::{AggregateOp, Span};
 use crate::engine::promql::kernel::types::{VectorIn, VectorOut};
@@ -271,9 +271,11 @@ impl<G: Group> Groups<G> {
     }
 
     fn states(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
-        let mut out = BinaryBuilder::new();
+        let groups = self.take(emit);
+        let size: usize = groups.iter().map(Group::size_bytes).sum();
+        let mut out = BinaryBuilder::with_capacity(groups.len(), size.min(i32::MAX as usize));
         let mut bytes = vec![];
-        for group in self.take(emit) {
+        for group in groups {
             bytes.clear();
             self.settings.sink.cancel.check()?;
             group.encode(&mut bytes);
@@ -286,8 +288,10 @@ impl<G: Group> Groups<G> {
         Ok(vec![Arc::new(out.finish())])
     }
 
+    /// With the result, which is made while the groups are still there.
     fn size_bytes(&self) -> usize {
-        self.bytes + (self.groups.capacity() - self.groups.len()) * size_of::<G>()
+        let result = points_bytes(self.groups.len(), self.settings.grid.steps, false);
+        self.bytes + result + (self.groups.capacity() - self.groups.len()) * size_of::<G>()
     }
 }
 

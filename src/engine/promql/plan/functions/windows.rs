@@ -293,7 +293,11 @@ impl Evaluation {
     ) -> Result<()> {
         let RangeCall { kernel, windows, options, notes } = *call;
         let steps = windows.steps;
-        let weight = if series.histograms.is_empty() { 1 } else { HISTOGRAM_WEIGHT };
+        let weight = match series.histograms.is_empty() {
+            false => HISTOGRAM_WEIGHT,
+            true if kernel.slides() => 1,
+            true => WINDOW_WEIGHT,
+        };
         let samples = series.timestamps.len().saturating_mul(weight).max(1);
         let part = (SAMPLES_PER_CHECK / samples).clamp(1, steps.max(1));
         let mut from = 0;
@@ -326,11 +330,12 @@ impl Evaluation {
     }
 }
 
-/// Samples times steps that are computed between two looks at whether anybody still waits: half a second of the
-/// slowest functions, which sort every window.
+/// Samples times steps that are computed between two looks at whether anybody still waits.
 const SAMPLES_PER_CHECK: usize = 32 << 20;
 
-/// What a histogram costs, in floats.
+/// What a sample costs functions that go through every window, some of which sort it, and what a histogram does; in
+/// samples of functions that slide.
+const WINDOW_WEIGHT: usize = 8;
 const HISTOGRAM_WEIGHT: usize = 128;
 
 /// What is the same for all rows of a range function.

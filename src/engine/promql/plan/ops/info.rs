@@ -83,6 +83,7 @@ impl InfoJoin {
         let mut out = PointsBuilder::within(work, base.num_rows(), self.steps, histograms)?;
         // Result rows: the base row, and the info rows whose labels it gets.
         let mut rows: Vec<(usize, Vec<usize>)> = vec![];
+        let row_bytes = self.steps.saturating_mul(size_of::<Option<Sample<'_>>>());
         for (row, group) in keys.ids[0].iter().enumerate() {
             let is_info = self.is_info(label(names, row));
             let mut variants: HashMap<Vec<usize>, Vec<Option<Sample<'_>>>> = HashMap::new();
@@ -100,9 +101,8 @@ impl InfoJoin {
                 let samples = match variants.entry(partners) {
                     Entry::Occupied(known) => known.into_mut(),
                     Entry::Vacant(new) => {
-                        // Of the row now, and of its place in the result.
-                        let bytes = self.steps.saturating_mul(size_of::<Option<Sample<'_>>>());
-                        work.reserve(bytes.saturating_add((new.key().len() + schema.fields().len()) * 16))?;
+                        work.reserve(row_bytes)?;
+                        work.reserve((new.key().len() + schema.fields().len()) * 16)?;
                         new.insert(vec![None; self.steps])
                     }
                 };
@@ -110,6 +110,7 @@ impl InfoJoin {
             }
             for (partners, samples) in variants {
                 samples.into_iter().for_each(|sample| out.push(sample));
+                work.release(row_bytes);
                 rows.push((row, partners));
                 out.account(work)?;
             }

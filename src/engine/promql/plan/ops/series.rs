@@ -56,8 +56,9 @@ impl KeyIds {
         for batch in batches {
             let columns: Vec<ArrayRef> = names.iter().map(|n| column(batch, n)).collect();
             let rows = converter.convert_columns(&columns)?;
-            // Of the rows and, as far as they differ, of the keys; those of the last batch are gone before the next.
-            work.reserve(2 * rows.size())?;
+            // Of the rows and, as far as they differ, of the keys.
+            let bytes = rows.size();
+            work.reserve(2 * bytes)?;
             let mut of_batch = Vec::with_capacity(batch.num_rows());
             for row in rows.iter() {
                 let next = seen.len();
@@ -72,6 +73,7 @@ impl KeyIds {
                 of_batch.push(id);
                 work.spend(ROW_ELEMENTS)?;
             }
+            work.release(bytes);
             ids.push(of_batch);
         }
         Ok(Self { ids, count: seen.len() })

@@ -125,13 +125,13 @@ const OPERATORS: &[Operator] = &[
 #[test]
 fn what_operators_make_is_accounted_for() {
     for (name, operator) in OPERATORS {
-        operator(&Work::with_limit(0)).expect_err(name);
+        operator(&Work::with_limit(0)).map(drop).expect_err(name);
         let work = Work::with_limit(1 << 30);
         let made = rows_bytes(&operator(&work).unwrap_or_else(|e| panic!("{name}: {e}"))).unwrap();
         let reserved = work.reserved();
         assert!(reserved >= made, "{name}: {reserved} reserved, {made} made");
         // It fails wherever the memory ends.
-        operator(&Work::with_limit(made / 2)).expect_err(name);
+        operator(&Work::with_limit(made / 2)).map(drop).expect_err(name);
     }
 }
 
