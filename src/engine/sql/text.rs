@@ -22,7 +22,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 const MAX_RUNS: usize = 300_000;
 /// Attempts of the parser: some for each token, and some.
 const ATTEMPTS_PER_TOKEN: usize = 8;
-const ATTEMPTS: usize = 1_000;
+const ATTEMPTS: usize = 20_000;
 
 /// Why a text is no list of statements.
 #[derive(Debug)]

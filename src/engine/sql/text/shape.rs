@@ -9,21 +9,28 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
+    Expr, GroupByExpr, Ident, ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
 };
 
 use super::{Result, TooComplex};
 
 /// Expressions on top of each other, after long chains of `AND` and `OR` were made shallow.
-pub const MAX_DEPTH: usize = 600;
-/// See the module.
-pub const MAX_WEIGHT: usize = 1_000_000;
-/// What a relation weighs.
-const RELATION: usize = 2_000;
+const MAX_DEPTH: usize = 600;
+/// See the module. A chain of 600 weighs a third of it and takes a second.
+const MAX_WEIGHT: usize = 600_000;
+
+// What is planned in more than linear time, by the largest numbers that take a few seconds.
+const RELATION: usize = 1_000;
+const PAIR_OF_JOINED: usize = 20;
+const PAIR_OF_UNITED: usize = 2;
+const PAIR_OF_SUBQUERIES: usize = 40;
+/// Of grouping expressions with columns.
+const PAIR_OF_GROUPED: usize = 1;
+const PAIRS_OF_COLUMNS: usize = 16;
 
 /// Refuses a statement that would take too much stack or time to plan.
 pub fn check(statement: &Statement) -> Result<()> {
-    let mut shape = Shape { weights: vec![0], ..Shape::default() };
+    let mut shape = Shape { queries: vec![Weight::default()], ..Shape::default() };
     match statement.visit(&mut shape) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(refused) => Err(refused),
@@ -34,30 +41,36 @@ pub fn check(statement: &Statement) -> Result<()> {
 struct Shape {
     depth: usize,
     /// Of the queries that are visited, the outermost first.
-    weights: Vec<usize>,
+    queries: Vec<Weight>,
     /// What naming a common table costs.
     tables: HashMap<String, usize>,
     /// Queries of common tables that are yet to be visited, by address.
     named: HashMap<usize, String>,
+    /// Queries within expressions.
+    subqueries: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Weight {
+    /// As it is written.
+    own: usize,
+    /// With common tables in place of their names.
+    expanded: usize,
 }
 
 impl Shape {
     fn add(&mut self, weight: usize) -> ControlFlow<TooComplex> {
-        let Some(top) = self.weights.last_mut() else { return ControlFlow::Continue(()) };
-        *top = top.saturating_add(weight);
-        if *top > MAX_WEIGHT {
+        self.add_both(Weight { own: weight, expanded: weight })
+    }
+
+    fn add_both(&mut self, weight: Weight) -> ControlFlow<TooComplex> {
+        let Some(top) = self.queries.last_mut() else { return ControlFlow::Continue(()) };
+        top.own = top.own.saturating_add(weight.own);
+        top.expanded = top.expanded.saturating_add(weight.expanded);
+        if top.expanded > MAX_WEIGHT {
             return ControlFlow::Break(TooComplex::new("it has too many expressions and relations to be planned"));
         }
         ControlFlow::Continue(())
-    }
-
-    fn deeper(&mut self) -> ControlFlow<TooComplex> {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            let message = format!("an expression in it has more than {MAX_DEPTH} operators on top of each other");
-            return ControlFlow::Break(TooComplex::new(message));
-        }
-        self.add(self.depth)
     }
 }
 
@@ -68,27 +81,36 @@ impl Visitor for Shape {
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             self.named.insert(address(&cte.query), folded(&cte.alias.name));
         }
-        self.weights.push(0);
-        self.depth += 1;
-        // A union of n is planned as one of two of n - 1.
-        let branches = branches(&query.body);
-        self.add(branches.saturating_mul(branches) * RELATION / 100)
+        self.queries.push(Weight::default());
+        // A union of n is planned as one of two, of which one is a union of n - 1.
+        self.add(square(branches(&query.body)).saturating_mul(PAIR_OF_UNITED))
     }
 
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<TooComplex> {
-        self.depth -= 1;
-        let weight = self.weights.pop().unwrap_or_default();
+        let mut weight = self.queries.pop().unwrap_or_default();
         if let Some(name) = self.named.remove(&address(query)) {
             let known = self.tables.entry(name).or_default();
-            *known = weight.max(*known);
+            *known = weight.expanded.max(*known);
+            // The rest counts where it is named.
+            weight.expanded = weight.own;
         }
-        self.add(weight)
+        self.add_both(weight)
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<TooComplex> {
         // Joins of n are a tree of that depth.
-        let relations: usize = select.from.iter().map(|from| 1 + from.joins.len()).sum();
-        self.add(relations.saturating_mul(relations) * RELATION / 100)
+        let joined: usize = select.from.iter().map(|from| 1 + from.joins.len()).sum();
+        let columns = select.projection.len();
+        let grouped = match &select.group_by {
+            GroupByExpr::Expressions(grouped, _) => grouped.len(),
+            GroupByExpr::All(_) => columns,
+        };
+        let pairs = [
+            square(joined).saturating_mul(PAIR_OF_JOINED),
+            grouped.saturating_mul(grouped + columns).saturating_mul(PAIR_OF_GROUPED) / 2,
+            square(columns) / PAIRS_OF_COLUMNS,
+        ];
+        self.add(pairs.into_iter().fold(0, usize::saturating_add))
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<TooComplex> {
@@ -96,18 +118,32 @@ impl Visitor for Shape {
             TableFactor::Table { name, .. } => single(name).and_then(|ident| self.tables.get(&folded(ident))),
             _ => None,
         };
-        let weight = named.copied().unwrap_or_default();
-        self.add(RELATION.saturating_add(weight))
+        let expanded = RELATION.saturating_add(named.copied().unwrap_or_default());
+        self.add_both(Weight { own: RELATION, expanded })
     }
 
-    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<TooComplex> {
-        self.deeper()
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<TooComplex> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            let message = format!("an expression in it has more than {MAX_DEPTH} operators on top of each other");
+            return ControlFlow::Break(TooComplex::new(message));
+        }
+        if matches!(expr, Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. }) {
+            // Each becomes a join with all that the ones before it became.
+            self.add((2 * self.subqueries + 1).saturating_mul(PAIR_OF_SUBQUERIES))?;
+            self.subqueries += 1;
+        }
+        self.add(self.depth)
     }
 
     fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<TooComplex> {
         self.depth -= 1;
         ControlFlow::Continue(())
     }
+}
+
+fn square(n: usize) -> usize {
+    n.saturating_mul(n)
 }
 
 fn address(query: &Query) -> usize {
