@@ -208,7 +208,6 @@ impl Serve {
                 spill_bytes: budget.spill_bytes,
                 threads: budget.threads,
                 features,
-                ..EngineOptions::default()
             },
             place,
             machine,

@@ -148,6 +148,12 @@ async fn only_queries_and_harmless_settings_pass() {
     for sql in ["CREATE VIEW v AS SELECT 1", "CREATE TABLE t AS SELECT 1", "DROP TABLE IF EXISTS t"] {
         assert_eq!(reason(sql).await, Some(Reason::ReadOnly), "{sql}");
     }
+    let centroids =
+        |n: &str| format!("SELECT approx_percentile_cont(0.5, {n}) WITHIN GROUP (ORDER BY a) FROM (SELECT 1 AS a)");
+    assert_eq!(reason(&centroids("1000")).await, None);
+    for n in ["1000000000", "9223372036854775807", "1000 * 1000 * 1000"] {
+        assert_eq!(reason(&centroids(n)).await, Some(Reason::TooLarge), "{n}");
+    }
     let forbidden = [
         "COPY (SELECT 1) TO '/tmp/x.csv'",
         "EXPLAIN COPY (SELECT 1) TO '/tmp/x.csv'",
@@ -231,5 +237,52 @@ async fn promql_says_what_is_wrong_with_its_arguments() {
     for (call, expected) in cases {
         let error = with_promql().sql(&format!("SELECT * FROM {call}")).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{call}: {error}");
+    }
+}
+
+/// A number in a call used to decide how much the process takes, and with that whether it goes on.
+#[tokio::test]
+async fn functions_do_not_take_what_there_is_not() {
+    let context = context();
+    let refused = [
+        "repeat('x', 100000000)",
+        "repeat(repeat('x', 10000), 10000)",
+        "lpad('x', 2147483647)",
+        "rpad('x', 2147483647, 'y')",
+        "replace(repeat('x', 10000), 'x', repeat('y', 10000))",
+        "replace(repeat('x', 10000), '', repeat('y', 10000))",
+        "regexp_replace(repeat('x', 100000), 'x', repeat('y', 100000), 'g')",
+        "concat(repeat('x', 20000000), repeat('y', 20000000))",
+        "array_repeat(1, 100000000000)",
+        "list_repeat(array_repeat(1, 30000), 30000)",
+        "array_resize(ARRAY[1], 100000000, 0)",
+        "range(0, 1000000000)",
+        "range(1000000000)",
+        "generate_series(9223372036854775807, -9223372036854775807, -1)",
+        "range(TIMESTAMP '1970-01-01', TIMESTAMP '2200-01-01', INTERVAL '1 microsecond')",
+        "generate_series(DATE '0001-01-01', DATE '9999-01-01', INTERVAL '1 second')",
+    ];
+    for call in refused {
+        let result = context.sql(&format!("SELECT {call}")).await.unwrap().collect().await;
+        let error = result.expect_err(call).to_string();
+        assert!(error.contains("more than 32 MiB"), "{call}: {error}");
+    }
+    let fine = [
+        ("repeat('ab', 3)", "ababab"),
+        ("lpad('x', 3, 'y')", "yyx"),
+        ("rpad('x', 3)", "x"),
+        ("replace('abab', 'b', 'cc')", "accacc"),
+        ("regexp_replace('abab', 'b', 'c', 'g')", "acac"),
+        ("array_repeat('a', 2)", "[a, a]"),
+        ("array_resize(ARRAY[1], 2, 0)", "[1, 0]"),
+        ("range(1, 4)", "[1, 2, 3]"),
+        ("range(3)", "[0, 1, 2]"),
+        ("generate_series(4, 1, -2)", "[4, 2]"),
+        ("repeat(NULL, 1000000000)", ""),
+        ("cardinality(generate_series(DATE '2026-01-01', DATE '2026-02-01', INTERVAL '1 day'))", "32"),
+        ("length(repeat('x', 1000000))", "1000000"),
+    ];
+    for (call, expected) in fine {
+        assert_eq!(column(&context, &format!("SELECT {call}")).await, [expected], "{call}");
     }
 }

@@ -120,6 +120,7 @@ fn external(e: &(dyn std::error::Error + Send + Sync + 'static)) -> (&'static st
         let code = match refused.reason {
             Reason::ReadOnly => "25006",
             Reason::Forbidden => "42501",
+            Reason::TooLarge => "54000",
         };
         return (code, Some(refused.message.clone()));
     }

@@ -75,7 +75,7 @@ impl Source<'_> {
         let reason = match self.objects.read(key).await? {
             Ok(decoded) => {
                 return Ok(match decoded.content {
-                    Content::Rows(rows) => Some(rows),
+                    Content::Rows(rows) => Some(*rows),
                     // Moved aside at an earlier start.
                     Content::Void | Content::Seal { .. } => None,
                 });

@@ -149,7 +149,7 @@ fn put_section(out: &mut Vec<u8>, section: Section, batch: &RecordBatch) -> Resu
 #[derive(Debug)]
 pub enum Content {
     /// Slots are [`NO_SLOT`].
-    Rows(LogRows),
+    Rows(Box<LogRows>),
     /// The epoch ends here; `by` is the epoch that ended it.
     Seal { by: u64 },
     /// What stood here could not be read and was moved aside.
@@ -183,7 +183,7 @@ pub fn decode(object: &[u8]) -> Result<Decoded> {
         return Err(bad(format!("{} bytes follow its last section", rest.len())));
     }
     let content = match mark {
-        None => Content::Rows(rows),
+        None => Content::Rows(Box::new(rows)),
         Some((Section::Seal, by)) => Content::Seal { by },
         Some(_) => Content::Void,
     };

@@ -5,6 +5,8 @@ use std::sync::{Arc, LazyLock};
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
+/// Limits of functions that make much of little.
+mod bounded;
 /// `increase`, `rate`, `delta` over `(timestamp, value)`
 mod counter;
 /// `first(value, timestamp)`, `last(value, timestamp)`
@@ -16,8 +18,9 @@ mod steps;
 /// `time_bucket(interval, timestamp [, origin])`
 mod time_bucket;
 
-/// Registers all of them.
+/// Registers all of them, and limits DataFusion's own.
 pub fn register(context: &SessionContext) {
+    bounded::register(context);
     static SCALARS: LazyLock<Vec<ScalarUDF>> =
         LazyLock::new(|| vec![time_bucket::time_bucket(), histogram_json().as_ref().clone()]);
     for function in SCALARS.iter() {

@@ -108,6 +108,7 @@ impl Visitor for Shape {
         let pairs = [
             square(joined).saturating_mul(PAIR_OF_JOINED),
             grouped.saturating_mul(grouped + columns).saturating_mul(PAIR_OF_GROUPED) / 2,
+            grouping_sets(&select.group_by),
             square(columns) / PAIRS_OF_COLUMNS,
         ];
         self.add(pairs.into_iter().fold(0, usize::saturating_add))
@@ -139,6 +140,25 @@ impl Visitor for Shape {
     fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<TooComplex> {
         self.depth -= 1;
         ControlFlow::Continue(())
+    }
+}
+
+/// Expressions in all grouping sets of a query: each `CUBE` has two to the power of its own, and several multiply.
+fn grouping_sets(group_by: &GroupByExpr) -> usize {
+    let GroupByExpr::Expressions(grouped, _) = group_by else { return 0 };
+    let sets = |expr: &Expr| match expr {
+        Expr::Cube(of) => 1usize.checked_shl(of.len().min(64) as u32).unwrap_or(usize::MAX),
+        Expr::Rollup(of) => of.len() + 1,
+        Expr::GroupingSets(of) => of.len(),
+        _ => 1,
+    };
+    let width = |expr: &Expr| match expr {
+        Expr::Cube(of) | Expr::Rollup(of) | Expr::GroupingSets(of) => of.iter().map(Vec::len).sum(),
+        _ => 1,
+    };
+    match grouped.iter().map(sets).fold(1, usize::saturating_mul) {
+        1 => 0,
+        sets => sets.saturating_mul(grouped.iter().map(width).sum::<usize>().max(1)),
     }
 }
 

@@ -130,6 +130,17 @@ fn common_tables_count_wherever_they_are_named() {
     assert_eq!(verdict(doubling(30)), Some(false));
 }
 
+#[test]
+fn grouping_sets_count_as_many_as_they_become() {
+    let columns = |n: usize| (0..n).map(|i| format!("a{i}")).collect::<Vec<_>>().join(", ");
+    let grouped = |by: String| verdict(format!("SELECT count(*) FROM t GROUP BY {by}"));
+    assert_eq!(grouped(format!("CUBE({})", columns(10))), Some(true));
+    assert_eq!(grouped(format!("CUBE({})", columns(30))), Some(false));
+    assert_eq!(grouped(format!("CUBE({})", columns(70))), Some(false));
+    assert_eq!(grouped(format!("ROLLUP({})", columns(30))), Some(true));
+    assert_eq!(grouped(vec![format!("ROLLUP({})", columns(30)); 6].join(", ")), Some(false));
+}
+
 /// The parser tries words in several ways, and each of them finds the same mistake at the bottom: 2^24 attempts.
 #[test]
 fn mistakes_at_the_bottom_are_found_in_time() {
@@ -149,7 +160,7 @@ fn sizes_are_bounded() {
     assert!(matches!(parse(&" ".repeat(MAX_BYTES + 1)), Err(Refused::TooLong(MAX_BYTES))));
     assert!(matches!(parse(&" ".repeat(MAX_RUNS + 1)), Err(Refused::TooComplex(_))));
     assert!(matches!(parse(&format!("SELECT {}1", "1,".repeat(60_000))), Err(Refused::TooComplex(_))));
-    assert!(matches!(parse(&format!("SELECT '{}'", "x".repeat(900_000))), Ok(_)));
+    assert!(parse(&format!("SELECT '{}'", "x".repeat(900_000))).is_ok());
 }
 
 #[test]
@@ -170,7 +181,7 @@ fn chains_are_shallow_and_keep_their_order() {
 /// Each level used to be read twice, also of text that is right.
 #[test]
 fn calls_within_calls_are_read_once() {
-    assert_eq!(verdict(nest(40, "abs(", "1", ")")), Some(true));
+    assert_eq!(verdict(nest(45, "abs(", "1", ")")), Some(true));
     assert_eq!(verdict(nest(12, "coalesce(b, replace(", "a", ", 'x', 'y'))")), Some(true));
     assert_eq!(verdict("SELECT f(a => 1, b := 2)".to_string()), Some(true));
 }
@@ -232,7 +243,8 @@ async fn what_is_fit_is_planned_in_time() {
     let list = |n: usize, item: &dyn Fn(usize) -> String, between: &str| {
         (0..n).map(item).collect::<Vec<_>>().join(between)
     };
-    let kinds: Vec<(&str, Box<dyn Fn(usize) -> String>)> = vec![
+    type Kind<'a> = (&'a str, Box<dyn Fn(usize) -> String + 'a>);
+    let kinds: Vec<Kind<'_>> = vec![
         ("+", Box::new(|n| format!("SELECT a{} {from}", " + a".repeat(n)))),
         ("||", Box::new(|n| format!("SELECT 'x'{} {from}", " || a".repeat(n)))),
         (

@@ -4,7 +4,7 @@ const ORIGIN: Origin = Origin { writer: 77, epoch: 3, sequence: 12 };
 
 fn rows_of(object: &[u8]) -> LogRows {
     match decode(object).unwrap().content {
-        Content::Rows(rows) => rows,
+        Content::Rows(rows) => *rows,
         other => panic!("{other:?}"),
     }
 }
