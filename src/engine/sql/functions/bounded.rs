@@ -29,8 +29,6 @@ const FUNCTIONS: &[(&str, Growth)] = &[
     ("regexp_replace", Growth::RegexpReplace),
     ("array_repeat", Growth::ArrayRepeat),
     ("array_resize", Growth::ArrayResize),
-    ("concat", Growth::Sum),
-    ("concat_ws", Growth::Sum),
     ("array_concat", Growth::Sum),
     ("make_array", Growth::Sum),
     ("range", Growth::Range),
