@@ -65,7 +65,7 @@ fn almost_urls_are_refused() {
     assert!(error.message.starts_with("--storage.tsdb.path starts with \"~\""), "{error}");
 }
 
-const ULID: &str = "01HXXXXXXXXXXXXXXXXXXXXXXX";
+const ULID: &str = "01HQ7ZC3V9D2M4K8N5P6R7S8T9";
 
 /// Where the lake is when the named folder `D` holds this, by `--storage.url` and by `--storage.tsdb.path`: the path
 /// below the folder, and whether a TSDB or an earlier lake is told of.
