@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::app::build_info;
 use crate::engine::session::Engine;
+use crate::ingest::scrape::manager::ScrapeManager;
 use crate::ingest::stats::IngestStats;
 use crate::storage::store::Store;
 use crate::telemetry::metrics::{Family, Kind, Metrics};
@@ -30,6 +31,13 @@ pub fn register_parts(metrics: &Metrics, store: Arc<Store>, ingest: Arc<IngestSt
             Family::counter(format!("promlake_{name}"), help.trim_end_matches('.'), value as f64)
         };
         ingest.counters().into_iter().map(family).collect()
+    });
+}
+
+pub fn register_scrapes(metrics: &Metrics, scrapes: Arc<ScrapeManager>) {
+    metrics.add_source(move || {
+        let help = "Memory of scrapes that wait since the store takes no samples";
+        vec![Family::gauge("promlake_scrapes_waiting_bytes", help, scrapes.waiting_bytes() as f64)]
     });
 }
 

@@ -85,6 +85,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         hostname(),
         settings.storage.wal_buffer_bytes,
     ));
+    metrics::register_scrapes(&own_metrics, scrape.clone());
     scrape.apply_config(&config)?;
     http.open(Parts {
         engine: engine.clone(),
