@@ -227,8 +227,9 @@ impl Worker {
     async fn drain(&self, store: &mut StoreSide, cache: &mut TargetCache) -> Result<()> {
         while let Some(batch) = store.waiting.pop() {
             if let Err((error, batch)) = self.send(batch, cache).await {
-                if error.kind == ErrorKind::Unavailable {
-                    store.waiting.put_back(batch);
+                match error.kind {
+                    ErrorKind::Unavailable => store.waiting.put_back(batch),
+                    _ => add(&self.appender.stats().scrapes_dropped, 1),
                 }
                 return Err(error);
             }
