@@ -173,6 +173,20 @@ mod tests {
             |s| s.engine.spill_bytes,
             3 * mib,
         );
+        check(
+            "query.footer-bytes",
+            "6MB",
+            Budget { footer_bytes: 6 * mib, ..shares },
+            |s| s.engine.footer_bytes,
+            6 * mib,
+        );
+        check(
+            "pg.message-bytes",
+            "2MB",
+            Budget { message_bytes: 2 * mib, ..shares },
+            |s| s.budget.message_bytes,
+            2 * mib,
+        );
         check("storage.cache-bytes", "0", Budget { cache_bytes: 0, ..shares }, |s| s.storage.cache_bytes, 0);
         check(
             "storage.flush-bytes",

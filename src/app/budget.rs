@@ -41,6 +41,8 @@ pub struct Budget {
     pub wal_buffer_bytes: usize,
     /// Series indexes of the lake's days.
     pub index_bytes: usize,
+    /// Footers of Parquet files that were read, which is where their pages are.
+    pub footer_bytes: usize,
     /// Bodies of HTTP requests, all together.
     pub body_bytes: usize,
     /// Messages of Postgres clients, all together.
@@ -67,6 +69,7 @@ pub fn of(machine: Machine) -> Budget {
         queue_bytes: share(32, MIB, 64 * MIB),
         wal_buffer_bytes: share(32, MIB, (256 * MIB).max(limit / 64)),
         index_bytes: share(32, MIB, 256 * MIB),
+        footer_bytes: share(64, MIB, 64 * MIB),
         body_bytes: share(16, MIB, 256 * MIB),
         message_bytes: share(16, MIB, 256 * MIB),
         web_connections: (limit / (4 * MIB)).clamp(16, 512),
@@ -90,6 +93,7 @@ impl Budget {
             self.queue_bytes.saturating_mul(2),
             self.wal_buffer_bytes,
             self.index_bytes,
+            self.footer_bytes,
             self.body_bytes,
             self.message_bytes,
             self.web_connections.saturating_mul(WEB_CONNECTION_BYTES),
@@ -112,6 +116,9 @@ impl Budget {
             queue = %show(self.queue_bytes),
             wal_buffer = %show(self.wal_buffer_bytes),
             index = %show(self.index_bytes),
+            footers = %show(self.footer_bytes),
+            bodies = %show(self.body_bytes),
+            messages = %show(self.message_bytes),
             web_connections = self.web_connections,
             pg_connections = self.pg_connections,
             threads = self.threads,

@@ -70,6 +70,10 @@ pub struct Serve {
     /// Postgres connections at once; by default up to 100, fewer where memory is short
     #[arg(long = "pg.max-connections", value_name = "N", value_parser = parse_at_most::<MAX_AT_ONCE>)]
     pg_max_connections: Option<usize>,
+    /// Memory that messages of Postgres clients may take together while they arrive; by default a 16th of the memory limit,
+    /// up to 256MB
+    #[arg(long = "pg.message-bytes", value_name = "SIZE", value_parser = parse_size)]
+    pg_message_bytes: Option<usize>,
 
     /// Where everything is kept: a folder, or s3://bucket/prefix. In the folder of a Prometheus TSDB, a folder promlake below it
     #[arg(long = "storage.url", value_name = "URL", default_value = "./data")]
@@ -126,6 +130,13 @@ pub struct Serve {
     /// The part of it that each sort keeps aside to merge what it had to write to disk; by default up to 10MB
     #[arg(long = "query.spill-bytes", value_name = "SIZE", value_parser = parse_size)]
     query_spill_bytes: Option<usize>,
+    /// What queries that do not fit into memory may write to temporary files (in TMPDIR), all together
+    #[arg(long = "query.disk-bytes", value_name = "SIZE", default_value = "10GB", value_parser = parse_size)]
+    query_disk_bytes: usize,
+    /// How much memory the footers of the files that were read may take, so that they are read once; by default a 64th of the
+    /// memory limit, up to 64MB
+    #[arg(long = "query.footer-bytes", value_name = "SIZE", value_parser = parse_size)]
+    query_footer_bytes: Option<usize>,
 
     /// Threads that serve, and as many again that run queries; by default the cores that the process may use, fewer where
     /// memory is short
@@ -206,6 +217,8 @@ impl Serve {
                 max_concurrency: self.query_max_concurrency,
                 memory_bytes: budget.pool_bytes,
                 spill_bytes: budget.spill_bytes,
+                footer_bytes: budget.footer_bytes,
+                disk_bytes: self.query_disk_bytes as u64,
                 threads: budget.threads,
                 features,
             },
@@ -223,16 +236,17 @@ impl Serve {
         Budget {
             pool_bytes: self.query_memory_bytes.unwrap_or(share.pool_bytes),
             spill_bytes: self.query_spill_bytes.unwrap_or(share.spill_bytes),
+            footer_bytes: self.query_footer_bytes.unwrap_or(share.footer_bytes),
             cache_bytes: self.storage_cache_bytes.unwrap_or(share.cache_bytes),
             flush_bytes: self.storage_flush_bytes.unwrap_or(share.flush_bytes),
             queue_bytes: self.storage_wal_queue_bytes.unwrap_or(share.queue_bytes),
             wal_buffer_bytes: self.storage_wal_buffer_bytes.unwrap_or(share.wal_buffer_bytes),
             index_bytes: self.storage_index_bytes.unwrap_or(share.index_bytes),
             body_bytes: self.web_body_bytes.unwrap_or(share.body_bytes),
+            message_bytes: self.pg_message_bytes.unwrap_or(share.message_bytes),
             web_connections: self.web_max_connections.unwrap_or(share.web_connections),
             pg_connections: self.pg_max_connections.unwrap_or(share.pg_connections),
             threads: self.runtime_threads.unwrap_or(share.threads),
-            ..share
         }
     }
 
@@ -279,12 +293,14 @@ fn fill_in(flags: &mut [(String, String)], budget: &Budget) {
         *value = match name.as_str() {
             "query.memory-bytes" => size(budget.pool_bytes),
             "query.spill-bytes" => size(budget.spill_bytes),
+            "query.footer-bytes" => size(budget.footer_bytes),
             "storage.cache-bytes" => size(budget.cache_bytes),
             "storage.flush-bytes" => size(budget.flush_bytes),
             "storage.wal.queue-bytes" => size(budget.queue_bytes),
             "storage.wal.buffer-bytes" => size(budget.wal_buffer_bytes),
             "storage.index-bytes" => size(budget.index_bytes),
             "web.body-bytes" => size(budget.body_bytes),
+            "pg.message-bytes" => size(budget.message_bytes),
             "web.max-connections" => budget.web_connections.to_string(),
             "pg.max-connections" => budget.pg_connections.to_string(),
             "runtime.threads" => budget.threads.to_string(),

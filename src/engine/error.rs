@@ -4,6 +4,26 @@ use datafusion::error::DataFusionError;
 
 use crate::error::{Error, ErrorKind};
 
+/// Of a query that has written as much to temporary files as it may.
+pub const DISK_LIMIT: &str =
+    "query exceeds the limit of temporary files: ask for less at a time, or raise --query.disk-bytes";
+
+/// What to tell of DataFusion's refusal to give more memory: who holds how much is of no use to who asked.
+pub fn memory_limit(refusal: &str) -> String {
+    let pools = ["Failed to allocate additional", "Additional allocation failed"];
+    match pools.iter().any(|text| refusal.contains(text)) {
+        true => "query exceeds its memory limit: ask for less at a time, or raise --query.memory-bytes, which all \
+                 queries share"
+            .to_string(),
+        false => format!("query exceeds its memory limit: {refusal}"),
+    }
+}
+
+/// Whether an error is the disk manager's refusal, which has no kind of its own.
+pub fn is_disk_limit(error: &str) -> bool {
+    error.contains("used disk space during the spilling process")
+}
+
 /// Our own errors come back as they went in; limits keep their kind; anything else is a defect of a plan or of
 /// what it read.
 pub fn from_datafusion(error: DataFusionError) -> Error {
@@ -18,15 +38,13 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_datafusion(*inner),
         DataFusionError::Shared(shared) => from_shared(&shared),
         DataFusionError::ArrowError(error, _) => from_arrow(*error),
-        DataFusionError::ResourcesExhausted(message) => {
-            Error::new(ErrorKind::Limit, format!("query exceeds its memory limit: {message}"))
-        }
+        DataFusionError::ResourcesExhausted(message) => Error::new(ErrorKind::Limit, memory_limit(&message)),
         DataFusionError::NotImplemented(message) => Error::unsupported(message),
         DataFusionError::ObjectStore(source) => {
             Error::new(ErrorKind::Unavailable, "reading from object storage failed").with_source(source)
         }
         DataFusionError::Execution(message) => Error::execution(message),
-        other => Error::internal("a query failed").with_source(other),
+        other => defect(other),
     }
 }
 
@@ -35,7 +53,14 @@ fn from_arrow(error: datafusion::arrow::error::ArrowError) -> Error {
         datafusion::arrow::error::ArrowError::ExternalError(source) => {
             from_datafusion(DataFusionError::External(source))
         }
-        other => Error::internal("a query failed").with_source(other),
+        other => defect(other),
+    }
+}
+
+fn defect(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    match is_disk_limit(&error.to_string()) {
+        true => Error::new(ErrorKind::Limit, DISK_LIMIT),
+        false => Error::internal("a query failed").with_source(error),
     }
 }
 
@@ -46,11 +71,10 @@ fn from_shared(shared: &DataFusionError) -> Error {
             Some(own) => Error::new(own.kind, own.to_string()),
             None => Error::internal(source.to_string()),
         },
-        DataFusionError::ResourcesExhausted(message) => {
-            Error::new(ErrorKind::Limit, format!("query exceeds its memory limit: {message}"))
-        }
+        DataFusionError::ResourcesExhausted(message) => Error::new(ErrorKind::Limit, memory_limit(message)),
         DataFusionError::NotImplemented(message) => Error::unsupported(message.clone()),
         DataFusionError::Execution(message) => Error::execution(message.clone()),
+        other if is_disk_limit(&other.to_string()) => Error::new(ErrorKind::Limit, DISK_LIMIT),
         other => Error::internal(other.to_string()),
     }
 }

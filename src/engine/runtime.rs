@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNode;
 use datafusion::config::ConfigOptions;
+use datafusion::execution::disk_manager::DiskManager;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
@@ -109,6 +110,8 @@ impl QueryRuntime {
             .context(ErrorKind::Internal, || "starting the threads of queries failed".into())?;
         let environment = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
+            .with_metadata_cache_limit(options.footer_bytes)
+            .with_disk_manager_builder(DiskManager::builder().with_max_temp_directory_size(options.disk_bytes))
             .build_arc()
             .map_err(from_datafusion)?;
         let door = Arc::new(Door::new(options.max_concurrency, Arc::clone(&environment.memory_pool)));

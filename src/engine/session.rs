@@ -68,6 +68,10 @@ pub struct EngineOptions {
     pub memory_bytes: usize,
     /// Of the memory, for each sort that may have to be written to disk.
     pub spill_bytes: usize,
+    /// Footers of files that are kept, beside the memory of queries.
+    pub footer_bytes: usize,
+    /// Temporary files of all queries that do not fit into memory.
+    pub disk_bytes: u64,
     /// Threads that run queries, and partitions of a query.
     pub threads: usize,
     pub features: Features,
@@ -84,6 +88,8 @@ impl Default for EngineOptions {
             max_concurrency: 20,
             memory_bytes: 1 << 30,
             spill_bytes: 10 << 20,
+            footer_bytes: 64 << 20,
+            disk_bytes: 10 << 30,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
             features: Features::default(),
         }

@@ -183,10 +183,28 @@ async fn memory_has_a_limit() {
     let (status, body) = get_json(&range_url(&server, "m or m", &[])).await;
     assert_eq!((status, &body["errorType"]), (422, &"execution".into()), "{body}");
     let text = body["error"].as_str().unwrap();
-    assert!(text.starts_with("query exceeds its memory limit: "), "{text}");
+    assert!(
+        text.starts_with("query exceeds its memory limit: ") && text.contains("--query.memory-bytes"),
+        "{text}"
+    );
     wait_until_idle(&server, "memory").await;
     let (status, body) = get_json(&with_params(&server.url("/api/v1/query"), &[("query", "sum(m)")])).await;
     assert_eq!(status, 200, "{body}");
+}
+
+/// A sort that does not fit into memory filled the disk, which the log of the samples needs as well.
+#[tokio::test]
+async fn temporary_files_have_a_limit() {
+    let home = Home::on_disk();
+    let server = start(&home, &["--query.memory-bytes=64MB", "--query.disk-bytes=1MB"]).await;
+    let client = connect(&server).await;
+    let sort = "SELECT md5(n::text) || md5((-n)::text) FROM generate_series(1, 500000) AS s(n) ORDER BY 1";
+    let refused = client.simple_query(sort).await.expect_err("more than there may be");
+    let refused = refused.as_db_error().expect("an answer");
+    assert_eq!(refused.code().code(), "53100", "{refused:?}");
+    assert!(refused.message().contains("--query.disk-bytes"), "{refused:?}");
+    client.simple_query("SELECT 1").await.expect("the session goes on");
+    wait_until_idle(&server, "a sort").await;
 }
 
 /// Names of labels and series took what they liked, and looked at `limit` when they had all of it.

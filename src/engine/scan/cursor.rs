@@ -13,6 +13,7 @@ use futures::StreamExt;
 use hashbrown::HashMap;
 
 use crate::engine::scan::histogram::HistogramColumn;
+use crate::engine::scan::open::Part;
 use crate::engine::scan::output::{SampleBuffer, Wants};
 use crate::model::sample::TimeRange;
 use crate::storage::types::SampleFile;
@@ -32,6 +33,7 @@ pub(super) enum ReadState {
 pub(super) struct FileCursor {
     file: Arc<SampleFile>,
     pub priority: usize,
+    pub part: Part,
     stream: SendableRecordBatchStream,
     wants: Wants,
     /// `None` before the first batch and after the last.
@@ -53,8 +55,19 @@ struct Columns {
 }
 
 impl FileCursor {
-    pub fn new(file: Arc<SampleFile>, priority: usize, stream: SendableRecordBatchStream, wants: Wants) -> Self {
-        Self { file, priority, stream, wants, batch: None, position: 0, exhausted: false, standing: None }
+    pub fn new(
+        file: Arc<SampleFile>,
+        priority: usize,
+        part: Part,
+        stream: SendableRecordBatchStream,
+        wants: Wants,
+    ) -> Self {
+        Self { file, priority, part, stream, wants, batch: None, position: 0, exhausted: false, standing: None }
+    }
+
+    /// Whether its rows take less memory packed than it does while it reads them.
+    pub fn packs(&self) -> bool {
+        self.part.packs(&self.file, self.wants)
     }
 
     /// Gets the next batch; at the end of the file marks the cursor exhausted.

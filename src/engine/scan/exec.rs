@@ -24,6 +24,7 @@ use futures::stream;
 
 use crate::engine::scan::cursor::FileCursor;
 use crate::engine::scan::merge::{self, Merge, MergeMetrics};
+use crate::engine::scan::open::Part;
 use crate::engine::scan::output::{BatchBuilder, Wants};
 use crate::engine::scan::prune::Pruned;
 use crate::engine::scan::table::{SeriesTable, Shape};
@@ -35,6 +36,8 @@ pub(super) struct FileInput {
     pub file: Arc<SampleFile>,
     /// Of equal timestamps the source of higher priority wins; files by commit, memory above them.
     pub priority: usize,
+    /// What each partition reads of it.
+    pub parts: Vec<Part>,
     pub plan: Arc<dyn ExecutionPlan>,
 }
 
@@ -74,9 +77,10 @@ impl SeriesMergeExec {
     }
 
     fn open(&self, partition: usize, context: &Arc<TaskContext>) -> Result<Merge> {
-        let cursors = self.inputs.iter().map(|input| {
-            let stream = input.plan.execute(partition, context.clone())?;
-            Ok(FileCursor::new(input.file.clone(), input.priority, stream, self.wants))
+        let inputs = self.inputs.iter().filter(|input| input.parts[partition].rows > 0);
+        let cursors = inputs.map(|input| {
+            let (part, stream) = (input.parts[partition], input.plan.execute(partition, context.clone())?);
+            Ok(FileCursor::new(input.file.clone(), input.priority, part, stream, self.wants))
         });
         let consumer = MemoryConsumer::new(format!("SeriesMergeExec[{partition}]"));
         let builder =
@@ -86,7 +90,9 @@ impl SeriesMergeExec {
             chunk: self.chunks[partition].clone(),
             range: self.table.range,
             options: self.table.options.clone(),
+            wants: self.wants,
             cursors: cursors.collect::<Result<_>>()?,
+            packed: Vec::new(),
             builder,
             rows_left: self.fetch,
             batch_series: match self.table.shape {

@@ -10,14 +10,14 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, RecordOutput,
 };
-use futures::future::try_join_all;
 use hashbrown::HashMap;
 
 use crate::engine::scan::cursor::{FileCursor, ReadState};
+use crate::engine::scan::open::{Packed, Reading, open};
 use crate::engine::scan::output::{BatchBuilder, Wants};
 use crate::engine::scan::table::ScanOptions;
 use crate::model::sample::TimeRange;
-use crate::storage::types::{NOWHERE, Run, Snapshot};
+use crate::storage::types::{MemorySource, NOWHERE, Run, Snapshot};
 
 /// Histograms may be of any size; a batch is closed when it holds so much of them.
 const BATCH_HISTOGRAM_BYTES: usize = 16 << 20;
@@ -58,8 +58,11 @@ pub(super) struct Merge {
     pub chunk: Range<usize>,
     pub range: TimeRange,
     pub options: ScanOptions,
+    pub wants: Wants,
     /// In the order their runs are appended: oldest samples first.
     pub cursors: Vec<FileCursor>,
+    /// After them, also oldest samples first.
+    pub packed: Vec<Packed>,
     pub builder: BatchBuilder,
     pub rows_left: Option<usize>,
     /// Series after which a batch is closed.
@@ -92,25 +95,32 @@ pub(super) struct Segment {
 }
 
 impl Merge {
-    /// Opens all files at once, as each costs requests.
+    /// Opens the files.
     pub async fn start(&mut self) -> Result<Progress> {
-        try_join_all(self.cursors.iter_mut().map(FileCursor::fill)).await?;
-        let series = &self.snapshot.series;
-        let ranks = match self.cursors.is_empty() {
-            true => HashMap::new(),
-            false => {
-                self.held = self.chunk.len().saturating_mul(RANK_BYTES);
-                self.reservation.try_resize(self.held)?;
-                self.chunk.clone().map(|i| (series[i].id, i as u32)).collect()
-            }
-        };
+        let mut ranks = HashMap::new();
+        if !self.cursors.is_empty() {
+            self.reservation.try_grow(self.chunk.len().saturating_mul(RANK_BYTES))?;
+            let series = &self.snapshot.series;
+            ranks = self.chunk.clone().map(|i| (series[i].id, i as u32)).collect();
+            let reading = Reading {
+                series,
+                chunk: self.chunk.clone(),
+                ranks: &ranks,
+                range: self.range,
+                wants: self.wants,
+                options: &self.options,
+            };
+            let cursors = std::mem::take(&mut self.cursors);
+            (self.cursors, self.packed) = open(cursors, reading, &self.reservation).await?;
+            self.held = self.reservation.size();
+        }
         Ok(Progress {
             next: self.chunk.start,
             ranks,
             run: Run::default(),
             located: self.chunk.start,
             ids: Vec::with_capacity(LOCATED_SERIES),
-            places: vec![vec![NOWHERE; LOCATED_SERIES]; self.snapshot.memory.len()],
+            places: vec![vec![NOWHERE; LOCATED_SERIES]; self.packed.len() + self.snapshot.memory.len()],
             segments: Vec::new(),
         })
     }
@@ -185,16 +195,16 @@ impl Merge {
             *located = ahead.end;
             ids.clear();
             ids.extend(self.snapshot.series[ahead].iter().map(|series| series.id));
-            for (source, places) in self.snapshot.memory.iter().zip(&mut *places) {
+            for ((source, _), places) in sources(&self.packed, &self.snapshot).zip(&mut *places) {
                 source.locate(ids, self.range, places);
             }
         }
         let at = ids.len() - (*located - *next);
-        for (position, (source, places)) in self.snapshot.memory.iter().zip(places).enumerate() {
+        for ((source, priority), places) in sources(&self.packed, &self.snapshot).zip(places) {
             if places[at] != NOWHERE {
                 let from = self.builder.samples();
-                self.builder.buffer().append_from(source.as_ref(), places[at], self.range, run);
-                push(segments, from..self.builder.samples(), self.snapshot.files.len() + position);
+                self.builder.buffer().append_from(source, places[at], self.range, run);
+                push(segments, from..self.builder.samples(), priority);
             }
         }
     }
@@ -221,6 +231,15 @@ impl Merge {
         }
         Ok(())
     }
+}
+
+/// All that is in memory, with its priority.
+fn sources<'a>(
+    packed: &'a [Packed],
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = (&'a dyn MemorySource, usize)> {
+    let packed = packed.iter().map(|packed| (&packed.block as &dyn MemorySource, packed.priority));
+    packed.chain(snapshot.memory.iter().map(Arc::as_ref).zip(snapshot.files.len()..))
 }
 
 fn push(segments: &mut Vec<Segment>, rows: Range<usize>, priority: usize) {

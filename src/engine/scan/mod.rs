@@ -14,6 +14,8 @@ mod footer;
 pub mod histogram;
 /// Merges the runs of all sources, series by series.
 mod merge;
+/// Opens the files of a partition: few side by side, many small parts packed.
+mod open;
 /// Samples of one output batch, and the batch made from them.
 pub(in crate::engine) mod output;
 /// Which pages of a file can hold wanted series in range.

@@ -60,6 +60,10 @@ pub(super) struct SampleBuffer {
 }
 
 impl SampleBuffer {
+    pub fn new(wants: Wants) -> Self {
+        Self { wants, ..Self::default() }
+    }
+
     /// Appends what a source has at a place; `scratch` is reused from call to call.
     pub fn append_from(&mut self, source: &dyn MemorySource, place: u32, range: TimeRange, scratch: &mut Run) {
         scratch.values.clear();
@@ -112,6 +116,16 @@ impl SampleBuffer {
         permute(&mut self.start_timestamps, first, &rows);
     }
 
+    /// Leaves nothing in it but the room.
+    pub fn clear(&mut self) {
+        self.timestamps.clear();
+        self.values.clear();
+        self.absent.clear();
+        self.histograms.clear();
+        self.start_timestamps.clear();
+        (self.histogram_bytes, self.histograms_counted) = (0, 0);
+    }
+
     /// Counts histograms that were appended since the last call.
     fn count_histograms(&mut self) {
         let from = self.histograms_counted.min(self.histograms.len());
@@ -162,7 +176,7 @@ impl BatchBuilder {
         };
         let mut labels: Vec<(String, usize)> = columns.iter().enumerate().filter_map(label).collect();
         labels.sort();
-        let buffer = SampleBuffer { wants, ..SampleBuffer::default() };
+        let buffer = SampleBuffer::new(wants);
         Self { shape, columns: columns.to_vec(), schema, labels, buffer, series: Vec::new(), ends: Vec::new() }
     }
 
@@ -224,8 +238,7 @@ impl BatchBuilder {
         let rows = self.rows();
         let ranks = std::mem::take(&mut self.series);
         let ends = std::mem::take(&mut self.ends);
-        let wants = self.buffer.wants;
-        let next = SampleBuffer { wants, ..SampleBuffer::default() };
+        let next = SampleBuffer::new(self.buffer.wants);
         let buffer = std::mem::replace(&mut self.buffer, next);
         let series: Vec<&Series> = ranks.iter().map(|rank| snapshot.series[*rank].as_ref()).collect();
         let mut per_series = SeriesColumns { labels: self.label_columns(&series), series: &series };

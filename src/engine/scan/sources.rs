@@ -4,9 +4,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, RowGroupAccess};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -22,6 +23,7 @@ use parquet::file::metadata::ParquetMetaData;
 
 use crate::engine::scan::exec::{FileInput, SeriesMergeExec};
 use crate::engine::scan::footer::{self, Footer, ReaderFactory};
+use crate::engine::scan::open::{OPEN_FILES, PACKED_ROWS, Part};
 use crate::engine::scan::output::Wants;
 use crate::engine::scan::prune::{KeyColumns, Pruned, Wanted, access_plan};
 use crate::engine::scan::table::{SeriesTable, timestamp_type};
@@ -30,8 +32,17 @@ use crate::storage::types::{Series, Snapshot};
 
 /// Below this a further partition costs more than it gives.
 const MIN_SERIES_PER_PARTITION: usize = 32;
-/// Rows decoded at a time from one file.
+/// Rows decoded at a time from one file, and of all that are open together.
 const FILE_BATCH_ROWS: usize = 16 << 10;
+const OPEN_BATCH_ROWS: usize = OPEN_FILES * FILE_BATCH_ROWS;
+/// Below this decoding would be slow.
+const MIN_BATCH_ROWS: usize = 2 << 10;
+/// Of a column that is being read: its decompressor, which for zstd is most of it, and a page.
+const COLUMN_BYTES: usize = 256 << 10;
+/// A row in the columns of floats: id, time, scaled value, scale and value.
+const ROW_BYTES: usize = 33;
+/// More of a row where there are histograms: a common one's.
+const HISTOGRAM_BYTES: usize = 512;
 
 /// Plans the leaf. The output has one partition per key range.
 pub(super) async fn plan(
@@ -63,16 +74,30 @@ async fn file_inputs(
     let footers = footer::read_all(&table.snapshot, runtime.cache_manager.get_file_metadata_cache()).await?;
     let series = &table.snapshot.series;
     let wanted: Vec<Wanted<'_>> = chunks.iter().map(|c| Wanted::new(&series[c.clone()], table.range)).collect();
-    let mut inputs = Vec::new();
     let mut pruned = Pruned::default();
+    let read: Vec<_> = footers
+        .into_iter()
+        .enumerate()
+        .map(|(priority, footer)| {
+            let selected = select(&footer, &wanted, &mut pruned);
+            (priority, footer, selected)
+        })
+        .filter(|(_, _, selected)| selected.iter().any(Option::is_some))
+        .collect();
+    let stays_open = |selected: &[Option<Selected>]| selected.iter().flatten().any(|part| part.rows > PACKED_ROWS);
+    let open = read.iter().filter(|(_, _, selected)| stays_open(selected)).count();
+    let batch_rows = (OPEN_BATCH_ROWS / open.max(1)).clamp(MIN_BATCH_ROWS, FILE_BATCH_ROWS);
     let predicate = Predicate::new(series, table.range);
-    for (priority, footer) in footers.into_iter().enumerate() {
-        let groups = file_groups(&footer, &wanted, &mut pruned);
-        if groups.iter().all(FileGroup::is_empty) {
-            continue;
-        }
-        let plan = parquet_source(&footer, groups, wants, &predicate, &table.snapshot, &url)?;
-        inputs.push(FileInput { file: footer.file, priority, plan });
+    let mut inputs = Vec::new();
+    for (priority, footer, selected) in read {
+        let schema = Arc::new(file_schema(&footer.parquet, wants)?);
+        let part = |selected: &Option<Selected>| {
+            selected.as_ref().map_or_else(Part::default, |part| part.of(&footer.parquet, &schema, batch_rows))
+        };
+        let parts = selected.iter().map(part).collect();
+        let groups = selected.into_iter().map(|selected| file_group(&footer, selected)).collect();
+        let plan = parquet_source(schema, groups, batch_rows, &predicate, &table.snapshot, &url)?;
+        inputs.push(FileInput { file: footer.file, priority, parts, plan });
     }
     // Runs are read source by source: oldest first, most need no sorting afterwards.
     inputs.sort_by_key(|input| (input.file.min_timestamp, input.priority));
@@ -85,32 +110,67 @@ pub(super) fn chunks(series: usize, target_partitions: usize) -> Vec<Range<usize
     (0..parts).map(|part| series * part / parts..series * (part + 1) / parts).collect()
 }
 
-fn file_groups(footer: &Footer, wanted: &[Wanted<'_>], pruned: &mut Pruned) -> Vec<FileGroup> {
+/// What a partition reads of a file.
+struct Selected {
+    plan: ParquetAccessPlan,
+    rows: usize,
+}
+
+/// What each partition reads of a file, `None` where nothing in it is wanted.
+fn select(footer: &Footer, wanted: &[Wanted<'_>], pruned: &mut Pruned) -> Vec<Option<Selected>> {
     let keys = KeyColumns::of(&footer.parquet);
-    let groups = wanted.iter().enumerate().map(|(partition, wanted)| {
+    let selected = wanted.iter().enumerate().map(|(partition, wanted)| {
         let (plan, part) = access_plan(&footer.parquet, &keys, wanted);
         pruned.pages_selected += part.pages_selected;
         pruned.rows_selected += part.rows_selected;
         if partition == 0 {
             pruned.pages_total += part.pages_total;
         }
-        let file = |plan| {
-            PartitionedFile::new_from_meta(footer.meta.clone()).with_extension(footer.clone()).with_extension(plan)
-        };
-        FileGroup::new(plan.map(file).into_iter().collect())
+        plan.map(|plan| Selected { plan, rows: part.rows_selected })
     });
-    groups.collect()
+    selected.collect()
+}
+
+fn file_group(footer: &Footer, selected: Option<Selected>) -> FileGroup {
+    let file = |selected: Selected| {
+        let file = PartitionedFile::new_from_meta(footer.meta.clone());
+        file.with_extension(footer.clone()).with_extension(selected.plan)
+    };
+    FileGroup::new(selected.map(file).into_iter().collect())
+}
+
+impl Selected {
+    /// What is held while it is read: of one row group at a time its pages, and two batches.
+    fn of(&self, parquet: &ParquetMetaData, schema: &Schema, batch_rows: usize) -> Part {
+        let is_read = |root: &String| *root != "metric" && schema.index_of(root).is_ok();
+        let leaves = parquet.file_metadata().schema_descr().columns().iter().enumerate();
+        let leaves = leaves.filter(|(_, leaf)| leaf.path().parts().first().is_some_and(is_read));
+        let leaves: Vec<usize> = leaves.map(|(position, _)| position).collect();
+        let pages = self.plan.inner().iter().zip(parquet.row_groups()).map(|(access, group)| {
+            let all = group.num_rows().max(1) as u128;
+            let selected = match access {
+                RowGroupAccess::Skip => 0,
+                RowGroupAccess::Scan => all,
+                RowGroupAccess::Selection(selection) => selection.row_count() as u128,
+            };
+            let compressed = |leaf: &usize| group.column(*leaf).compressed_size().max(0) as u128;
+            leaves.iter().map(compressed).sum::<u128>() * selected / all
+        });
+        let pages_bytes = pages.max().unwrap_or(0) as usize;
+        let row_bytes = ROW_BYTES + if schema.index_of("histogram").is_ok() { HISTOGRAM_BYTES } else { 0 };
+        let batches_bytes = 2 * self.rows.min(batch_rows) * row_bytes;
+        Part { rows: self.rows, reading_bytes: pages_bytes + leaves.len() * COLUMN_BYTES + batches_bytes }
+    }
 }
 
 fn parquet_source(
-    footer: &Footer,
+    schema: SchemaRef,
     groups: Vec<FileGroup>,
-    wants: &Wants,
+    batch_rows: usize,
     predicate: &Predicate,
     snapshot: &Snapshot,
     url: &ObjectStoreUrl,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let schema = Arc::new(file_schema(&footer.parquet, wants)?);
     // The metric comes last: it is there for the predicate and is not read.
     let read = (0..schema.fields().len()).filter(|i| schema.field(*i).name() != "metric").collect();
     let mut source = ParquetSource::new(TableSchema::from(schema.clone()))
@@ -125,7 +185,7 @@ fn parquet_source(
     let config = FileScanConfigBuilder::new(url.clone(), Arc::new(source))
         .with_projection_indices(Some(read))?
         .with_file_groups(groups)
-        .with_batch_size(Some(FILE_BATCH_ROWS))
+        .with_batch_size(Some(batch_rows))
         // A partition is a key range here: the optimizer must not split a file by bytes, and idle partitions must
         // not take each other's files.
         .with_output_partitioning(Some(partitioning))

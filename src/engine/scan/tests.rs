@@ -1,5 +1,6 @@
 //! The leaf over hand-made files in memory and a fixed memory source.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -7,6 +8,9 @@ use arrow::array::{
 };
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMillisecondType};
 use arrow::record_batch::RecordBatch;
+use datafusion::common::DataFusionError;
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use object_store::memory::InMemory;
@@ -272,6 +276,40 @@ async fn of_equal_timestamps_the_later_commit_wins_and_memory_wins_over_files() 
     lake.memory(vec![(1, run(&[(30, 4.0)]))]);
     let merged = vec![(0, 1.0), (10, 2.0), (20, 3.0), (30, 4.0), (40, 1.0)];
     assert_eq!(lake.read(TimeRange::ALL).await, expected(&[(1, merged)]));
+}
+
+/// A day before its merge is many small files, and a reader for each of them at once took the memory of the machine.
+#[tokio::test]
+async fn many_files_are_read_in_the_memory_of_a_few() {
+    let (files, ids) = (90, 40);
+    let mut lake = Lake::new(&(0..ids).collect::<Vec<_>>());
+    let encodings = [Encoding::Value, Encoding::Scaled, Encoding::Mixed];
+    let mut expected: Vec<BTreeMap<i64, f64>> = vec![BTreeMap::new(); ids as usize];
+    for file in 0..files {
+        // Each overlaps the next, and series 3 is only in some.
+        let wanted = (0..ids).filter(|id| *id != 3 || file % 7 == 0);
+        let rows: Vec<(i64, Samples)> = wanted.map(|id| (id, ramp(file * 80, 10, (file + id) as f64))).collect();
+        rows.iter().for_each(|(id, samples)| expected[*id as usize].extend(samples.iter().copied()));
+        lake.file(&rows, encodings[file as usize % 3]).await;
+    }
+    lake.memory(vec![(5, run(&[(40, -1.0), (100_000, 7.0)]))]);
+    expected[5].extend([(40, -1.0), (100_000, 7.0)]);
+
+    let read = |memory_bytes: usize| {
+        let table = SeriesTable::lists(lake.snapshot(), TimeRange::ALL, &ScanOptions::default());
+        let environment = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)));
+        let config = SessionConfig::new().with_target_partitions(1);
+        let context = SessionContext::new_with_config_rt(config, environment.build_arc().unwrap());
+        async move { context.read_table(table).unwrap().collect().await }
+    };
+    // Side by side the readers would hold 90 times four columns of 256 KiB.
+    let mut found: Vec<_> = read(24 << 20).await.unwrap().iter().flat_map(list_rows).collect();
+    found.sort_by_key(|(name, _)| name.parse::<i64>().unwrap());
+    let expected = expected.into_iter().enumerate();
+    assert_eq!(found, expected.map(|(id, all)| (id.to_string(), all.into_iter().collect())).collect::<Vec<_>>());
+
+    let error = read(1 << 20).await.unwrap_err();
+    assert!(matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)), "{error}");
 }
 
 #[tokio::test]

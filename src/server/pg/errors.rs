@@ -7,6 +7,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use pgwire::error::{ErrorInfo, PgWireError};
 
+use crate::engine::error as limits;
 use crate::engine::sql::text;
 use crate::engine::sql::verify::{Reason, Refused};
 use crate::error::{Error, ErrorKind};
@@ -87,7 +88,10 @@ fn position(sql: &str, text: &str) -> Option<usize> {
 }
 
 pub fn datafusion(e: DataFusionError) -> PgWireError {
-    let (code, message) = classify(&e);
+    let (code, message) = match classify(&e) {
+        ("XX000", None) if limits::is_disk_limit(&e.to_string()) => ("53100", Some(limits::DISK_LIMIT.to_string())),
+        found => found,
+    };
     error(code, message.unwrap_or_else(|| e.strip_backtrace()))
 }
 
@@ -96,7 +100,7 @@ fn classify(e: &DataFusionError) -> (&'static str, Option<String>) {
         DataFusionError::SQL(parser, _) => ("42601", Some(format!("syntax error: {parser}"))),
         DataFusionError::SchemaError(schema, _) => schema_error(schema),
         DataFusionError::NotImplemented(text) => ("0A000", Some(format!("not supported: {text}"))),
-        DataFusionError::ResourcesExhausted(_) => ("53200", None),
+        DataFusionError::ResourcesExhausted(refusal) => ("53200", Some(limits::memory_limit(refusal))),
         DataFusionError::ArrowError(arrow, _) => arrow_error(arrow),
         DataFusionError::Plan(text) => plan_error(text),
         DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
