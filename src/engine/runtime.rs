@@ -32,6 +32,7 @@ use super::error::from_datafusion;
 use super::promql::plan::layout::rows_per_batch;
 use super::promql::plan::node::PromqlQueryPlanner;
 use super::session::EngineOptions;
+use super::sql::functions::ConcatPlanner;
 use super::sql::milliseconds::RoundToMilliseconds;
 use crate::error::{Context, Error, ErrorKind, Result};
 
@@ -165,8 +166,9 @@ impl QueryRuntime {
     pub fn sql_state(&self) -> SessionState {
         let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(RoundToMilliseconds)];
         rules.extend(Analyzer::new().rules);
-        SessionStateBuilder::new()
-            .with_default_features()
+        let mut builder = SessionStateBuilder::new().with_default_features();
+        builder.expr_planners().get_or_insert_default().insert(0, Arc::new(ConcatPlanner));
+        builder
             .with_config(config(self.partitions, self.spill_bytes))
             .with_runtime_env(Arc::clone(&self.environment))
             .with_query_planner(Arc::new(PromqlQueryPlanner))

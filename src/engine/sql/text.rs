@@ -15,6 +15,8 @@ mod dialect;
 mod shape;
 /// How deep a text can become.
 mod tokens;
+/// One walk over a tree for all visitors.
+pub mod walk;
 
 /// The largest text accepted.
 pub const MAX_BYTES: usize = 1 << 20;

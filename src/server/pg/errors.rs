@@ -114,7 +114,7 @@ fn classify(e: &DataFusionError) -> (&'static str, Option<String>) {
         DataFusionError::Execution(text) if text.contains("Divide by zero") => {
             ("22012", Some("division by zero".into()))
         }
-        DataFusionError::Execution(_) => ("22000", None),
+        DataFusionError::Execution(text) => ("22000", Some(text.clone())),
         _ => ("XX000", None),
     }
 }

@@ -15,14 +15,16 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, SelectItem, SetExpr, Statement, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    ObjectName, ObjectNamePart, SelectItem, SetExpr, Statement, TableFactor, Visitor, VisitorMut,
 };
+
+use crate::engine::sql::text::walk::{walk, walk_mut};
 
 /// The relations a statement names without a schema, each once. Names of `WITH` are not among them, wherever in the
 /// statement they are known, nor are table functions.
 pub fn unqualified(statement: &Statement) -> Vec<Ident> {
     let mut names = Unqualified::default();
-    let _: ControlFlow<()> = statement.visit(&mut names);
+    let _ = walk(statement, &mut names);
     let Unqualified { found, local } = names;
     let local: Vec<String> = local.iter().map(folded).collect();
     let mut kept: Vec<Ident> = vec![];
@@ -36,7 +38,7 @@ pub fn unqualified(statement: &Statement) -> Vec<Ident> {
 
 /// Gives names of [`unqualified`] their schema.
 pub fn qualify(statement: &mut Statement, schemas: &[(Ident, &'static str)]) {
-    let _: ControlFlow<()> = statement.visit(&mut Qualify(schemas));
+    let _ = walk_mut(statement, &mut Qualify(schemas));
 }
 
 /// A name as it is looked up.
@@ -88,7 +90,7 @@ impl VisitorMut for Qualify<'_> {
 
 /// Applies all rules in place.
 pub fn apply(statement: &mut Statement) {
-    let _: ControlFlow<()> = statement.visit(&mut Rules);
+    let _ = walk_mut(statement, &mut Rules);
 }
 
 struct Rules;

@@ -19,6 +19,8 @@ use datafusion::prelude::SessionContext;
 
 /// What a call may make of a batch of rows, in bytes.
 const MAX_CALL_BYTES: u128 = 32 << 20;
+/// Where it only joins what is there.
+const MAX_JOINED_BYTES: u128 = 64 << 20;
 
 /// The functions, and what tells the size of their result.
 const FUNCTIONS: &[(&str, Growth)] = &[
@@ -33,6 +35,8 @@ const FUNCTIONS: &[(&str, Growth)] = &[
     ("make_array", Growth::Sum),
     ("range", Growth::Range),
     ("generate_series", Growth::Range),
+    ("concat", Growth::Texts),
+    ("concat_ws", Growth::Texts),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +55,8 @@ enum Growth {
     ArrayResize,
     /// All arguments side by side.
     Sum,
+    /// All texts one behind the other.
+    Texts,
     /// `([start,] stop [, step])`
     Range,
 }
@@ -65,6 +71,16 @@ pub fn register(context: &SessionContext) {
     for function in FUNCTIONS.iter().filter_map(bounded) {
         context.register_udf(function);
     }
+}
+
+/// A function that joins texts, with a limit.
+pub fn texts(inner: Arc<dyn ScalarUDFImpl>) -> ScalarUDF {
+    ScalarUDF::new_from_impl(Bounded { inner, growth: Growth::Texts })
+}
+
+/// A function that joins arrays, with a limit.
+pub fn arrays(inner: Arc<dyn ScalarUDFImpl>) -> ScalarUDF {
+    ScalarUDF::new_from_impl(Bounded { inner, growth: Growth::Sum })
 }
 
 #[derive(Debug)]
@@ -126,8 +142,9 @@ impl ScalarUDFImpl for Bounded {
         let rows = if constant { 1 } else { args.number_rows };
         let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
         let bytes = self.growth.bytes(&arrays)?;
-        if bytes > MAX_CALL_BYTES {
-            let (name, limit) = (self.name(), MAX_CALL_BYTES >> 20);
+        let limit = if self.growth == Growth::Texts { MAX_JOINED_BYTES } else { MAX_CALL_BYTES };
+        if bytes > limit {
+            let (name, limit) = (self.name(), limit >> 20);
             return exec_err!("{name}() would make {bytes} bytes of a batch of rows, more than {limit} MiB");
         }
         self.inner.invoke_with_args(args)
@@ -181,8 +198,27 @@ impl Growth {
                 let size = |array: &ArrayRef| Ok(array.to_data().get_slice_memory_size()? as u128);
                 args.iter().map(size).sum::<Result<u128>>()?
             }
+            Self::Texts => args.iter().map(text_bytes).sum(),
             Self::Range => range_bytes(args)?,
         })
+    }
+}
+
+/// Of the texts themselves; what becomes text is short.
+fn text_bytes(array: &ArrayRef) -> u128 {
+    let rows = array.len() as u128;
+    match array.data_type() {
+        DataType::Utf8 => {
+            let offsets = array.as_string::<i32>().value_offsets();
+            (offsets[array.len()] - offsets[0]).unsigned_abs().into()
+        }
+        DataType::LargeUtf8 => {
+            let offsets = array.as_string::<i64>().value_offsets();
+            (offsets[array.len()] - offsets[0]).unsigned_abs().into()
+        }
+        // The length is the first part of a view.
+        DataType::Utf8View => array.as_string_view().views().iter().map(|view| *view as u32 as u128).sum(),
+        _ => rows * 32,
     }
 }
 

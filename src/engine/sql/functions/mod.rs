@@ -7,6 +7,8 @@ use datafusion::prelude::SessionContext;
 
 /// Limits of functions that make much of little.
 mod bounded;
+/// `||`
+mod concat;
 /// `increase`, `rate`, `delta` over `(timestamp, value)`
 mod counter;
 /// `first(value, timestamp)`, `last(value, timestamp)`
@@ -17,6 +19,8 @@ mod histogram;
 mod steps;
 /// `time_bucket(interval, timestamp [, origin])`
 mod time_bucket;
+
+pub use concat::ConcatPlanner;
 
 /// Registers all of them, and limits DataFusion's own.
 pub fn register(context: &SessionContext) {

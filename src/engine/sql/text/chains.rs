@@ -4,11 +4,13 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, Statement, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, Statement, VisitorMut};
+
+use super::walk::walk_mut;
 
 /// Makes the chains of a statement shallow.
 pub fn balance(statement: &mut Statement) {
-    let _: ControlFlow<()> = statement.visit(&mut Balance);
+    let _ = walk_mut(statement, &mut Balance);
 }
 
 struct Balance;

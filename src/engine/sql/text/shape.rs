@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
+    Expr, GroupByExpr, Ident, ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visitor,
 };
 
+use super::walk::walk;
 use super::{Result, TooComplex};
 
 /// Expressions on top of each other, after long chains of `AND` and `OR` were made shallow.
@@ -31,9 +32,9 @@ const PAIRS_OF_COLUMNS: usize = 16;
 /// Refuses a statement that would take too much stack or time to plan.
 pub fn check(statement: &Statement) -> Result<()> {
     let mut shape = Shape { queries: vec![Weight::default()], ..Shape::default() };
-    match statement.visit(&mut shape) {
+    match walk(statement, &mut shape) {
         ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(refused) => Err(refused),
+        ControlFlow::Break(()) => Err(shape.refused.expect("it is why the walk ended")),
     }
 }
 
@@ -48,6 +49,7 @@ struct Shape {
     named: HashMap<usize, String>,
     /// Queries within expressions.
     subqueries: usize,
+    refused: Option<TooComplex>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -59,25 +61,31 @@ struct Weight {
 }
 
 impl Shape {
-    fn add(&mut self, weight: usize) -> ControlFlow<TooComplex> {
+    /// Ends the walk.
+    fn refuse(&mut self, why: impl Into<Box<str>>) -> ControlFlow<()> {
+        self.refused = Some(TooComplex::new(why));
+        ControlFlow::Break(())
+    }
+
+    fn add(&mut self, weight: usize) -> ControlFlow<()> {
         self.add_both(Weight { own: weight, expanded: weight })
     }
 
-    fn add_both(&mut self, weight: Weight) -> ControlFlow<TooComplex> {
+    fn add_both(&mut self, weight: Weight) -> ControlFlow<()> {
         let Some(top) = self.queries.last_mut() else { return ControlFlow::Continue(()) };
         top.own = top.own.saturating_add(weight.own);
         top.expanded = top.expanded.saturating_add(weight.expanded);
         if top.expanded > MAX_WEIGHT {
-            return ControlFlow::Break(TooComplex::new("it has too many expressions and relations to be planned"));
+            return self.refuse("it has too many expressions and relations to be planned");
         }
         ControlFlow::Continue(())
     }
 }
 
 impl Visitor for Shape {
-    type Break = TooComplex;
+    type Break = ();
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<TooComplex> {
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             self.named.insert(address(&cte.query), folded(&cte.alias.name));
         }
@@ -86,7 +94,7 @@ impl Visitor for Shape {
         self.add(square(branches(&query.body)).saturating_mul(PAIR_OF_UNITED))
     }
 
-    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<TooComplex> {
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         let mut weight = self.queries.pop().unwrap_or_default();
         if let Some(name) = self.named.remove(&address(query)) {
             let known = self.tables.entry(name).or_default();
@@ -97,7 +105,7 @@ impl Visitor for Shape {
         self.add_both(weight)
     }
 
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<TooComplex> {
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
         // Joins of n are a tree of that depth.
         let joined: usize = select.from.iter().map(|from| 1 + from.joins.len()).sum();
         let columns = select.projection.len();
@@ -114,7 +122,7 @@ impl Visitor for Shape {
         self.add(pairs.into_iter().fold(0, usize::saturating_add))
     }
 
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<TooComplex> {
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         let named = match factor {
             TableFactor::Table { name, .. } => single(name).and_then(|ident| self.tables.get(&folded(ident))),
             _ => None,
@@ -123,11 +131,11 @@ impl Visitor for Shape {
         self.add_both(Weight { own: RELATION, expanded })
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<TooComplex> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            let message = format!("an expression in it has more than {MAX_DEPTH} operators on top of each other");
-            return ControlFlow::Break(TooComplex::new(message));
+            return self
+                .refuse(format!("an expression in it has more than {MAX_DEPTH} operators on top of each other"));
         }
         if matches!(expr, Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. }) {
             // Each becomes a join with all that the ones before it became.
@@ -137,7 +145,7 @@ impl Visitor for Shape {
         self.add(self.depth)
     }
 
-    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<TooComplex> {
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
         self.depth -= 1;
         ControlFlow::Continue(())
     }
