@@ -71,7 +71,7 @@ pub fn of(machine: Machine) -> Budget {
         index_bytes: share(32, MIB, 256 * MIB),
         footer_bytes: share(64, MIB, 64 * MIB),
         body_bytes: share(16, MIB, 256 * MIB),
-        message_bytes: share(16, MIB, 256 * MIB),
+        message_bytes: share(32, MIB, 256 * MIB),
         web_connections: (limit / (4 * MIB)).clamp(16, 512),
         pg_connections: (limit / (16 * MIB)).clamp(8, 100),
         threads,

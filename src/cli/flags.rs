@@ -70,7 +70,7 @@ pub struct Serve {
     /// Postgres connections at once; by default up to 100, fewer where memory is short
     #[arg(long = "pg.max-connections", value_name = "N", value_parser = parse_at_most::<MAX_AT_ONCE>)]
     pg_max_connections: Option<usize>,
-    /// Memory that messages of Postgres clients may take together while they arrive; by default a 16th of the memory limit,
+    /// Memory that messages of Postgres clients may take together while they arrive; by default a 32nd of the memory limit,
     /// up to 256MB
     #[arg(long = "pg.message-bytes", value_name = "SIZE", value_parser = parse_size)]
     pg_message_bytes: Option<usize>,
