@@ -247,6 +247,16 @@ impl LabelsBuilder {
         self
     }
 
+    /// Keeps the labels whose names are wanted.
+    pub fn retain(&mut self, mut wanted: impl FnMut(&str) -> bool) {
+        self.pairs.retain(|(name, _)| wanted(name));
+    }
+
+    /// In no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     pub fn clear(&mut self) -> &mut Self {
         self.pairs.clear();
         self

@@ -4,8 +4,12 @@
 pub mod labels;
 /// Label matchers, anchored as Prometheus anchors them.
 pub mod matcher;
+/// Go's regular expressions and replacements, read for the regex crate.
+pub mod re2;
 /// The regular expressions of matchers; plain ones are not compiled.
 pub mod pattern;
+/// Rules that change label sets, or drop them.
+pub mod relabel;
 /// Samples, staleness and time ranges.
 pub mod sample;
 /// Native histograms in float form.

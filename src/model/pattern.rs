@@ -3,16 +3,21 @@
 //! Most say no more than "one of these" or "begins with": dashboards put `a|b|c` and `.*` into their selectors. To compile
 //! a regular expression takes longer than many a query, so those are found in its syntax tree and matched by hand.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use crate::error::{Error, Result};
+use crate::model::re2;
 
 /// Memory that may be taken to find the texts of a pattern, and the characters of a class or repetitions in it: what goes
 /// beyond is left to the regular expression, which has a limit of its own.
 const MAX_BYTES: usize = 8 << 20;
 const MAX_CLASS: usize = 16;
+
+/// Groups and operators within each other in a pattern as it is compiled. The tree that it is printed from has fewer,
+/// and its own limit.
+const MAX_NESTED: u32 = 1000;
 
 /// A compiled pattern. `.` matches a newline, and the whole value has to match, `^(?s:…)$`.
 #[derive(Clone, Debug)]
@@ -39,7 +44,7 @@ impl Pattern {
         }
         match pieces(&tree) {
             Some((first, others)) => Ok(Pattern::Pieces { first, others }),
-            None => compile(pattern).map(Pattern::Regex),
+            None => compile(pattern, &tree).map(Pattern::Regex),
         }
     }
 
@@ -57,17 +62,20 @@ impl Pattern {
 /// Compiles a regular expression the way Prometheus does: anchored at both ends, `.` matches a newline.
 pub fn anchored(pattern: &str) -> Result<Regex> {
     // The inner expression is looked at alone first, so that `a)(b` is refused as it stands.
-    parse(pattern)?;
-    compile(pattern)
+    compile(pattern, &parse(pattern)?)
 }
 
 fn parse(pattern: &str) -> Result<Hir> {
-    let parsed = ParserBuilder::new().dot_matches_new_line(true).build().parse(pattern);
-    parsed.map_err(|e| bad(pattern, &e))
+    re2::parse(pattern, re2::Flags { dot_matches_newline: true }).map_err(|e| bad(pattern, &e))
 }
 
-fn compile(pattern: &str) -> Result<Regex> {
-    Regex::new(&format!("^(?s:{pattern})$")).map_err(|e| bad(pattern, &e))
+/// The regular expression of `tree`, which `pattern` was parsed to.
+fn compile(pattern: &str, tree: &Hir) -> Result<Regex> {
+    // What Rust's grammar reads the same keeps its text, which is compared and shown.
+    let theirs = ParserBuilder::new().dot_matches_new_line(true).build().parse(pattern);
+    let is_same = theirs.is_ok_and(|theirs| theirs == *tree);
+    let text = if is_same { format!("^(?s:{pattern})$") } else { format!("^(?:{})$", re2::to_rust(tree)) };
+    RegexBuilder::new(&text).nest_limit(MAX_NESTED).build().map_err(|e| bad(pattern, &e))
 }
 
 fn bad(pattern: &str, error: &dyn std::error::Error) -> Error {

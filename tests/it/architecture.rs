@@ -52,6 +52,9 @@ const FENCES: &[(&str, &[&str])] = &[
     ("pgwire", &["server/pg/"]),
     ("clap", &["cli"]),
     ("prost", &["ingest/"]),
+    ("saphyr_parser", &["config/yaml.rs"]),
+    ("serde_yaml", &["config/", "ingest/scrape/manager.rs"]),
+    ("md5", &["model/relabel.rs"]),
     ("prometheus_client", &["telemetry/"]),
     ("tikv_jemallocator", &["main.rs"]),
 ];

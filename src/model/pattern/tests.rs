@@ -17,6 +17,8 @@ const ONE_OF: &[&str] = &[
     r"host-1:9100",
     r"10\.0\.0\.[1-9]",
     "é|ß",
+    "[a&&b]",
+    "x{,2}",
 ];
 const PIECES: &[&str] = &[
     ".*",
@@ -49,7 +51,7 @@ const REGEX: &[&str] = &[
     "(?i)abcdefghijklmnopqrstuvwxyz",
     ".+.+",
     r"\ba.*",
-    "[a&&b]",
+    r"[^\x00-\x{10FFFF}]",
 ];
 
 const VALUES: &[&str] = &[
@@ -124,13 +126,23 @@ fn plain_patterns_are_not_compiled() {
 }
 
 #[test]
+fn what_rust_reads_the_same_keeps_its_text() {
+    let check = |pattern: &str, expected: &str| assert_eq!(anchored(pattern).unwrap().as_str(), expected);
+    check(".*", "^(?s:.*)$");
+    check("(?<name>a|b)+", "^(?s:(?<name>a|b)+)$");
+    // In Rust's grammar digits are those of all scripts.
+    check(r"\d", "^(?:[0-9])$");
+    check("x{,2}", r"^(?:(?:x\{,2\}))$");
+}
+
+#[test]
 fn texts_are_bounded() {
     // Two to the power of 40 texts.
     assert!(matches!(Pattern::new(&"[ab]".repeat(40)).unwrap(), Pattern::Regex(_)));
-    // Few texts, each of a quarter of a MiB: the room is for all of them together, here and in pieces. The regular expression is too
-    // large as well.
-    let long = "(?:(?:(?:(?:x{16}){16}){16}){16}){4}";
-    assert!(texts(&parse(long).unwrap(), &mut Room(MAX_BYTES)).is_some());
+    // Few texts, each of a quarter of a MiB: the room is for all of them together, here and in pieces. The regular
+    // expression is too large as well.
+    let long = format!("(?:(?:(?:{}){{10}}){{10}}){{10}}", "x".repeat(256));
+    assert!(texts(&parse(&long).unwrap(), &mut Room(MAX_BYTES)).is_some());
     let longest = vec![long; 100];
     for pattern in [longest.join("|"), longest.join(".*"), longest.join("y?")] {
         assert!(Pattern::new(&pattern).is_err(), "{pattern}");
@@ -144,7 +156,7 @@ fn texts_are_bounded() {
 fn mistakes_are_told() {
     for pattern in ["a)(b", "(", "[", "a**b(", "*", r"\1", r"(?<n>a)\k<n>"] {
         for error in [Pattern::new(pattern).unwrap_err(), anchored(pattern).unwrap_err()] {
-            let expected = format!("invalid regular expression {pattern:?}: ");
+            let expected = format!("invalid regular expression {pattern:?}: error parsing regexp: ");
             assert!(error.message.starts_with(&expected), "{}", error.message);
         }
     }

@@ -13,6 +13,7 @@ use super::args::{Args, any_signature, call};
 use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::plan::layout::{label, strings};
 use crate::error::{Error, ErrorKind};
+use crate::model::re2;
 
 /// A compiled expression that compares by its text.
 #[derive(Clone, Debug)]
@@ -67,6 +68,7 @@ impl ScalarUDFImpl for LabelReplace {
         let mut out = StringViewBuilder::with_capacity(args.rows);
         let mut text = String::new();
         let mut budget = Budget(MAX_BATCH_BYTES);
+        let replacement: Vec<re2::Part<'_>> = re2::parts(&self.replacement).collect();
         for row in 0..source.len() {
             self.cancel.check()?;
             let Some(captures) = self.pattern.0.captures(label(source, row)) else {
@@ -74,7 +76,7 @@ impl ScalarUDFImpl for LabelReplace {
                 continue;
             };
             text.clear();
-            expand(&captures, &self.replacement, label(source, row).len(), &mut text)?;
+            expand(&captures, &replacement, &mut text)?;
             budget.take(&text)?;
             append_label(&mut out, &text);
         }
@@ -111,41 +113,9 @@ fn push_bounded(text: &mut String, part: &str) -> Result<()> {
     Ok(())
 }
 
-/// The replacement with its references filled in; `longest` is how much a reference can stand for.
-fn expand(captures: &Captures<'_>, replacement: &str, longest: usize, text: &mut String) -> Result<()> {
-    let references = replacement.bytes().filter(|byte| *byte == b'$').count();
-    let most = references.saturating_mul(longest).saturating_add(replacement.len());
-    if most <= MAX_LABEL_BYTES {
-        captures.expand(replacement, text);
-        return Ok(());
-    }
-    // It may be too much: part by part, so that it is known before there is more.
-    let mut part = String::new();
-    for reference in references_of(replacement) {
-        part.clear();
-        captures.expand(reference, &mut part);
-        push_bounded(text, &part)?;
-    }
-    Ok(())
-}
-
-/// A replacement in parts that have one reference at most.
-fn references_of(replacement: &str) -> impl Iterator<Item = &str> {
-    let mut rest = replacement;
-    std::iter::from_fn(move || {
-        let bytes = rest.as_bytes();
-        // What a `$` at the beginning may belong to: another one, or a name in braces.
-        let own = match bytes {
-            [] => return None,
-            [b'$', b'$', ..] => 2,
-            [b'$', b'{', ..] => rest.find('}').map_or(1, |end| end + 1),
-            _ => 1,
-        };
-        let next = bytes[own..].iter().position(|byte| *byte == b'$');
-        let (part, tail) = rest.split_at(next.map_or(rest.len(), |next| own + next));
-        rest = tail;
-        Some(part)
-    })
+/// The replacement with its references filled in, part by part, so that it is known before there is too much.
+fn expand<'t>(captures: &Captures<'t>, replacement: &[re2::Part<'t>], text: &mut String) -> Result<()> {
+    replacement.iter().try_for_each(|part| push_bounded(text, part.value(captures)))
 }
 
 fn append_label(out: &mut StringViewBuilder, text: &str) {
@@ -239,32 +209,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_of_a_replacement() {
-        let check = |replacement: &str, parts: &[&str]| {
-            assert_eq!(references_of(replacement).collect::<Vec<_>>(), parts, "{replacement}");
-        };
-        check("", &[]);
-        check("plain", &["plain"]);
-        check("a$1b$2", &["a", "$1b", "$2"]);
-        check("$$1$", &["$$1", "$"]);
-        check("${a$b}-$c", &["${a$b}-", "$c"]);
-        check("${open", &["${open"]);
-        check("$$$1", &["$$", "$1"]);
-    }
-
-    #[test]
-    fn what_a_replacement_becomes_is_bounded_and_else_the_same() {
+    fn what_a_replacement_becomes_is_bounded() {
         let source = "x".repeat(1000);
         let pattern = Regex::new("^(?<all>.*)$").unwrap();
         let captures = pattern.captures(&source).unwrap();
         for replacement in ["$1", "a${all}b$$$1", "$nothing$", "${all", &"$none ".repeat(2_000)] {
             let (mut expected, mut text) = (String::new(), String::new());
-            captures.expand(replacement, &mut expected);
-            expand(&captures, replacement, MAX_LABEL_BYTES, &mut text).unwrap();
+            re2::expand(replacement, &captures, &mut expected);
+            expand(&captures, &re2::parts(replacement).collect::<Vec<_>>(), &mut text).unwrap();
             assert_eq!(text, expected, "{replacement}");
         }
-        let mut text = String::new();
-        expand(&captures, &"$1".repeat(2_000), source.len(), &mut text).unwrap_err();
+        let (many, mut text) = ("$1".repeat(2_000), String::new());
+        expand(&captures, &re2::parts(&many).collect::<Vec<_>>(), &mut text).unwrap_err();
         assert!(text.len() <= MAX_LABEL_BYTES);
     }
 }
