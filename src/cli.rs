@@ -2,16 +2,16 @@
 //! names and meaning; those of its flags that are not built yet are refused by name, see [`unsupported`].
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app;
 use crate::app::budget::Machine;
-use crate::config::file::Config;
-use crate::error::Result;
 
+/// `promlake check`: says what is wrong with files.
+mod check;
 /// The flags of the server.
 pub mod flags;
 /// `promlake query`: asks a running server and prints a table.
@@ -38,16 +38,7 @@ enum Command {
     Query(query::Query),
     /// Check files
     #[command(subcommand)]
-    Check(Check),
-}
-
-#[derive(Debug, Subcommand)]
-enum Check {
-    /// Read a configuration file as the server would, and say what is wrong with it
-    Config {
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+    Check(check::Check),
 }
 
 /// Runs the command line; the exit code is 0, 1 for a failure, 2 for a wrong command line.
@@ -71,7 +62,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match cli.command {
         None => cli.serve.into_settings(flags, Machine::read(Path::new("/"))).and_then(app::run),
         Some(Command::Query(query)) => query::run(query),
-        Some(Command::Check(Check::Config { files })) => check_configs(&files),
+        Some(Command::Check(check)) => return check::run(&check),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,15 +71,6 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn check_configs(files: &[PathBuf]) -> Result<()> {
-    for file in files {
-        let config = Config::load(file)?;
-        let jobs = config.scrape_configs.len();
-        println!("{}: valid, {jobs} scrape {}", file.display(), if jobs == 1 { "config" } else { "configs" });
-    }
-    Ok(())
 }
 
 fn version_text() -> String {

@@ -159,13 +159,23 @@ async fn run(
     }
 }
 
+/// A file that is right and asks for nothing that would be missing.
+fn load(file: &Path) -> Result<Config> {
+    let config = Config::load(file)?;
+    config.not_built().map_err(|mistakes| mistakes.into_error(&file.display().to_string()))?;
+    for part in config.without_effect() {
+        tracing::warn!(file = %file.display(), "{part}");
+    }
+    Ok(config)
+}
+
 /// A file that cannot be used leaves the old configuration in force.
 fn reload(settings: &Settings, http: &Server, scrape: &ScrapeManager) -> Result<()> {
     let Some(file) = &settings.config_file else {
         tracing::info!("nothing to reload: there is no --config.file");
         return Ok(());
     };
-    let result = Config::load(file).and_then(|config| {
+    let result = load(file).and_then(|config| {
         scrape.apply_config(&config)?;
         http.config_loaded(&config);
         Ok(())
@@ -316,7 +326,7 @@ impl Listeners {
     /// The file's configuration, or the one that scrapes ourselves.
     fn config(&self, file: Option<&Path>) -> Result<Config> {
         match file {
-            Some(file) => Config::load(file),
+            Some(file) => load(file),
             None => Ok(Config::self_scrape(&self.addresses.http_reachable().to_string())),
         }
     }

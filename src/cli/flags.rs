@@ -178,7 +178,7 @@ impl Serve {
         let budget = self.budget(machine);
         fill_in(&mut flags, &budget);
         Ok(app::Settings {
-            config_file: self.config_file,
+            config_file: self.config_file.or_else(config_file_here),
             web: app::WebSettings {
                 listen_addresses: self.web_listen_address,
                 external_url: self.web_external_url,
@@ -284,6 +284,12 @@ impl Serve {
             prefix => format!("/{prefix}"),
         }
     }
+}
+
+/// As Prometheus does without a flag, but that there may be none.
+fn config_file_here() -> Option<PathBuf> {
+    let here = PathBuf::from("prometheus.yml");
+    here.is_file().then_some(here)
 }
 
 /// Puts what the budget says where no flag did, so that all flags are shown with the values in force.

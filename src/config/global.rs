@@ -1,13 +1,32 @@
 //! The `global` section: what every scrape inherits, and the labels of this server.
 
-use serde_yaml::{Mapping, Value};
-
-use crate::config::limits::ScrapeLimits;
+use crate::config::http::line_of;
+use crate::config::limits::{self, ScrapeLimits};
+use crate::config::mistake::Found;
 use crate::config::protocol::{self, NameValidation, ScrapeProtocol};
-use crate::config::section::Section;
-use crate::error::{Error, Result};
+use crate::config::schema::{Kind, Schema, below, field, with};
+use crate::config::values;
+use crate::config::yaml::Node;
 use crate::model::duration;
 use crate::model::labels::{Labels, METRIC_NAME};
+
+pub static GLOBAL: Schema = Schema {
+    name: "global",
+    fields: &[
+        &[
+            with("scrape_interval", Kind::Duration, "1m"),
+            with("scrape_timeout", Kind::Duration, "10s"),
+            field("scrape_protocols", Kind::List(&Kind::Text)),
+            with("evaluation_interval", Kind::Duration, "1m"),
+            field("rule_query_offset", Kind::Duration),
+            field("query_log_file", Kind::Text),
+            field("scrape_failure_log_file", Kind::Text),
+            field("external_labels", Kind::Map(&Kind::Text)),
+        ],
+        limits::FIELDS,
+        protocol::FIELDS,
+    ],
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Global {
@@ -38,82 +57,67 @@ impl Default for Global {
 }
 
 impl Global {
-    /// Keys of Prometheus 3.14 without an implementation here, each with the value that asks for nothing.
-    const NOT_YET: [(&'static str, &'static str); 7] = [
-        ("rule_query_offset", "0s"),
-        ("query_log_file", ""),
-        ("scrape_failure_log_file", ""),
-        ("scrape_native_histograms", "false"),
-        ("convert_classic_histograms_to_nhcb", "false"),
-        ("always_scrape_classic_histograms", "false"),
-        ("metric_name_escaping_scheme", "allow-utf-8"),
-    ];
-
     /// `env` answers for the variables in external labels.
-    pub(super) fn read(mut section: Section, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+    pub(super) fn read(node: &Node, env: &dyn Fn(&str) -> Option<String>, found: &Found) -> Self {
         let defaults = Global::default();
-        section.refuse(&Self::NOT_YET)?;
-        let or = |own: Option<i64>, default: i64| own.filter(|ms| *ms != 0).unwrap_or(default);
-        let scrape_interval_ms = or(section.duration_ms("scrape_interval")?, defaults.scrape_interval_ms);
-        let timeout_ms = section.duration_ms("scrape_timeout")?;
-        let scrape_timeout_ms = or(timeout_ms, defaults.scrape_timeout_ms.min(scrape_interval_ms));
+        let path = "global";
+        let scrape_interval_ms = values::duration_ms(node, "scrape_interval", defaults.scrape_interval_ms);
+        let least = defaults.scrape_timeout_ms.min(scrape_interval_ms);
+        let scrape_timeout_ms = values::duration_ms(node, "scrape_timeout", least);
         if scrape_timeout_ms > scrape_interval_ms {
-            return Err(Error::bad_input("global scrape timeout greater than scrape interval"));
+            let message = "global scrape timeout greater than scrape interval";
+            found.add(line_of(node, "scrape_timeout"), &below(path, "scrape_timeout"), message);
         }
-        let name_validation =
-            NameValidation::parse(&section.string("metric_name_validation_scheme")?.unwrap_or_default())?;
-        let external_labels = read_external_labels(&mut section, name_validation, env)?;
-        let protocols = protocol::parse_list(section.list("scrape_protocols")?)
-            .map_err(|e| Error::new(e.kind, format!("global: {}", e.message)))?;
-        let global = Self {
+        let name_validation = protocol::name_validation(node, path, defaults.name_validation, found);
+        let protocols = protocol::list(node, path, found);
+        Self {
             scrape_interval_ms,
             scrape_timeout_ms,
-            evaluation_interval_ms: or(
-                section.duration_ms("evaluation_interval")?,
+            evaluation_interval_ms: values::duration_ms(
+                node,
+                "evaluation_interval",
                 defaults.evaluation_interval_ms,
             ),
-            external_labels,
+            external_labels: external_labels(node, name_validation, env, found),
             scrape_protocols: protocols.unwrap_or(defaults.scrape_protocols),
-            limits: ScrapeLimits::read(&mut section, &ScrapeLimits::default())?,
+            limits: ScrapeLimits::read(node, &ScrapeLimits::default()),
             name_validation,
-            extra_scrape_metrics: section.bool("extra_scrape_metrics")?.unwrap_or(false),
-        };
-        section.finish()?;
-        Ok(global)
+            extra_scrape_metrics: values::is_true(node, "extra_scrape_metrics", false),
+        }
     }
 
-    pub(super) fn to_yaml(&self) -> Value {
-        let mut out = Mapping::new();
-        out.insert("scrape_interval".into(), duration::format(self.scrape_interval_ms).into());
-        out.insert("scrape_timeout".into(), duration::format(self.scrape_timeout_ms).into());
-        let protocols: Vec<Value> = self.scrape_protocols.iter().map(|p| p.as_str().into()).collect();
-        out.insert("scrape_protocols".into(), protocols.into());
-        out.insert("evaluation_interval".into(), duration::format(self.evaluation_interval_ms).into());
+    /// What replaces the texts of the file: values with their defaults.
+    pub(super) fn shown(&self) -> Vec<(&'static str, serde_yaml::Value)> {
+        let mut shown = vec![
+            ("scrape_interval", duration::format(self.scrape_interval_ms).into()),
+            ("scrape_timeout", duration::format(self.scrape_timeout_ms).into()),
+            ("scrape_protocols", protocol::shown(&self.scrape_protocols)),
+            ("evaluation_interval", duration::format(self.evaluation_interval_ms).into()),
+            ("metric_name_validation_scheme", self.name_validation.as_str().into()),
+        ];
         if !self.external_labels.is_empty() {
-            let labels: Mapping = self.external_labels.iter().map(|(n, v)| (n.into(), v.into())).collect();
-            out.insert("external_labels".into(), labels.into());
+            let labels = self.external_labels.iter().map(|(name, value)| (name.into(), value.into()));
+            shown.push(("external_labels", serde_yaml::Value::Mapping(labels.collect())));
         }
-        self.limits.write(&mut out);
-        out.insert("metric_name_validation_scheme".into(), self.name_validation.as_str().into());
-        if self.extra_scrape_metrics {
-            out.insert("extra_scrape_metrics".into(), true.into());
-        }
-        out.into()
+        shown
     }
 }
 
-fn read_external_labels(
-    section: &mut Section,
+fn external_labels(
+    node: &Node,
     names: NameValidation,
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Labels> {
-    let pairs = section.strings("external_labels")?;
-    for (name, _) in &pairs {
-        if name == METRIC_NAME || !names.is_valid_label_name(name) {
-            return Err(Error::bad_input(format!("{name:?} is not a valid label name in external_labels")));
+    found: &Found,
+) -> Labels {
+    let entries = node.get("external_labels").map(Node::entries).unwrap_or_default();
+    for (name, _) in entries {
+        if name.text == METRIC_NAME || !names.is_valid_label_name(&name.text) {
+            let message = format!("{:?} is not a valid label name", name.text);
+            found.add(name.line, "global.external_labels", message);
         }
     }
-    Ok(Labels::from_pairs(pairs.iter().map(|(name, value)| (name.as_str(), expand(value, env)))))
+    let text = |node: &Node| expand(node.text().unwrap_or(""), env);
+    Labels::from_pairs(entries.iter().map(|(name, node)| (name.text.as_str(), text(node))))
 }
 
 /// Replaces `$name` and `${name}`; `$$` is a dollar sign, an undefined variable is empty.

@@ -1,10 +1,19 @@
 //! Limits of a scrape. A 0 in `scrape_configs` takes the value of `global`; a 0 there means no limit.
 
-use serde_yaml::{Mapping, Value};
-
-use crate::config::section::Section;
+use crate::config::schema::{Field, Kind, field};
 use crate::config::size;
-use crate::error::Result;
+use crate::config::values;
+use crate::config::yaml::Node;
+
+pub const FIELDS: &[Field] = &[
+    field("body_size_limit", Kind::Size),
+    field("sample_limit", Kind::Count),
+    field("target_limit", Kind::Count),
+    field("label_limit", Kind::Count),
+    field("label_name_length_limit", Kind::Count),
+    field("label_value_length_limit", Kind::Count),
+    field("keep_dropped_targets", Kind::Count),
+];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScrapeLimits {
@@ -15,34 +24,30 @@ pub struct ScrapeLimits {
     pub label_limit: u64,
     pub label_name_length_limit: u64,
     pub label_value_length_limit: u64,
-    /// Without relabelling no target is ever dropped, so this has nothing to keep yet.
+    /// Dropped targets that are kept to be shown; 0 for all.
     pub keep_dropped_targets: u64,
 }
 
 impl ScrapeLimits {
-    pub(super) fn read(section: &mut Section, inherited: &ScrapeLimits) -> Result<Self> {
-        let or = |own: Option<u64>, inherited: u64| own.filter(|v| *v != 0).unwrap_or(inherited);
-        Ok(Self {
-            body_size_limit_bytes: or(section.bytes("body_size_limit")?, inherited.body_size_limit_bytes),
-            sample_limit: or(section.count("sample_limit")?, inherited.sample_limit),
-            target_limit: or(section.count("target_limit")?, inherited.target_limit),
-            label_limit: or(section.count("label_limit")?, inherited.label_limit),
-            label_name_length_limit: or(
-                section.count("label_name_length_limit")?,
-                inherited.label_name_length_limit,
-            ),
-            label_value_length_limit: or(
-                section.count("label_value_length_limit")?,
-                inherited.label_value_length_limit,
-            ),
-            keep_dropped_targets: or(section.count("keep_dropped_targets")?, inherited.keep_dropped_targets),
-        })
+    pub(super) fn read(node: &Node, inherited: &ScrapeLimits) -> Self {
+        let count = |key: &str, inherited: u64| values::count(node, key).filter(|n| *n != 0).unwrap_or(inherited);
+        let body = node.get("body_size_limit").and_then(Node::text).and_then(|text| size::parse(text).ok());
+        Self {
+            body_size_limit_bytes: body.filter(|n| *n != 0).unwrap_or(inherited.body_size_limit_bytes),
+            sample_limit: count("sample_limit", inherited.sample_limit),
+            target_limit: count("target_limit", inherited.target_limit),
+            label_limit: count("label_limit", inherited.label_limit),
+            label_name_length_limit: count("label_name_length_limit", inherited.label_name_length_limit),
+            label_value_length_limit: count("label_value_length_limit", inherited.label_value_length_limit),
+            keep_dropped_targets: count("keep_dropped_targets", inherited.keep_dropped_targets),
+        }
     }
 
-    /// Adds the limits that are set.
-    pub(super) fn write(&self, out: &mut Mapping) {
+    /// The limits that are set.
+    pub(super) fn shown(&self) -> Vec<(&'static str, serde_yaml::Value)> {
+        let mut shown = vec![];
         if self.body_size_limit_bytes != 0 {
-            out.insert("body_size_limit".into(), size::format(self.body_size_limit_bytes).into());
+            shown.push(("body_size_limit", size::format(self.body_size_limit_bytes).into()));
         }
         let counts = [
             ("sample_limit", self.sample_limit),
@@ -52,8 +57,7 @@ impl ScrapeLimits {
             ("label_value_length_limit", self.label_value_length_limit),
             ("keep_dropped_targets", self.keep_dropped_targets),
         ];
-        for (key, value) in counts.into_iter().filter(|(_, value)| *value != 0) {
-            out.insert(key.into(), Value::from(value));
-        }
+        shown.extend(counts.into_iter().filter(|(_, n)| *n != 0).map(|(key, n)| (key, n.into())));
+        shown
     }
 }

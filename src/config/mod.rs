@@ -10,7 +10,27 @@ pub mod scrape;
 pub mod limits;
 /// Exposition formats by Prometheus' names.
 pub mod protocol;
+/// Relabelling rules.
+pub mod relabel;
+/// Kinds of service discovery.
+pub mod discovery;
+/// How requests are sent: authorization, TLS, proxies.
+pub mod http;
+/// The `alerting` section.
+pub mod alerting;
+/// `remote_write` and `remote_read`.
+mod remote;
+/// The `storage` section.
+pub mod storage;
+/// `otlp`, `tracing` and `runtime`.
+mod otlp;
 /// Byte sizes, `10MB`.
 pub mod size;
-/// One YAML mapping, read key by key; what nobody asked for is an error.
-mod section;
+/// What sections may hold, as data; the check and the printing of it.
+pub mod schema;
+/// Values of a checked section.
+mod values;
+/// What is wrong with a file.
+pub mod mistake;
+/// Text to a tree with lines.
+pub mod yaml;

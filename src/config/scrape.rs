@@ -1,13 +1,56 @@
 //! One entry of `scrape_configs`, with everything it inherits from `global` filled in.
 
-use serde_yaml::{Mapping, Value};
+use serde_yaml::Value as Yaml;
 
+use crate::config::discovery::{self, Discovery};
 use crate::config::global::Global;
-use crate::config::limits::ScrapeLimits;
+use crate::config::http::{self, line_of};
+use crate::config::limits::{self, ScrapeLimits};
+use crate::config::mistake::Found;
 use crate::config::protocol::{self, NameValidation, ScrapeProtocol};
-use crate::config::section::{Section, scalar};
-use crate::error::{Error, Result};
+use crate::config::relabel;
+use crate::config::schema::{Kind, Schema, below, field, with};
+use crate::config::values;
+use crate::config::yaml::Node;
 use crate::model::duration;
+use crate::model::relabel::Rule;
+
+pub static SCRAPE: Schema = Schema {
+    name: "scrape_config",
+    fields: &[
+        &[
+            field("job_name", Kind::Text),
+            field("honor_labels", Kind::Bool),
+            with("honor_timestamps", Kind::Bool, "true"),
+            with("track_timestamps_staleness", Kind::Bool, "false"),
+            field("params", Kind::Map(&Kind::List(&Kind::Text))),
+            field("scrape_interval", Kind::Duration),
+            field("scrape_timeout", Kind::Duration),
+            field("scrape_protocols", Kind::List(&Kind::Text)),
+            field("fallback_scrape_protocol", Kind::Text),
+            field("scrape_failure_log_file", Kind::Text),
+            with("metrics_path", Kind::Text, "/metrics"),
+            with("scheme", Kind::Text, "http"),
+            with("enable_compression", Kind::Bool, "true"),
+            field("native_histogram_bucket_limit", Kind::Count),
+            field("native_histogram_min_bucket_factor", Kind::Float),
+        ],
+        limits::FIELDS,
+        protocol::FIELDS,
+        http::FIELDS,
+        &[
+            relabel::rules("relabel_configs"),
+            relabel::rules("metric_relabel_configs"),
+            field("static_configs", Kind::List(&Kind::Section(&STATIC))),
+        ],
+        discovery::FIELDS,
+    ],
+};
+
+pub static STATIC: Schema = Schema {
+    name: "static_configs",
+    fields: &[&[field("targets", Kind::List(&Kind::Text)), field("labels", Kind::Map(&Kind::Text))]],
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScrapeConfig {
@@ -18,7 +61,8 @@ pub struct ScrapeConfig {
     /// Taken when a target's `Content-Type` is missing or unknown.
     pub fallback_scrape_protocol: Option<ScrapeProtocol>,
     pub metrics_path: String,
-    pub scheme: Scheme,
+    /// Any text; a target whose scheme is none cannot be scraped.
+    pub scheme: String,
     /// Query parameters, in the order of the file.
     pub params: Vec<(String, Vec<String>)>,
     pub honor_labels: bool,
@@ -29,23 +73,12 @@ pub struct ScrapeConfig {
     pub extra_scrape_metrics: bool,
     pub limits: ScrapeLimits,
     pub name_validation: NameValidation,
+    pub relabel_configs: Vec<Rule>,
+    pub metric_relabel_configs: Vec<Rule>,
     pub static_configs: Vec<StaticConfig>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scheme {
-    #[default]
-    Http,
-    Https,
-}
-
-impl Scheme {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
+    pub discoveries: Vec<Discovery>,
+    /// As it is in the file.
+    pub(super) node: Node,
 }
 
 /// Targets that share labels.
@@ -66,7 +99,7 @@ impl ScrapeConfig {
             scrape_protocols: global.scrape_protocols.clone(),
             fallback_scrape_protocol: None,
             metrics_path: "/metrics".to_string(),
-            scheme: Scheme::Http,
+            scheme: "http".to_string(),
             params: Vec::new(),
             honor_labels: false,
             honor_timestamps: true,
@@ -76,244 +109,146 @@ impl ScrapeConfig {
             extra_scrape_metrics: global.extra_scrape_metrics,
             limits: global.limits,
             name_validation: global.name_validation,
+            relabel_configs: Vec::new(),
+            metric_relabel_configs: Vec::new(),
             static_configs: Vec::new(),
+            discoveries: Vec::new(),
+            node: Node::nothing(),
         }
     }
 
-    /// Keys of Prometheus 3.14 without an implementation here, each with the value that asks for nothing.
-    const NOT_YET: [(&'static str, &'static str); 21] = [
-        ("relabel_configs", ""),
-        ("metric_relabel_configs", ""),
-        ("tls_config", ""),
-        ("basic_auth", ""),
-        ("authorization", ""),
-        ("oauth2", ""),
-        ("bearer_token", ""),
-        ("bearer_token_file", ""),
-        ("proxy_url", ""),
-        ("no_proxy", ""),
-        ("proxy_from_environment", "false"),
-        ("proxy_connect_header", ""),
-        ("http_headers", ""),
-        ("enable_http2", "false"),
-        ("scrape_failure_log_file", ""),
-        ("scrape_native_histograms", "false"),
-        ("convert_classic_histograms_to_nhcb", "false"),
-        ("always_scrape_classic_histograms", "false"),
-        ("native_histogram_bucket_limit", "0"),
-        ("native_histogram_min_bucket_factor", "0"),
-        ("metric_name_escaping_scheme", "allow-utf-8"),
-    ];
+    /// What all its targets have alike.
+    pub fn without_targets(&self) -> Self {
+        Self { static_configs: Vec::new(), node: self.node.without("static_configs"), ..self.clone() }
+    }
 
-    /// Service discovery of Prometheus 3.14, as `<name>_sd_configs`.
-    const DISCOVERIES: [&'static str; 36] = [
-        "azure",
-        "consul",
-        "digitalocean",
-        "dns",
-        "docker",
-        "dockerswarm",
-        "ec2",
-        "ecs",
-        "elasticache",
-        "eureka",
-        "file",
-        "gce",
-        "hetzner",
-        "http",
-        "ionos",
-        "kubernetes",
-        "kuma",
-        "lightsail",
-        "linode",
-        "marathon",
-        "msk",
-        "nerve",
-        "nomad",
-        "oci",
-        "openstack",
-        "outscale",
-        "ovhcloud",
-        "puppetdb",
-        "rds",
-        "scaleway",
-        "serverset",
-        "stackit",
-        "triton",
-        "uyuni",
-        "vultr",
-        "aws",
-    ];
-
-    pub(super) fn read(value: Value, global: &Global) -> Result<Self> {
-        let mut section = Section::new("scrape_config", value)?;
-        let job_name = section.string("job_name")?.unwrap_or_default();
+    /// A job whose section was checked against [`SCRAPE`].
+    pub(super) fn read(node: &Node, path: &str, global: &Global, found: &Found) -> Self {
+        let job_name = values::text(node, "job_name").unwrap_or_default();
         if job_name.is_empty() {
-            return Err(Error::bad_input("job_name is empty"));
-        }
-        section.name = format!("scrape_config {job_name:?}");
-        section.refuse(&Self::NOT_YET)?;
-        for discovery in Self::DISCOVERIES {
-            section.refuse(&[(format!("{discovery}_sd_configs").as_str(), "")])?;
+            found.add(line_of(node, "job_name"), path, "job_name is empty");
         }
         let mut config = Self::new(job_name, global);
-        config.read_timing(&mut section)?;
-        config.read_request(&mut section)?;
-        config.read_samples(&mut section, global)?;
-        config.static_configs = read_static_configs(&mut section, config.name_validation)?;
-        section.finish()?;
-        Ok(config)
+        config.read_timing(node, path, found);
+        config.read_request(node, path, found);
+        config.read_samples(node, path, global, found);
+        http::check(node, path, &[], found);
+        config.relabel_configs = relabel::read(node, "relabel_configs", path, config.name_validation, found);
+        config.metric_relabel_configs =
+            relabel::read(node, "metric_relabel_configs", path, config.name_validation, found);
+        let relabelled = !config.relabel_configs.is_empty();
+        config.static_configs = static_configs(node, path, relabelled, config.name_validation, found);
+        config.discoveries = discovery::read(node, path, found);
+        config.node = node.clone();
+        config
     }
 
-    fn read_timing(&mut self, section: &mut Section) -> Result<()> {
-        if let Some(interval_ms) = section.duration_ms("scrape_interval")?.filter(|ms| *ms != 0) {
-            self.scrape_interval_ms = interval_ms;
+    fn read_timing(&mut self, node: &Node, path: &str, found: &Found) {
+        self.scrape_interval_ms = values::duration_ms(node, "scrape_interval", self.scrape_interval_ms);
+        let inherited = self.scrape_timeout_ms.min(self.scrape_interval_ms);
+        self.scrape_timeout_ms = values::duration_ms(node, "scrape_timeout", inherited);
+        if self.scrape_timeout_ms > self.scrape_interval_ms {
+            let job = &self.job_name;
+            let message =
+                format!("scrape timeout greater than scrape interval for scrape config with job name {job:?}");
+            found.add(line_of(node, "scrape_timeout"), &below(path, "scrape_timeout"), message);
         }
-        match section.duration_ms("scrape_timeout")?.filter(|ms| *ms != 0) {
-            Some(timeout_ms) if timeout_ms > self.scrape_interval_ms => {
-                let job = &self.job_name;
-                return Err(Error::bad_input(format!(
-                    "scrape timeout greater than scrape interval for scrape config with job name {job:?}"
-                )));
-            }
-            Some(timeout_ms) => self.scrape_timeout_ms = timeout_ms,
-            None => self.scrape_timeout_ms = self.scrape_timeout_ms.min(self.scrape_interval_ms),
-        }
-        Ok(())
     }
 
-    fn read_request(&mut self, section: &mut Section) -> Result<()> {
-        let named = |e: Error, section: &Section| Error::new(e.kind, format!("{}: {}", section.name, e.message));
-        let protocols = section.list("scrape_protocols")?;
-        if let Some(protocols) = protocol::parse_list(protocols).map_err(|e| named(e, section))? {
+    fn read_request(&mut self, node: &Node, path: &str, found: &Found) {
+        if let Some(protocols) = protocol::list(node, path, found) {
             self.scrape_protocols = protocols;
         }
-        if let Some(name) = section.string("fallback_scrape_protocol")?.filter(|n| !n.is_empty()) {
-            let protocol = ScrapeProtocol::parse(&name).map_err(|e| named(e, section))?;
-            self.fallback_scrape_protocol = Some(protocol);
+        if let Some(name) = values::text(node, "fallback_scrape_protocol") {
+            let key = "fallback_scrape_protocol";
+            let parsed = ScrapeProtocol::parse(name);
+            self.fallback_scrape_protocol =
+                parsed.map_err(|e| found.add(line_of(node, key), &below(path, key), e.message)).ok();
         }
-        if let Some(path) = section.string("metrics_path")? {
-            self.metrics_path = path;
+        // An empty path is one, an empty scheme is none.
+        if let Some(metrics_path) = node.get("metrics_path").and_then(Node::text) {
+            self.metrics_path = metrics_path.to_string();
         }
-        self.scheme = match section.string("scheme")?.as_deref() {
-            None | Some("") | Some("http") => Scheme::Http,
-            Some("https") => Scheme::Https,
-            Some(other) => return Err(section.error("scheme", format!("expected http or https, got {other:?}"))),
-        };
-        self.params = read_params(section)?;
-        self.enable_compression = section.bool("enable_compression")?.unwrap_or(true);
-        self.follow_redirects = section.bool("follow_redirects")?.unwrap_or(true);
-        Ok(())
+        if let Some(scheme) = values::text(node, "scheme") {
+            self.scheme = scheme.to_string();
+        }
+        let params = node.get("params").map(Node::entries).unwrap_or_default();
+        let texts = |node: &Node| node.items().iter().map(|item| item.text().unwrap_or("").to_string()).collect();
+        self.params = params.iter().map(|(name, node)| (name.text.clone(), texts(node))).collect();
+        self.enable_compression = values::is_true(node, "enable_compression", true);
+        self.follow_redirects = values::is_true(node, "follow_redirects", true);
     }
 
-    fn read_samples(&mut self, section: &mut Section, global: &Global) -> Result<()> {
-        self.honor_labels = section.bool("honor_labels")?.unwrap_or(false);
-        self.honor_timestamps = section.bool("honor_timestamps")?.unwrap_or(true);
-        self.track_timestamps_staleness = section.bool("track_timestamps_staleness")?.unwrap_or(false);
-        self.extra_scrape_metrics = section.bool("extra_scrape_metrics")?.unwrap_or(global.extra_scrape_metrics);
-        self.limits = ScrapeLimits::read(section, &global.limits)?;
-        if let Some(scheme) = section.string("metric_name_validation_scheme")?.filter(|s| !s.is_empty()) {
-            self.name_validation = NameValidation::parse(&scheme)?;
-        }
-        Ok(())
+    fn read_samples(&mut self, node: &Node, path: &str, global: &Global, found: &Found) {
+        self.honor_labels = values::is_true(node, "honor_labels", false);
+        self.honor_timestamps = values::is_true(node, "honor_timestamps", true);
+        self.track_timestamps_staleness = values::is_true(node, "track_timestamps_staleness", false);
+        self.extra_scrape_metrics = values::is_true(node, "extra_scrape_metrics", global.extra_scrape_metrics);
+        self.limits = ScrapeLimits::read(node, &global.limits);
+        self.name_validation = protocol::name_validation(node, path, global.name_validation, found);
     }
 
-    /// This job as YAML, for `/api/v1/scrape_pools/config`.
-    pub fn to_yaml(&self) -> Value {
-        let mut out = Mapping::new();
-        out.insert("job_name".into(), self.job_name.as_str().into());
-        for (key, value) in [
-            ("honor_labels", self.honor_labels),
-            ("honor_timestamps", self.honor_timestamps),
-            ("track_timestamps_staleness", self.track_timestamps_staleness),
-        ] {
-            if value || key != "honor_labels" {
-                out.insert(key.into(), value.into());
-            }
-        }
-        if !self.params.is_empty() {
-            let params: Mapping = self.params.iter().map(|(n, v)| (n.as_str().into(), v.clone().into())).collect();
-            out.insert("params".into(), params.into());
-        }
-        out.insert("scrape_interval".into(), duration::format(self.scrape_interval_ms).into());
-        out.insert("scrape_timeout".into(), duration::format(self.scrape_timeout_ms).into());
-        let protocols: Vec<Value> = self.scrape_protocols.iter().map(|p| p.as_str().into()).collect();
-        out.insert("scrape_protocols".into(), protocols.into());
-        if let Some(protocol) = self.fallback_scrape_protocol {
-            out.insert("fallback_scrape_protocol".into(), protocol.as_str().into());
-        }
-        out.insert("metrics_path".into(), self.metrics_path.as_str().into());
-        out.insert("scheme".into(), self.scheme.as_str().into());
-        out.insert("enable_compression".into(), self.enable_compression.into());
-        self.limits.write(&mut out);
-        out.insert("metric_name_validation_scheme".into(), self.name_validation.as_str().into());
+    /// This job as YAML, for `/api/v1/scrape_pools/config`; no secret is shown.
+    pub fn to_yaml(&self) -> Yaml {
+        let mut shown: Vec<(&str, Yaml)> = vec![
+            ("job_name", self.job_name.as_str().into()),
+            ("scrape_interval", duration::format(self.scrape_interval_ms).into()),
+            ("scrape_timeout", duration::format(self.scrape_timeout_ms).into()),
+            ("scrape_protocols", protocol::shown(&self.scrape_protocols)),
+            ("metric_name_validation_scheme", self.name_validation.as_str().into()),
+        ];
+        shown.extend(self.limits.shown());
         if self.extra_scrape_metrics {
-            out.insert("extra_scrape_metrics".into(), true.into());
+            shown.push(("extra_scrape_metrics", true.into()));
         }
-        out.insert("follow_redirects".into(), self.follow_redirects.into());
-        let statics: Vec<Value> = self.static_configs.iter().map(StaticConfig::to_yaml).collect();
-        out.insert("static_configs".into(), statics.into());
-        out.into()
+        if !self.static_configs.is_empty() {
+            let all = self.static_configs.iter().map(StaticConfig::to_yaml).collect::<Vec<_>>();
+            shown.push(("static_configs", all.into()));
+        }
+        SCRAPE.show(&self.node, &shown)
     }
 }
 
 impl StaticConfig {
-    fn to_yaml(&self) -> Value {
-        let mut out = Mapping::new();
+    fn to_yaml(&self) -> Yaml {
+        let mut out = serde_yaml::Mapping::new();
         out.insert("targets".into(), self.targets.clone().into());
         if !self.labels.is_empty() {
-            let labels: Mapping = self.labels.iter().map(|(n, v)| (n.as_str().into(), v.as_str().into())).collect();
-            out.insert("labels".into(), labels.into());
+            let labels = self.labels.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into()));
+            out.insert("labels".into(), Yaml::Mapping(labels.collect()));
         }
-        out.into()
+        Yaml::Mapping(out)
     }
 }
 
-fn read_params(section: &mut Section) -> Result<Vec<(String, Vec<String>)>> {
-    let Some(value) = section.take("params") else { return Ok(Vec::new()) };
-    let list = |value: &Value| match value {
-        Value::Sequence(items) => items.iter().map(scalar).collect::<Option<Vec<_>>>(),
-        Value::Null => Some(Vec::new()),
-        other => scalar(other).map(|text| vec![text]),
+/// The groups of a section. People write URLs, which are no addresses; what relabelling makes of them is not known here.
+pub(super) fn static_configs(
+    section: &Node,
+    path: &str,
+    relabelled: bool,
+    names: NameValidation,
+    found: &Found,
+) -> Vec<StaticConfig> {
+    let path = below(path, "static_configs");
+    let groups = section.get("static_configs").map(Node::items).unwrap_or_default();
+    let group = |(position, node): (usize, &Node)| {
+        let path = format!("{path}[{position}]");
+        let targets = node.get("targets").map(Node::items).unwrap_or_default();
+        for target in targets {
+            if let Some(address) = target.text().filter(|address| address.contains('/') && !relabelled) {
+                let path = below(&path, "targets");
+                found.add(target.line, &path, format!("{address:?} is not a valid hostname"));
+            }
+        }
+        let labels = node.get("labels").map(Node::entries).unwrap_or_default();
+        for (name, _) in labels.iter().filter(|(name, _)| !names.is_valid_label_name(&name.text)) {
+            found.add(name.line, &below(&path, "labels"), format!("{:?} is not a valid label name", name.text));
+        }
+        let text = |node: &Node| node.text().unwrap_or("").to_string();
+        StaticConfig {
+            targets: targets.iter().map(text).collect(),
+            labels: labels.iter().map(|(name, node)| (name.text.clone(), text(node))).collect(),
+        }
     };
-    let Value::Mapping(entries) = &value else {
-        return Err(section.error("params", "expected a mapping of names to lists of strings"));
-    };
-    entries
-        .iter()
-        .map(|(name, values)| Some((scalar(name)?, list(values)?)))
-        .collect::<Option<_>>()
-        .ok_or_else(|| section.error("params", "expected a mapping of names to lists of strings"))
-}
-
-fn read_static_configs(section: &mut Section, names: NameValidation) -> Result<Vec<StaticConfig>> {
-    let job = section.name.clone();
-    let mut configs = Vec::new();
-    for value in section.list("static_configs")?.unwrap_or_default() {
-        if value.is_null() {
-            return Err(Error::bad_input(format!("{job}: empty or null section in static_configs")));
-        }
-        let mut group = Section::new(format!("{job} static_configs"), value)?;
-        let mut targets = Vec::new();
-        for target in group.list("targets")?.unwrap_or_default() {
-            let address = scalar(&target).unwrap_or_default();
-            check_address(&address)?;
-            targets.push(address);
-        }
-        let labels = group.strings("labels")?;
-        if let Some((name, _)) = labels.iter().find(|(name, _)| !names.is_valid_label_name(name)) {
-            return Err(group.error("labels", format!("{name:?} is not a valid label name")));
-        }
-        group.finish()?;
-        configs.push(StaticConfig { targets, labels });
-    }
-    Ok(configs)
-}
-
-/// A target is `host:port`; people write URLs.
-fn check_address(address: &str) -> Result<()> {
-    if address.contains('/') {
-        return Err(Error::bad_input(format!("{address:?} is not a valid hostname")));
-    }
-    Ok(())
+    groups.iter().enumerate().map(group).collect()
 }

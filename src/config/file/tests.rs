@@ -1,16 +1,21 @@
 use super::*;
 use crate::config::protocol::ScrapeProtocol;
-use crate::config::scrape::Scheme;
-use crate::error::ErrorKind;
 
-fn parse(text: &str) -> Result<Config> {
+fn parse(text: &str) -> std::result::Result<Config, Mistakes> {
     Config::parse_with_env(text, &|name| (name == "DC").then(|| "fra".to_string()))
 }
 
+fn accepted(text: &str) -> Config {
+    parse(text).unwrap_or_else(|mistakes| panic!("{text}\n{}", mistakes.shown("file")))
+}
+
+/// All that is wrong with a text, as `LINE: KEY: MESSAGE`.
 #[track_caller]
-fn check_error(text: &str, kind: ErrorKind, message: &str) {
-    let error = parse(text).expect_err(text);
-    assert_eq!((error.kind, error.to_string().as_str()), (kind, message), "{text}");
+fn check(text: &str, expected: &[&str]) {
+    let mistakes = parse(text).expect_err(text);
+    let told: Vec<String> =
+        mistakes.shown("").lines().map(|line| line.trim_start_matches(':').trim().to_string()).collect();
+    assert_eq!(told, expected, "{text}");
 }
 
 const FULL: &str = r#"
@@ -44,13 +49,13 @@ storage:
 
 #[test]
 fn reads_every_supported_key_and_inherits_the_rest() {
-    let config = parse(FULL).unwrap();
+    let config = accepted(FULL);
     assert_eq!(config.global.external_labels.to_string(), r#"{dc="fra", replica="1"}"#);
     assert_eq!(config.global.scrape_timeout_ms, 10_000);
     assert_eq!(config.storage.out_of_order_time_window_ms, 1_800_000);
     let node = &config.scrape_configs[0];
     assert_eq!((node.scrape_interval_ms, node.scrape_timeout_ms), (5_000, 5_000));
-    assert_eq!((node.scheme, node.honor_labels, node.honor_timestamps), (Scheme::Https, true, false));
+    assert_eq!((node.scheme.as_str(), node.honor_labels, node.honor_timestamps), ("https", true, false));
     assert_eq!(node.fallback_scrape_protocol, Some(ScrapeProtocol::PrometheusText0_0_4));
     assert_eq!(node.params[1], ("target".to_string(), vec!["a".to_string(), "b".to_string()]));
     assert_eq!((node.limits.body_size_limit_bytes, node.limits.sample_limit), (10 << 20, 1000));
@@ -63,96 +68,107 @@ fn reads_every_supported_key_and_inherits_the_rest() {
 
 #[test]
 fn printing_and_reading_again_gives_the_same() {
-    for config in [parse(FULL).unwrap(), parse("").unwrap(), Config::self_scrape("127.0.0.1:9090")] {
-        assert_eq!(parse(&config.to_yaml()).unwrap(), config, "{}", config.to_yaml());
+    for config in [accepted(FULL), accepted(""), Config::self_scrape("127.0.0.1:9090")] {
+        let shown = config.to_yaml();
+        assert_eq!(accepted(&shown).to_yaml(), shown);
     }
 }
 
 #[test]
 fn an_empty_file_has_the_defaults() {
     for text in ["", "{}", "global:\n", "rule_files:\nscrape_configs: []\n", "alerting: {}"] {
-        assert_eq!(parse(text).unwrap(), Config::default(), "{text:?}");
+        let config = accepted(text);
+        assert_eq!((&config.global, config.scrape_configs.len()), (&Global::default(), 0), "{text:?}");
+        assert!(config.not_built().is_ok() && config.without_effect().is_empty(), "{text:?}");
     }
 }
 
 #[test]
-fn what_is_wrong_is_named() {
-    let check = |text: &str, message: &str| check_error(text, ErrorKind::BadInput, message);
-    check("globl: {}", r#"unknown key "globl" in the configuration"#);
-    check("global: {scrape_intervall: 1s}", r#"unknown key "scrape_intervall" in global"#);
-    check("global: 3", r#"global must be a mapping, not "3""#);
-    check("global: {scrape_interval: 1x}", r#"global: scrape_interval: not a valid duration string: "1x""#);
+fn what_is_wrong_is_named_with_its_line() {
+    check("globl: {}", &["1: globl: field globl not found in the configuration, is global meant?"]);
+    check("\nglobal:\n  foo: 1\n", &["3: global.foo: field foo not found in global"]);
+    check("global: 3", &["1: global: expected a mapping, got `3`"]);
+    check("global: {scrape_interval: 1x}", &[r#"1: global.scrape_interval: not a valid duration string: "1x""#]);
     check(
         "global: {scrape_interval: 1s, scrape_timeout: 2s}",
-        "global scrape timeout greater than scrape interval",
+        &["1: global.scrape_timeout: global scrape timeout greater than scrape interval"],
     );
     check(
-        "global: {body_size_limit: 1XB}",
-        "global: body_size_limit: not a valid size: \"1XB\", expected a number with one of B, KB, MB, GB, TB, PB, EB",
+        "global: {sample_limit: -1}",
+        &["1: global.sample_limit: expected a whole number of at least 0, got `-1`"],
     );
-    check("global: {sample_limit: -1}", r#"global: sample_limit: expected a whole number of at least 0, got "-1""#);
-    check("global: {external_labels: {__name__: x}}", r#""__name__" is not a valid label name in external_labels"#);
     check(
-        "global: {metric_name_validation_scheme: ascii}",
-        r#"unknown metric name validation scheme "ascii", must be either "legacy" or "utf8""#,
+        "global: {external_labels: {__name__: x}}",
+        &[r#"1: global.external_labels: "__name__" is not a valid label name"#],
     );
-    check("scrape_configs: [null]", "empty or null scrape config section");
-    check("scrape_configs: [{}]", "job_name is empty");
-    check("scrape_configs: {}", "the configuration: scrape_configs: expected a list, got a mapping");
-    check("scrape_configs: [{job_name: a}, {job_name: a}]", r#"found multiple scrape configs with job name "a""#);
-    check("scrape_configs: [{job_name: a, pth: /}]", r#"unknown key "pth" in scrape_config "a""#);
+    check("scrape_configs: [null]", &["1: scrape_configs[0]: empty or null scrape_config section"]);
+    check("scrape_configs: [{}]", &["1: scrape_configs[0]: job_name is empty"]);
+    check("scrape_configs: {}", &["1: scrape_configs: expected a list, got a mapping"]);
+    check(
+        "scrape_configs:\n- job_name: a\n- job_name: a\n",
+        &[r#"3: scrape_configs[1]: found multiple scrape configs with job name "a", the first on line 2"#],
+    );
     check(
         "scrape_configs: [{job_name: a, scrape_interval: 1s, scrape_timeout: 2s}]",
-        r#"scrape timeout greater than scrape interval for scrape config with job name "a""#,
-    );
-    check(
-        "scrape_configs: [{job_name: a, scheme: ftp}]",
-        r#"scrape_config "a": scheme: expected http or https, got "ftp""#,
+        &[
+            r#"1: scrape_configs[0].scrape_timeout: scrape timeout greater than scrape interval for scrape config with job name "a""#,
+        ],
     );
     check(
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['http://a:1']}]}]",
-        r#""http://a:1" is not a valid hostname"#,
+        &[r#"1: scrape_configs[0].static_configs[0].targets: "http://a:1" is not a valid hostname"#],
     );
     check(
-        "scrape_configs: [{job_name: a, static_configs: [null]}]",
-        r#"scrape_config "a": empty or null section in static_configs"#,
+        "scrape_configs:\n- job_name: a\n  relabel_configs:\n  - action: keep_if_equal\n  - regex: '*'\n    target_label: x\n  - source_labels: [a]\n",
+        &[
+            r#"4: scrape_configs[0].relabel_configs[0].action: unknown relabel action "keep_if_equal""#,
+            "5: scrape_configs[0].relabel_configs[1].regex: invalid regular expression \"*\": error parsing regexp: missing argument to repetition operator: `*`",
+            "7: scrape_configs[0].relabel_configs[2]: relabel configuration for replace action requires 'target_label' value",
+        ],
     );
     check(
-        "scrape_configs: [{job_name: a, scrape_protocols: [PrometheusText0.0.4, PrometheusText0.0.4]}]",
-        r#"scrape_config "a": duplicated protocol in scrape_protocols, got PrometheusText0.0.4"#,
+        "scrape_configs: [{job_name: a, basic_auth: {password: x, password_file: y}}]",
+        &[
+            "1: scrape_configs[0].basic_auth.password_file: at most one of basic_auth password, password_file & password_ref must be configured",
+        ],
     );
-    check("storage: {tsdb: {path: x}}", r#"unknown key "path" in storage.tsdb"#);
-    let twice = parse("global: {}\nglobal: {}").unwrap_err().to_string();
-    assert!(twice.contains("duplicate entry with key \"global\""), "{twice}");
+    check(
+        "alerting: {alertmanagers: [{api_version: v1}]}",
+        &[
+            "1: alerting.alertmanagers[0].api_version: expected Alertmanager api version to be one of [v2] but got v1",
+        ],
+    );
+    check("storage: {tsdb: {path: x}}", &["1: storage.tsdb.path: field path not found in tsdb"]);
+    check("global: {}\nglobal: {}", &["2: \"global\" is already set in this mapping, on line 1"]);
 }
 
 #[test]
 fn what_is_not_built_yet_is_another_error() {
-    let check = |text: &str, message: &str| check_error(text, ErrorKind::Unsupported, message);
-    check("rule_files: [a.yml]", "the configuration: rule_files is not supported yet");
-    check("remote_write: [{url: x}]", "the configuration: remote_write is not supported yet");
-    check("global: {query_log_file: q.log}", "global: query_log_file is not supported yet");
+    let check = |text: &str, expected: &[&str]| {
+        let mistakes = accepted(text).not_built().expect_err(text);
+        let told: Vec<String> = mistakes.shown("file").lines().map(str::to_string).collect();
+        assert_eq!(told, expected, "{text}");
+    };
+    check("remote_write: [{url: 'http://x'}]", &["file:1: remote_write: is not supported yet"]);
+    check("global: {query_log_file: q.log}", &["file:1: global.query_log_file: is not supported yet"]);
     check(
-        "scrape_configs: [{job_name: x, relabel_configs: [{action: drop}]}]",
-        r#"scrape_config "x": relabel_configs is not supported yet"#,
+        "scrape_configs:\n- job_name: x\n  basic_auth: {username: a}\n  kubernetes_sd_configs: [{role: pod}]\n",
+        &[
+            "file:3: scrape_configs[0].basic_auth: is not supported yet",
+            "file:4: scrape_configs[0].kubernetes_sd_configs: is not supported yet",
+        ],
     );
-    check(
-        "scrape_configs: [{job_name: x, kubernetes_sd_configs: [{role: pod}]}]",
-        r#"scrape_config "x": kubernetes_sd_configs is not supported yet"#,
-    );
-    check(
-        "scrape_configs: [{job_name: x, enable_http2: true}]",
-        r#"scrape_config "x": enable_http2 is not supported yet"#,
-    );
-    check(
-        "scrape_configs: [{job_name: x, scrape_protocols: [PrometheusProto]}]",
-        r#"scrape_config "x": scrape protocol PrometheusProto is not supported yet"#,
-    );
-    check("storage: {tsdb: {retention: {time: 1d}}}", "storage.tsdb: retention is not supported yet");
+    let same =
+        "scrape_configs: [{job_name: x, enable_http2: true, scrape_native_histograms: false, file_sd_configs: []}]";
+    assert!(accepted(same).not_built().is_ok());
+    assert_eq!(accepted("rule_files: [a.yml]").without_effect(), ["rules are not evaluated yet (rule_files)"]);
 }
 
 #[test]
-fn a_key_set_to_what_happens_anyway_passes() {
-    parse("scrape_configs: [{job_name: x, enable_http2: false, scrape_native_histograms: false, file_sd_configs: []}]")
-        .unwrap();
+fn no_secret_is_shown() {
+    let text = "scrape_configs: [{job_name: a, basic_auth: {username: u, password: hidden1}, \
+                proxy_url: 'http://me:hidden2@proxy:1'}]\n\
+                remote_write: [{url: 'http://u:hidden3@x/y', authorization: {credentials: hidden4}}]\n";
+    let shown = accepted(text).to_yaml();
+    assert!(!shown.contains("hidden") && shown.contains("username: u") && shown.contains("<secret>"), "{shown}");
 }

@@ -45,6 +45,9 @@ pub fn response_format(content_type: Option<&str>, fallback: Option<ScrapeProtoc
             Ok(Format::OpenMetrics)
         }
         Some(ScrapeProtocol::PrometheusText1_0_0 | ScrapeProtocol::PrometheusText0_0_4) => Ok(Format::Text),
+        Some(ScrapeProtocol::PrometheusProto) => {
+            Err("scrape protocol PrometheusProto is not supported yet".to_string())
+        }
     }
 }
 

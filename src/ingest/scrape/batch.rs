@@ -11,8 +11,9 @@ use crate::ingest::labels::{checked, exemplar_labels};
 use crate::ingest::scrape::cache::TargetCache;
 use crate::ingest::scrape::metadata::MetadataCache;
 use crate::ingest::stats::add;
-use crate::model::labels::{Labels, METRIC_NAME};
+use crate::model::labels::{Labels, LabelsBuilder, METRIC_NAME};
 use crate::model::metadata::Metadata;
+use crate::model::relabel;
 use crate::model::sample::STALE_NAN;
 use crate::storage::types::{ExemplarRow, SampleRow, SeriesRef, WriteBatch};
 
@@ -122,37 +123,44 @@ impl<'a> ScrapeBatch<'a> {
                 continue;
             };
             report.samples += 1;
-            report.samples_kept += 1;
             // The rest is still counted, so that one sees how far over the limit the target is.
-            over_limit |=
-                self.config.limits.sample_limit != 0 && report.samples_kept > self.config.limits.sample_limit;
-            if !over_limit {
-                self.sample(sample, &mut pairs, report)
-                    .map_err(|message| Refused::Invalid(parser.error(message).to_string()))?;
-            }
+            let kept = match over_limit && self.config.metric_relabel_configs.is_empty() {
+                true => true,
+                false => self
+                    .sample(sample, &mut pairs, report)
+                    .map_err(|message| Refused::Invalid(parser.error(message).to_string()))?,
+            };
+            report.samples_kept += u64::from(kept);
+            let limit = self.config.limits.sample_limit;
+            over_limit |= limit != 0 && report.samples_kept > limit;
         }
         if over_limit { Err(Refused::SampleLimit) } else { Ok(()) }
     }
 
+    /// Stages a sample; `false` where relabelling drops it.
     #[inline]
     fn sample<'b>(
         &mut self,
         sample: &Sample<'b>,
         pairs: &mut Pairs<'b>,
         report: &mut ScrapeReport,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let own_time = sample.timestamp.filter(|_| self.config.honor_timestamps);
         let key = TargetCache::key(sample.series.bytes);
         let entry = match self.cache.find(key) {
+            Some(entry) if self.cache.is_dropped(entry) => return Ok(false),
             Some(entry) if own_time.is_none() && self.cache.seen_now(entry) => {
                 // One series twice in one body, at one time: the first counts.
                 add(&self.appender.stats().ingest_rejected_duplicate, 1);
-                return Ok(());
+                return Ok(true);
             }
             Some(entry) => entry,
             None => {
                 sample.series.decode(pairs)?;
-                let labels = series_labels(pairs, self.target_labels, self.config)?;
+                let Some(labels) = series_labels(pairs, self.target_labels, self.config)? else {
+                    self.cache.add_dropped(key);
+                    return Ok(false);
+                };
                 report.series_added += 1;
                 self.cache.add(key, labels)
             }
@@ -166,7 +174,7 @@ impl<'a> ScrapeBatch<'a> {
                 self.exemplars.push((entry, exemplar.timestamp.unwrap_or(timestamp), exemplar.value, labels));
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Registers the new series under one lock and turns what was staged into rows.
@@ -235,9 +243,21 @@ impl<'a> ScrapeBatch<'a> {
     }
 }
 
-/// Joins scraped and target labels (`honor_labels` decides who wins) and checks the result.
-fn series_labels(pairs: &mut Pairs<'_>, target: &Labels, config: &ScrapeConfig) -> Result<Labels, String> {
+/// Joins scraped and target labels (`honor_labels` decides who wins), relabels and checks the result; `None` where
+/// relabelling drops it.
+fn series_labels(pairs: &mut Pairs<'_>, target: &Labels, config: &ScrapeConfig) -> Result<Option<Labels>, String> {
     join_labels(pairs, target, config.honor_labels);
+    if !config.metric_relabel_configs.is_empty() {
+        let mut builder = LabelsBuilder::new();
+        for (name, value) in pairs.iter() {
+            builder.set(name, value);
+        }
+        if !relabel::apply(&config.metric_relabel_configs, &mut builder) {
+            return Ok(None);
+        }
+        pairs.clear();
+        pairs.extend(builder.iter().map(|(name, value)| (name.to_string().into(), value.to_string().into())));
+    }
     let labels = checked(pairs).map_err(|e| e.to_string())?;
     let names = config.name_validation;
     let valid = names.is_valid_metric_name(labels.metric())
@@ -246,7 +266,7 @@ fn series_labels(pairs: &mut Pairs<'_>, target: &Labels, config: &ScrapeConfig) 
         return Err(format!("invalid metric name or label names: {labels}"));
     }
     check_label_limits(&labels, config)?;
-    Ok(labels)
+    Ok(Some(labels))
 }
 
 fn join_labels(pairs: &mut Pairs<'_>, target: &Labels, honor_labels: bool) {

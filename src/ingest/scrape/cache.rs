@@ -13,6 +13,7 @@ use crate::storage::types::SeriesRef;
 /// A series of the target. Its labels are kept (sharing the buffer of the head) to find it again there.
 #[derive(Debug)]
 pub struct Entry {
+    /// None where relabelling drops it.
     pub labels: Labels,
     /// `None` until the scrape that brought it is complete.
     pub series: Option<SeriesRef>,
@@ -64,7 +65,20 @@ impl TargetCache {
         self.index.get(&key).copied()
     }
 
+    /// Remembers a series that relabelling drops.
+    pub fn add_dropped(&mut self, key: u128) -> u32 {
+        let at = self.insert(key, Labels::empty());
+        self.entry_mut(at).seen = self.scrape;
+        at
+    }
+
     pub fn add(&mut self, key: u128, labels: Labels) -> u32 {
+        let at = self.insert(key, labels);
+        self.added.push(at);
+        at
+    }
+
+    fn insert(&mut self, key: u128, labels: Labels) -> u32 {
         let entry = Entry { labels, series: None, key, seen: 0, tracked: false, live: false };
         let at = match self.free.pop() {
             Some(at) => {
@@ -77,8 +91,24 @@ impl TargetCache {
             }
         };
         self.index.insert(key, at);
-        self.added.push(at);
         at
+    }
+
+    /// Whether relabelling drops the series; it was in this scrape.
+    #[inline]
+    pub fn is_dropped(&mut self, at: u32) -> bool {
+        let scrape = self.scrape;
+        let entry = self.entry_mut(at);
+        let dropped = entry.labels.is_empty();
+        if dropped {
+            entry.seen = scrape;
+        }
+        dropped
+    }
+
+    #[inline]
+    fn entry_mut(&mut self, at: u32) -> &mut Entry {
+        self.entries[at as usize].as_mut().expect("an index points at an entry")
     }
 
     /// Whether this scrape already had the series.
@@ -91,7 +121,7 @@ impl TargetCache {
     #[inline]
     pub fn stage(&mut self, at: u32, timestamp: i64, value: f64, tracked: bool) {
         let scrape = self.scrape;
-        let entry = self.entries[at as usize].as_mut().expect("an index points at an entry");
+        let entry = self.entry_mut(at);
         entry.seen = scrape;
         entry.tracked = tracked;
         self.staged.push(Staged { entry: at, timestamp, value });
@@ -112,7 +142,7 @@ impl TargetCache {
     }
 
     pub fn resolve(&mut self, at: u32, series: SeriesRef) {
-        self.entries[at as usize].as_mut().expect("an index points at an entry").series = Some(series);
+        self.entry_mut(at).series = Some(series);
     }
 
     /// The scrape is complete: forgets the series it did not have and yields those that end here. A series that

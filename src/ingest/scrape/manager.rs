@@ -17,7 +17,7 @@ use crate::ingest::appender::Appender;
 use crate::ingest::scrape::cache::TargetCache;
 use crate::ingest::scrape::metadata::FamilyMetadata;
 use crate::ingest::scrape::request::Requester;
-use crate::ingest::scrape::target::{Target, TargetStatus, offset_seed};
+use crate::ingest::scrape::target::{Resolved, Target, TargetStatus, offset_seed};
 use crate::ingest::scrape::waiting::Room;
 use crate::ingest::scrape::worker::{Signals, Worker};
 use crate::model::labels::Labels;
@@ -51,6 +51,22 @@ struct Pool {
     static_configs: Vec<StaticConfig>,
     requester: Requester,
     targets: HashMap<Key, Running>,
+    dropped: Dropped,
+}
+
+/// Targets that relabelling drops.
+#[derive(Default)]
+struct Dropped {
+    count: u64,
+    /// As many as are to be shown.
+    labels: Vec<Labels>,
+}
+
+/// A dropped target as `/api/v1/targets` shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DroppedTarget {
+    pub discovered_labels: Labels,
+    pub scrape_pool: String,
 }
 
 struct Running {
@@ -106,10 +122,11 @@ impl ScrapeManager {
         scrape: &ScrapeConfig,
         requester: Requester,
     ) -> Pool {
-        let config = Arc::new(ScrapeConfig { static_configs: Vec::new(), ..scrape.clone() });
+        let config = Arc::new(scrape.without_targets());
         let static_configs = scrape.static_configs.clone();
         let mut old_targets = HashMap::new();
-        let mut pool = Pool { config, static_configs, requester, targets: HashMap::new() };
+        let dropped = Dropped::default();
+        let mut pool = Pool { config, static_configs, requester, targets: HashMap::new(), dropped };
         match old {
             Some(old) if *old.config == *pool.config => {
                 (pool.config, pool.requester) = (old.config, old.requester);
@@ -121,7 +138,9 @@ impl ScrapeManager {
             }
             None => {}
         }
-        for target in targets_of(scrape) {
+        let (targets, dropped) = targets_of(scrape);
+        pool.dropped = dropped;
+        for target in targets {
             let key = target.key();
             if pool.targets.contains_key(&key) {
                 continue;
@@ -175,7 +194,8 @@ impl ScrapeManager {
     pub fn pool_config(&self, pool: &str) -> Option<String> {
         let state = self.state.lock();
         let pool = state.pools.get(pool)?;
-        let config = ScrapeConfig { static_configs: pool.static_configs.clone(), ..(*pool.config).clone() };
+        let mut config = (*pool.config).clone();
+        config.static_configs = pool.static_configs.clone();
         let value = config.to_yaml();
         Some(serde_yaml::to_string(&value).expect("a tree of strings and numbers has a YAML form"))
     }
@@ -190,6 +210,17 @@ impl ScrapeManager {
         self.active().iter().map(|target| target.status()).collect()
     }
 
+    /// Dropped targets by pool: how many there are, and those that are kept to be shown.
+    pub fn dropped(&self) -> (BTreeMap<String, u64>, Vec<DroppedTarget>) {
+        let state = self.state.lock();
+        let counts = state.pools.iter().map(|(name, pool)| (name.clone(), pool.dropped.count)).collect();
+        let shown = state.pools.iter().flat_map(|(name, pool)| {
+            let labels = pool.dropped.labels.iter().cloned();
+            labels.map(|discovered_labels| DroppedTarget { discovered_labels, scrape_pool: name.clone() })
+        });
+        (counts, shown.collect())
+    }
+
     /// Active targets with the metadata each of them told.
     pub fn metadata(&self) -> Vec<(Labels, Vec<FamilyMetadata>)> {
         self.active().iter().map(|target| (target.labels.clone(), target.metadata())).collect()
@@ -201,7 +232,7 @@ impl ScrapeManager {
         for pool in state.pools.values() {
             let first = targets.len();
             targets.extend(pool.targets.values().map(|running| running.target.clone()));
-            targets[first..].sort_by(|a, b| (&a.labels, a.url.as_str()).cmp(&(&b.labels, b.url.as_str())));
+            targets[first..].sort_by(|a, b| (&a.labels, &a.scrape_url).cmp(&(&b.labels, &b.scrape_url)));
         }
         targets
     }
@@ -254,21 +285,31 @@ fn same_series(old: &ScrapeConfig, new: &ScrapeConfig) -> bool {
     let checks = |c: &ScrapeConfig| {
         let limits = c.limits;
         let lengths = (limits.label_limit, limits.label_name_length_limit, limits.label_value_length_limit);
-        (c.honor_labels, c.name_validation, lengths)
+        (c.honor_labels, c.name_validation, lengths, c.metric_relabel_configs.clone())
     };
     checks(old) == checks(new)
 }
 
 /// The targets of a job. One that makes no sense is left out and logged, as a discovered one would be.
-fn targets_of(config: &ScrapeConfig) -> Vec<Target> {
-    let mut targets = Vec::new();
+fn targets_of(config: &ScrapeConfig) -> (Vec<Target>, Dropped) {
+    let (mut targets, mut dropped) = (Vec::new(), Dropped::default());
+    let keep = match config.limits.keep_dropped_targets {
+        0 => usize::MAX,
+        limit => usize::try_from(limit).unwrap_or(usize::MAX),
+    };
     for StaticConfig { targets: addresses, labels } in &config.static_configs {
         for address in addresses {
             match Target::resolve(config, address, labels) {
-                Ok(target) => targets.push(target),
+                Ok(Resolved::Active(target)) => targets.push(*target),
+                Ok(Resolved::Dropped(labels)) => {
+                    dropped.count += 1;
+                    if dropped.labels.len() < keep {
+                        dropped.labels.push(labels);
+                    }
+                }
                 Err(error) => tracing::error!(scrape_pool = config.job_name, address, %error, "target left out"),
             }
         }
     }
-    targets
+    (targets, dropped)
 }

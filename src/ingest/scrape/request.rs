@@ -68,17 +68,17 @@ impl Requester {
         let timeout = Duration::from_millis(target.timeout_ms as u64);
         match tokio::time::timeout(timeout, self.exchange(target, body)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(FetchError::Failed(format!("Get {:?}: context deadline exceeded", target.url.as_str()))),
+            Err(_) => Err(FetchError::Failed(format!("Get {:?}: context deadline exceeded", target.scrape_url))),
         }
     }
 
     async fn exchange(&self, target: &Target, body: &mut Vec<u8>) -> Result<Option<String>, FetchError> {
-        let failed = |e: reqwest::Error| {
-            FetchError::Failed(format!("Get {:?}: {}", target.url.as_str(), root_cause(&e.without_url())))
-        };
+        let named = |why: &str| FetchError::Failed(format!("Get {:?}: {why}", target.scrape_url));
+        let failed = |e: reqwest::Error| named(&root_cause(&e.without_url()));
+        let url = target.url.as_ref().map_err(|why| named(why))?;
         let mut request = self
             .client
-            .get(target.url.clone())
+            .get(url.clone())
             .header(ACCEPT, &self.accept)
             .header(USER_AGENT, concat!("promlake/", env!("CARGO_PKG_VERSION")))
             .header("X-Prometheus-Scrape-Timeout-Seconds", (target.timeout_ms as f64 / 1000.0).to_string());

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::ingest::scrape::metadata::{FamilyMetadata, MetadataCache};
 use crate::model::duration;
 use crate::model::labels::{Labels, LabelsBuilder};
+use crate::model::relabel;
 
 #[derive(Debug)]
 pub struct Target {
@@ -19,7 +20,9 @@ pub struct Target {
     /// What was known before anything was decided, `__address__` and the like included.
     pub discovered_labels: Labels,
     pub scrape_pool: String,
-    pub url: Url,
+    /// As it is shown; with labels of its own making a target can have one that is none.
+    pub scrape_url: String,
+    pub(super) url: std::result::Result<Url, String>,
     pub interval_ms: i64,
     pub timeout_ms: i64,
     health: Mutex<TargetHealth>,
@@ -70,10 +73,19 @@ pub struct TargetStatus {
     pub last: TargetHealth,
 }
 
+/// What becomes of an address.
+#[derive(Debug)]
+pub enum Resolved {
+    Active(Box<Target>),
+    /// Relabelling drops it; what was known before.
+    Dropped(Labels),
+}
+
 impl Target {
     /// A target of a job from its address and the labels it was found with, which win over the job's settings
-    /// as they do in Prometheus (`__scheme__`, `__metrics_path__`, `__param_x`, `__scrape_interval__`, …).
-    pub fn resolve(config: &ScrapeConfig, address: &str, labels: &[(String, String)]) -> Result<Self> {
+    /// as they do in Prometheus (`__scheme__`, `__metrics_path__`, `__param_x`, `__scrape_interval__`, …). Fails where
+    /// there is nothing to scrape after relabelling.
+    pub fn resolve(config: &ScrapeConfig, address: &str, labels: &[(String, String)]) -> Result<Resolved> {
         let mut builder = LabelsBuilder::new();
         builder.set("__address__", address);
         for (name, value) in labels {
@@ -84,7 +96,7 @@ impl Target {
             ("__scrape_interval__", duration::format(config.scrape_interval_ms)),
             ("__scrape_timeout__", duration::format(config.scrape_timeout_ms)),
             ("__metrics_path__", config.metrics_path.clone()),
-            ("__scheme__", config.scheme.as_str().to_string()),
+            ("__scheme__", config.scheme.clone()),
         ];
         let params = config.params.iter().filter_map(|(n, v)| Some((format!("__param_{n}"), v.first()?.clone())));
         for (name, value) in defaults.into_iter().map(|(n, v)| (n.to_string(), v)).chain(params) {
@@ -93,36 +105,41 @@ impl Target {
             }
         }
         let discovered_labels = builder.build();
-        let url = scrape_url(config, &discovered_labels)?;
-        let (interval_ms, timeout_ms) = schedule(&discovered_labels)?;
-        let address = discovered_labels.get("__address__").unwrap_or("").to_string();
+        if !relabel::apply(&config.relabel_configs, &mut builder) {
+            return Ok(Resolved::Dropped(discovered_labels));
+        }
+        let relabelled = builder.build();
+        let (scrape_url, url) = scrape_url(config, &relabelled)?;
+        let (interval_ms, timeout_ms) = schedule(&relabelled)?;
+        let address = relabelled.get("__address__").unwrap_or("").to_string();
         if builder.get("instance").is_none() {
             builder.set("instance", &address);
         }
         let public = builder.build();
         let public = Labels::from_pairs(public.iter().filter(|(name, _)| !name.starts_with("__")));
-        Ok(Self {
+        Ok(Resolved::Active(Box::new(Self {
             labels: public,
             discovered_labels,
             scrape_pool: config.job_name.clone(),
+            scrape_url,
             url,
             interval_ms,
             timeout_ms,
             health: Mutex::default(),
             forced_error: Mutex::default(),
             metadata: Mutex::default(),
-        })
+        })))
     }
 
     /// Two targets with one key are one target.
     pub fn key(&self) -> (Labels, String) {
-        (self.labels.clone(), self.url.to_string())
+        (self.labels.clone(), self.scrape_url.clone())
     }
 
     /// How long to wait from `now_ms` for the first scrape. Scrapes are spread over the interval by target, and
     /// by server through `seed`, so that two servers with the same targets scrape at different moments.
     pub fn first_wait_ms(&self, now_ms: i64, seed: u64) -> i64 {
-        let identity = format!("{:016}{}", self.labels.hash_id() as u64, self.url);
+        let identity = format!("{:016}{}", self.labels.hash_id() as u64, self.scrape_url);
         let offset_ms = ((fnv1a64(identity.as_bytes()) ^ seed) % self.interval_ms as u64) as i64;
         (offset_ms - now_ms).rem_euclid(self.interval_ms)
     }
@@ -132,7 +149,7 @@ impl Target {
             discovered_labels: self.discovered_labels.clone(),
             labels: self.labels.clone(),
             scrape_pool: self.scrape_pool.clone(),
-            scrape_url: self.url.to_string(),
+            scrape_url: self.scrape_url.clone(),
             scrape_interval_ms: self.interval_ms,
             scrape_timeout_ms: self.timeout_ms,
             last: self.health.lock().clone(),
@@ -174,20 +191,23 @@ fn fnv1a64(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }
 
-fn scrape_url(config: &ScrapeConfig, labels: &Labels) -> Result<Url> {
+/// The URL as it is shown, and as it is asked for, or why it cannot be: such a target is down, not gone.
+fn scrape_url(config: &ScrapeConfig, labels: &Labels) -> Result<(String, std::result::Result<Url, String>)> {
     let address = labels.get("__address__").ok_or_else(|| Error::bad_input("no address"))?;
     if address.contains('/') {
         return Err(Error::bad_input(format!("{address:?} is not a valid hostname")));
     }
-    let scheme = labels.get("__scheme__").unwrap_or("http");
-    if !matches!(scheme, "http" | "https") {
-        return Err(Error::bad_input(format!("target {address:?}: invalid scheme {scheme:?}")));
-    }
+    let scheme = labels.get("__scheme__").unwrap_or("");
     let path = labels.get("__metrics_path__").unwrap_or("/");
     let slash = if path.starts_with('/') { "" } else { "/" };
-    let mut url = Url::parse(&format!("{scheme}://{address}{slash}{path}"))
-        .map_err(|e| Error::bad_input(format!("target {address:?}: {e}")))?;
-    // The path may bring a query of its own, as people write `/metrics?format=prometheus`.
+    // A path has no query: what looks like one is a part of its name, as in Go.
+    let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    let shown = format!("{scheme}://{address}{slash}{path}");
+    let mut url = match Url::parse(&shown) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => url,
+        Ok(_) => return Ok((shown, Err(format!("unsupported protocol scheme {scheme:?}")))),
+        Err(error) => return Ok((shown.clone(), Err(format!("parse {shown:?}: {error}")))),
+    };
     let mut params: BTreeMap<Cow<str>, Vec<&str>> = BTreeMap::new();
     for (name, values) in &config.params {
         params.entry(name.as_str().into()).or_default().extend(values.iter().map(String::as_str));
@@ -208,7 +228,7 @@ fn scrape_url(config: &ScrapeConfig, labels: &Labels) -> Result<Url> {
             }
         }
     }
-    Ok(url)
+    Ok((url.to_string(), Ok(url)))
 }
 
 /// Interval and timeout from the labels that carry them.

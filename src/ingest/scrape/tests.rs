@@ -1,6 +1,6 @@
 use super::cache::TargetCache;
 use super::metadata::MetadataCache;
-use super::target::{Target, offset_seed};
+use super::target::{Resolved, Target, offset_seed};
 use crate::config::file::Config;
 use crate::ingest::exposition::event::{Format, Parser};
 use crate::model::labels::Labels;
@@ -10,14 +10,20 @@ fn targets(job: &str) -> Vec<Result<Target, String>> {
     let config = Config::parse(&format!("scrape_configs: [{{job_name: j, {job}}}]")).unwrap();
     let config = &config.scrape_configs[0];
     let pairs = config.static_configs.iter().flat_map(|c| c.targets.iter().map(move |t| (t, &c.labels)));
-    pairs.map(|(address, labels)| Target::resolve(config, address, labels).map_err(|e| e.to_string())).collect()
+    let resolved =
+        |(address, labels): (&String, &Vec<(String, String)>)| match Target::resolve(config, address, labels) {
+            Ok(Resolved::Active(target)) => Ok(*target),
+            Ok(Resolved::Dropped(labels)) => Err(format!("dropped {labels}")),
+            Err(error) => Err(error.to_string()),
+        };
+    pairs.map(resolved).collect()
 }
 
 #[test]
 fn labels_and_url_of_a_target() {
     let check = |job: &str, labels: &str, url: &str| {
         let target = targets(job).remove(0).unwrap();
-        assert_eq!((target.labels.to_string().as_str(), target.url.as_str()), (labels, url), "{job}");
+        assert_eq!((target.labels.to_string().as_str(), target.scrape_url.as_str()), (labels, url), "{job}");
     };
     check("static_configs: [{targets: ['a:9100']}]", r#"{instance="a:9100", job="j"}"#, "http://a:9100/metrics");
     check(
@@ -43,11 +49,37 @@ fn a_target_that_makes_no_sense_is_an_error() {
         let job = format!("static_configs: [{{targets: ['a:1'], labels: {{{labels}}}}}]");
         assert_eq!(targets(&job).remove(0).unwrap_err(), want);
     };
-    check("__scheme__: ftp", r#"target "a:1": invalid scheme "ftp""#);
     check("__scrape_interval__: 0s", "scrape interval cannot be 0");
     check("__scrape_timeout__: x", r#"error parsing scrape timeout: not a valid duration string: "x""#);
     check("__scrape_interval__: 1s", r#"scrape timeout cannot be greater than scrape interval ("10s" > "1s")"#);
     check("__address__: 'http://b'", r#""http://b" is not a valid hostname"#);
+}
+
+/// Of labels a URL can be made that is none: the target stays, and is down.
+#[test]
+fn a_url_that_is_none_is_shown_as_it_is() {
+    let check = |labels: &str, url: &str, why: &str| {
+        let job = format!("static_configs: [{{targets: ['a:1'], labels: {{{labels}}}}}]");
+        let target = targets(&job).remove(0).unwrap();
+        assert_eq!(target.scrape_url, url);
+        assert!(target.url.as_ref().unwrap_err().contains(why), "{target:?}");
+    };
+    check("__scheme__: ftp", "ftp://a:1/metrics", "unsupported protocol scheme");
+    check("__address__: 'a:80:9102'", "http://a:80:9102/metrics", "invalid port");
+}
+
+#[test]
+fn targets_are_relabelled() {
+    let job = "relabel_configs: [{source_labels: [__address__], regex: 'b.*', action: drop}, \
+               {source_labels: [__address__], target_label: __param_target}, \
+               {source_labels: [__param_target], target_label: instance}, \
+               {target_label: __address__, replacement: 'probe:9115'}], metrics_path: /probe, \
+               static_configs: [{targets: ['http://a', b]}]";
+    let found = targets(job);
+    let target = found[0].as_ref().unwrap();
+    assert_eq!(target.labels.to_string(), r#"{instance="http://a", job="j"}"#);
+    assert_eq!(target.scrape_url, "http://probe:9115/probe?target=http%3A%2F%2Fa");
+    assert!(found[1].as_ref().unwrap_err().starts_with("dropped {__address__=\"b\""), "{found:?}");
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl Worker {
     pub async fn run(self) {
         while AssertUnwindSafe(self.scrape_on()).catch_unwind().await.is_err() {
             add(&self.appender.stats().scrape_loop_failures, 1);
-            let (pool, target) = (&self.target.scrape_pool, self.target.url.as_str());
+            let (pool, target) = (&self.target.scrape_pool, self.target.scrape_url.as_str());
             tracing::error!(scrape_pool = pool, target, "the scrape loop panicked; it is started again");
             if self.stopped_within(sleep(RESTART_PAUSE)).await {
                 return;
@@ -174,7 +174,7 @@ impl Worker {
     fn observe(&self, outcome: &Result<(), String>, timestamp: i64, report: &ScrapeReport) {
         if let Err(error) = outcome {
             add(&self.appender.stats().scrapes_failed, 1);
-            let (pool, target) = (&self.target.scrape_pool, self.target.url.as_str());
+            let (pool, target) = (&self.target.scrape_pool, self.target.scrape_url.as_str());
             tracing::debug!(scrape_pool = pool, target, error, "scrape failed");
         }
         self.target.set_health(TargetHealth {
@@ -216,7 +216,7 @@ impl Worker {
             // The store has said so itself, and goes on saying it.
             ErrorKind::Poisoned => add(&self.appender.stats().scrapes_dropped, 1),
             _ => {
-                let (pool, target) = (&self.target.scrape_pool, self.target.url.as_str());
+                let (pool, target) = (&self.target.scrape_pool, self.target.scrape_url.as_str());
                 tracing::error!(scrape_pool = pool, target, %error, "scrape not stored");
             }
         }
@@ -259,7 +259,7 @@ impl Worker {
             Err(Unsent { error, batch: rows }) => return Err((error, Batch { rows, ended })),
         };
         cache.renew(&appended);
-        let (pool, target) = (&self.target.scrape_pool, self.target.url.as_str());
+        let (pool, target) = (&self.target.scrape_pool, self.target.scrape_url.as_str());
         if let Some((_, first)) = appended.report.rejected_samples.first() {
             let (refused, reason) = (appended.report.rejected_samples.len(), first.as_str());
             tracing::warn!(scrape_pool = pool, target, refused, reason, "samples refused");

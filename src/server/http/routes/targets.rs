@@ -35,16 +35,27 @@ async fn targets(State(server): State<Arc<Server>>, Ready(parts): Ready, params:
     let pool = params.get("scrapePool");
     targets.retain(|target| pool.is_empty() || target.scrape_pool == pool);
     let external_url = &server.settings.external_url;
-    let active: Vec<Value> = match params.get("state").to_lowercase().as_str() {
+    let state = params.get("state").to_lowercase();
+    let active: Vec<Value> = match state.as_str() {
         "dropped" => Vec::new(),
         _ => targets.iter().map(|target| target_json(target, external_url)).collect(),
     };
-    // Only relabelling and discovery drop targets, and there is neither yet.
-    let dropped: BTreeMap<&str, u64> = targets.iter().map(|t| (t.scrape_pool.as_str(), 0)).collect();
+    let (mut counts, dropped) = parts.scrape.dropped();
+    counts.retain(|name, _| pool.is_empty() || name == pool);
+    let dropped: Vec<Value> = match state.as_str() {
+        "active" => Vec::new(),
+        _ => dropped
+            .iter()
+            .filter(|target| counts.contains_key(&target.scrape_pool))
+            .map(|target| {
+                json!({ "discoveredLabels": labels_json(&target.discovered_labels), "scrapePool": target.scrape_pool })
+            })
+            .collect(),
+    };
     Ok(envelope::success(&json!({
         "activeTargets": active,
-        "droppedTargets": [],
-        "droppedTargetCounts": dropped,
+        "droppedTargets": dropped,
+        "droppedTargetCounts": counts,
     })))
 }
 

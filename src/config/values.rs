@@ -1,0 +1,30 @@
+//! Values of a section that its schema has checked: what is wrong was told, and counts as not given.
+
+use crate::config::yaml::{Node, Scalar, Value};
+use crate::model::duration;
+
+fn scalar<'a>(section: &'a Node, key: &str) -> Option<&'a Scalar> {
+    match &section.get(key)?.value {
+        Value::Scalar(scalar) => Some(scalar),
+        _ => None,
+    }
+}
+
+/// A duration of 0 takes the default, as everywhere in Prometheus.
+pub fn duration_ms(section: &Node, key: &str, default: i64) -> i64 {
+    let given = scalar(section, key).and_then(|scalar| duration::parse(&scalar.text).ok());
+    given.filter(|ms| *ms != 0).unwrap_or(default)
+}
+
+pub fn is_true(section: &Node, key: &str, default: bool) -> bool {
+    scalar(section, key).and_then(Scalar::bool).unwrap_or(default)
+}
+
+pub fn count(section: &Node, key: &str) -> Option<u64> {
+    scalar(section, key).and_then(Scalar::integer).and_then(|n| u64::try_from(n).ok())
+}
+
+/// A text that is not empty.
+pub fn text<'a>(section: &'a Node, key: &str) -> Option<&'a str> {
+    scalar(section, key).map(|scalar| scalar.text.as_str()).filter(|text| !text.is_empty())
+}

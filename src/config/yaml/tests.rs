@@ -1,0 +1,120 @@
+use super::*;
+
+fn parsed(text: &str) -> Node {
+    let (node, twice) = parse(text).unwrap();
+    assert_eq!(twice, []);
+    node
+}
+
+/// The tree on one line: `{key@line: text, …}`, quoted where it was.
+fn shape(node: &Node) -> String {
+    match &node.value {
+        Value::Null => "null".to_string(),
+        Value::Scalar(Scalar { text, plain: true }) => text.clone(),
+        Value::Scalar(Scalar { text, plain: false }) => format!("{text:?}"),
+        Value::List(items) => format!("[{}]", items.iter().map(shape).collect::<Vec<_>>().join(", ")),
+        Value::Map(entries) => {
+            let entry = |(key, node): &(Key, Node)| format!("{}@{}: {}", key.text, key.line, shape(node));
+            format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+#[test]
+fn trees_know_lines_and_texts() {
+    let check = |text: &str, expected: &str| assert_eq!(shape(&parsed(text)), expected, "{text:?}");
+    check("", "null");
+    check("# nothing\n", "null");
+    check("---\n", "null");
+    check("a: 1\nb:\n  - x\n  - 'y'\n", "{a@1: 1, b@2: [x, \"y\"]}");
+    check(
+        "regex: On\nshard: 0x1F\nkey: 012\nold: 2001-01-01\n",
+        "{regex@1: On, shard@2: 0x1F, key@3: 012, old@4: 2001-01-01}",
+    );
+    check("rule_files:\nlabels: ~\non: null\n", "{rule_files@1: null, labels@2: null, on@3: null}");
+    check("a: ''\nb: !!str true\n", "{a@1: \"\", b@2: \"true\"}");
+    check("\u{feff}a: 1\r\nb: 2\r\n", "{a@1: 1, b@2: 2}");
+    check("a: 1\n...\n", "{a@1: 1}");
+    check("a: 1\n---\nb: 2\n", "{a@1: 1}");
+    check("a: |\n  x\n  y\nb: >-\n  p\n  q\n", "{a@1: \"x\\ny\\n\", b@4: \"p q\"}");
+    check("a: [x, {b: 1}]\t# a tab before a comment\n", "{a@1: [x, {b@1: 1}]}");
+}
+
+#[test]
+fn anchors_and_merge_keys() {
+    let check = |text: &str, expected: &str| assert_eq!(shape(&parsed(text)), expected, "{text:?}");
+    check("a: &x {b: 1}\nc: *x\n", "{a@1: {b@1: 1}, c@2: {b@1: 1}}");
+    check("a: &x {b: 1, c: 2}\nd:\n  <<: *x\n  c: 3\n", "{a@1: {b@1: 1, c@1: 2}, d@2: {c@4: 3, b@1: 1}}");
+    check(
+        "a: &x {b: 1}\nc: &y {b: 2, d: 3}\ne: {<<: [*x, *y]}\n",
+        "{a@1: {b@1: 1}, c@2: {b@2: 2, d@2: 3}, e@3: {b@1: 1, d@2: 3}}",
+    );
+    // In quotes it is a key like any other.
+    check("a: {'<<': 1}\n", "{a@1: {<<@1: 1}}");
+}
+
+#[test]
+fn keys_given_twice_are_told_and_the_first_stays() {
+    let (node, twice) = parse("a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\na: 4\n").unwrap();
+    assert_eq!(shape(&node), "{a@1: 1, b@2: {c@3: 1, d@4: 2}}");
+    let told: Vec<_> = twice.iter().map(|fault| (fault.line, fault.message.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (Some(5), "\"c\" is already set in this mapping, on line 3"),
+            (Some(6), "\"a\" is already set in this mapping, on line 1"),
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_yaml_is_refused_with_its_line() {
+    let check = |text: &str, line: usize, words: &str| {
+        let fault = parse(text).unwrap_err();
+        assert_eq!(fault.line, Some(line), "{text:?}: {fault:?}");
+        assert!(fault.message.contains(words), "{text:?}: {fault:?}");
+    };
+    check("a:\n\t- b\n", 2, "cannot start any token");
+    check("a:\n  - b\n c: 1\n", 3, "did not find expected");
+    check("a: {{ x }}\n", 1, "template");
+    check("a: 'x\n", 2, "unexpected end of stream");
+    check("a: *none\n", 1, "unknown anchor");
+    check("a: &x [*x]\n", 1, "contains itself");
+    check("a: {<<: 1}\n", 1, "map merge requires");
+}
+
+#[test]
+fn texts_that_would_be_large_are_refused() {
+    let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
+    assert!(parse(&deep).unwrap_err().message.contains("within each other"));
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_string();
+    for i in 1..10 {
+        let names = vec![format!("*a{}", i - 1); 10].join(", ");
+        bomb.push_str(&format!("a{i}: &a{i} [{names}]\n"));
+    }
+    let fault = parse(&bomb).unwrap_err();
+    assert!(fault.message.contains("repetition limit") || fault.message.contains("aliasing"), "{fault:?}");
+}
+
+#[test]
+fn scalars_are_what_yaml_1_1_has() {
+    let plain = |text: &str| Scalar { text: text.to_string(), plain: true };
+    for (text, value) in [("yes", true), ("On", true), ("y", true), ("off", false), ("FALSE", false)] {
+        assert_eq!(plain(text).bool(), Some(value), "{text}");
+    }
+    assert_eq!(plain("tRue").bool(), None);
+    assert_eq!(Scalar { text: "true".into(), plain: false }.bool(), None);
+    for (text, value) in
+        [("0", 0), ("12", 12), ("-3", -3), ("+4", 4), ("0x1F", 31), ("010", 8), ("0b11", 3), ("1_000", 1000)]
+    {
+        assert_eq!(plain(text).integer(), Some(value), "{text}");
+    }
+    for text in ["", "x", "1.5", "0x", "99999999999999999999"] {
+        assert_eq!(plain(text).integer(), None, "{text}");
+    }
+    assert_eq!(plain("1.5").float(), Some(1.5));
+    assert_eq!(plain("1e3").float(), Some(1000.0));
+    assert_eq!(plain("7").float(), Some(7.0));
+    assert_eq!(plain("-.inf").float(), Some(f64::NEG_INFINITY));
+    assert_eq!(plain("inf").float(), None);
+}
