@@ -290,7 +290,7 @@ pub(super) fn check_scaleway(node: &Node, path: &str, found: &Found) {
     // As Scaleway's own client has them; its message shows the secret, ours does not.
     let formats: [(&str, Format, &str); 5] = [
         ("project_id", is_uuid, "invalid project ID format, expected a UUID: xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"),
-        ("access_key", is_access_key, "invalid access key format, expected SCWXXXXXXXXXXXXXXXXX format"),
+        ("access_key", is_access_key, "invalid access key format, expected SCW and 17 letters or digits"),
         ("secret_key", is_uuid, "invalid secret key format, expected a UUID: xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"),
         ("zone", is_zone, "invalid default zone format, expected one like fr-par-1"),
         ("api_url", has_no_slash, "invalid API url, it should not have a trailing slash"),

@@ -61,7 +61,7 @@ const LEAST: [(&str, &str); 36] = [
     ("rds", "{}"),
     (
         "scaleway",
-        "{role: instance, project_id: 11111111-1111-1111-1111-111111111112, access_key: SCWXXXXXXXXXXXXXXXXX, \
+        "{role: instance, project_id: 11111111-1111-1111-1111-111111111112, access_key: SCW0123456789ABCDEFG, \
          secret_key: 11111111-1111-1111-1111-111111111111}",
     ),
     ("serverset", "{servers: [localhost], paths: [/services]}"),
@@ -402,7 +402,7 @@ fn clouds() {
         wrong,
         &[
             "3 .project_id: invalid project ID format, expected a UUID: xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
-            "4 .access_key: invalid access key format, expected SCWXXXXXXXXXXXXXXXXX format",
+            "4 .access_key: invalid access key format, expected SCW and 17 letters or digits",
             "5 .secret_key: invalid secret key format, expected a UUID: xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
             "6 .zone: invalid default zone format, expected one like fr-par-1",
             "7 .api_url: invalid API url, it should not have a trailing slash",
