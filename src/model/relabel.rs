@@ -65,32 +65,22 @@ impl Action {
 /// A rule, checked.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    pub source_labels: Vec<String>,
-    pub separator: String,
-    /// As it was written.
-    pub regex: String,
-    pub modulus: u64,
-    pub target_label: String,
-    pub replacement: String,
-    pub action: Action,
+    pub parts: Parts,
     compiled: Regex,
 }
 
 impl PartialEq for Rule {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |rule: &Self| {
-            let texts = [&rule.separator, &rule.regex, &rule.target_label, &rule.replacement].map(String::clone);
-            (rule.source_labels.clone(), texts, rule.modulus, rule.action)
-        };
-        parts(self) == parts(other)
+        self.parts == other.parts
     }
 }
 
 /// What a rule is made of; see [`Rule::new`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Parts {
     pub source_labels: Vec<String>,
     pub separator: String,
+    /// As it is written.
     pub regex: String,
     pub modulus: u64,
     pub target_label: String,
@@ -117,13 +107,12 @@ impl Rule {
     pub fn new(parts: Parts, is_label_name: impl Fn(&str) -> bool) -> Result<Self> {
         check(&parts, is_label_name)?;
         let compiled = pattern::anchored(&parts.regex)?;
-        let Parts { source_labels, separator, regex, modulus, target_label, replacement, action } = parts;
-        Ok(Self { source_labels, separator, regex, modulus, target_label, replacement, action, compiled })
+        Ok(Self { parts, compiled })
     }
 
     /// Changes the labels; whether they are kept.
     fn apply(&self, labels: &mut LabelsBuilder) -> bool {
-        match self.action {
+        match self.parts.action {
             Action::LabelMap => self.map_names(labels),
             Action::LabelDrop => labels.retain(|name| !self.compiled.is_match(name)),
             Action::LabelKeep => labels.retain(|name| self.compiled.is_match(name)),
@@ -134,20 +123,20 @@ impl Rule {
 
     fn apply_value(&self, labels: &mut LabelsBuilder) -> bool {
         let value = self.source(labels);
-        let target = || labels.get(&self.target_label).unwrap_or("");
-        match self.action {
+        let target = || labels.get(&self.parts.target_label).unwrap_or("");
+        match self.parts.action {
             Action::Keep => return self.compiled.is_match(&value),
             Action::Drop => return !self.compiled.is_match(&value),
             Action::KeepEqual => return target() == value,
             Action::DropEqual => return target() != value,
             Action::HashMod => {
-                labels.set(&self.target_label, &hash_mod(&value, self.modulus).to_string());
+                labels.set(&self.parts.target_label, &hash_mod(&value, self.parts.modulus).to_string());
             }
             Action::Lowercase => {
-                labels.set(&self.target_label, &value.to_lowercase());
+                labels.set(&self.parts.target_label, &value.to_lowercase());
             }
             Action::Uppercase => {
-                labels.set(&self.target_label, &value.to_uppercase());
+                labels.set(&self.parts.target_label, &value.to_uppercase());
             }
             _ => self.replace(&value, labels),
         }
@@ -155,18 +144,19 @@ impl Rule {
     }
 
     fn source(&self, labels: &LabelsBuilder) -> String {
-        let values: Vec<&str> = self.source_labels.iter().map(|name| labels.get(name).unwrap_or("")).collect();
-        values.join(&self.separator)
+        let values: Vec<&str> =
+            self.parts.source_labels.iter().map(|name| labels.get(name).unwrap_or("")).collect();
+        values.join(&self.parts.separator)
     }
 
     fn replace(&self, value: &str, labels: &mut LabelsBuilder) {
         let Some(captures) = self.compiled.captures(value) else { return };
         let (mut target, mut text) = (String::new(), String::new());
-        re2::expand(&self.target_label, &captures, &mut target);
+        re2::expand(&self.parts.target_label, &captures, &mut target);
         if target.is_empty() {
             return;
         }
-        re2::expand(&self.replacement, &captures, &mut text);
+        re2::expand(&self.parts.replacement, &captures, &mut text);
         labels.set(&target, &text);
     }
 
@@ -174,7 +164,7 @@ impl Rule {
         let mapped = labels.iter().filter_map(|(name, value)| {
             let captures = self.compiled.captures(name)?;
             let mut new = String::new();
-            re2::expand(&self.replacement, &captures, &mut new);
+            re2::expand(&self.parts.replacement, &captures, &mut new);
             Some((new, value.to_string()))
         });
         for (name, value) in mapped.collect::<Vec<_>>() {
