@@ -155,6 +155,7 @@ impl Config {
             refuse(&self.root, key, key);
         }
         if let Some(global) = self.root.get("global") {
+            refuse_escaping(global, "global", &found);
             for key in NOT_BUILT_IN_GLOBAL {
                 refuse(global, key, &format!("global.{key}"));
             }
@@ -163,6 +164,7 @@ impl Config {
             for key in NOT_BUILT_IN_JOBS {
                 refuse(&job.node, key, &format!("scrape_configs[{position}].{key}"));
             }
+            refuse_escaping(&job.node, &format!("scrape_configs[{position}]"), &found);
             for discovery in &job.discoveries {
                 let path = format!("scrape_configs[{position}].{}", discovery.kind.key);
                 found.add(discovery.line, &path, "is not supported yet");
@@ -204,6 +206,12 @@ impl Config {
         if !self.alerting.alertmanagers.is_empty() {
             parts.push("alerts are not sent yet (alerting)");
         }
+        if self.root.get("storage").is_some_and(StorageConfig::has_tuning) {
+            parts.push(
+                "exemplar limits, stale series compaction and chunk encodings are Prometheus' storage's and do nothing here \
+                 (storage)",
+            );
+        }
         if self.root.get("storage").is_some_and(StorageConfig::has_retention) {
             parts.push("retention is not enforced yet (storage.tsdb.retention)");
         }
@@ -236,6 +244,15 @@ const NOT_BUILT_IN_JOBS: &[&str] = &[
     "proxy_url",
     "proxy_from_environment",
 ];
+
+/// Targets are asked for the escaping that goes with the names that are valid.
+fn refuse_escaping(section: &Node, path: &str, found: &Found) {
+    let key = "metric_name_escaping_scheme";
+    let asked = section.get(key).and_then(Node::text).unwrap_or("");
+    if !matches!(asked, "" | "allow-utf-8") {
+        found.add(line_of(section, key), &format!("{path}.{key}"), "is not supported yet");
+    }
+}
 
 /// More than nothing, an empty list or mapping, 0 or false.
 fn asks_for_something(section: &Node, key: &str) -> bool {

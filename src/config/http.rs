@@ -1,7 +1,5 @@
 //! How requests are sent: scrapes, discovery, Alertmanagers, remote write and read have these keys alike.
 
-use std::path::{Path, PathBuf};
-
 use crate::config::mistake::Found;
 use crate::config::schema::{Field, Kind, Schema, below, field, with};
 use crate::config::yaml::Node;
@@ -135,11 +133,6 @@ const RESERVED_HEADERS: &[&str] = &[
     "X-Amz-Security-Token",
     "X-Amz-Content-Sha256",
 ];
-
-/// Where a file named in the configuration lies.
-pub fn joined(directory: &Path, path: &str) -> PathBuf {
-    directory.join(path)
-}
 
 /// Puts what does not go together into `found`. `others` are further ways to authorize that this client has.
 pub(super) fn check(node: &Node, path: &str, others: &[&str], found: &Found) {

@@ -72,6 +72,13 @@ impl StorageConfig {
         STORAGE.show(node, &[("tsdb", tsdb)])
     }
 
+    /// Settings of a storage that is not ours.
+    pub(super) fn has_tuning(node: &Node) -> bool {
+        let tsdb = |key: &str| node.get("tsdb").and_then(|tsdb| tsdb.get(key));
+        let all = [tsdb("stale_series_compaction_threshold"), tsdb("chunk_encoding"), node.get("exemplars")];
+        all.into_iter().flatten().any(|node| !node.is_null())
+    }
+
     /// Limits on what is kept, which nothing enforces yet.
     pub(super) fn has_retention(node: &Node) -> bool {
         let retention = node.get("tsdb").and_then(|tsdb| tsdb.get("retention"));

@@ -150,6 +150,10 @@ fn what_is_not_built_yet_is_another_error() {
         assert_eq!(told, expected, "{text}");
     };
     check("remote_write: [{url: 'http://x'}]", &["file:1: remote_write: is not supported yet"]);
+    check(
+        "global: {metric_name_escaping_scheme: dots}",
+        &["file:1: global.metric_name_escaping_scheme: is not supported yet"],
+    );
     check("global: {query_log_file: q.log}", &["file:1: global.query_log_file: is not supported yet"]);
     check(
         "scrape_configs:\n- job_name: x\n  basic_auth: {username: a}\n  kubernetes_sd_configs: [{role: pod}]\n",

@@ -174,6 +174,13 @@ impl TargetCache {
         for at in std::mem::take(&mut self.added) {
             self.forget(at);
         }
+        // Those that relabelling drops are not told apart by scrape, and must not add up while scrapes fail.
+        let is_dropped = |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.labels.is_empty());
+        let dropped: Vec<u32> =
+            (0u32..).zip(&self.entries).filter(|(_, e)| is_dropped(e)).map(|(at, _)| at).collect();
+        for at in dropped {
+            self.forget(at);
+        }
         self.staged.clear();
         self.end_all()
     }

@@ -193,3 +193,16 @@ fn metadata_is_told_when_it_changes_and_forgotten_later() {
     cache.finish();
     assert!(cache.families().is_empty());
 }
+
+/// Scrapes that fail leave no trace of the series that relabelling drops.
+#[test]
+fn dropped_series_do_not_add_up_while_scrapes_fail() {
+    let mut cache = TargetCache::default();
+    for scrape in 0u8..10 {
+        cache.begin();
+        let at = cache.add_dropped(TargetCache::key(&[scrape]));
+        assert!(cache.is_dropped(at));
+        cache.roll_back();
+        assert!(cache.is_empty());
+    }
+}
