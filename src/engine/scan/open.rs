@@ -103,6 +103,7 @@ async fn pack(mut cursor: FileCursor, reading: &Reading<'_>, reservation: &Memor
         push(&mut builder, reading.series[rank].id, &mut buffer);
         if rows >= YIELD_ROWS {
             rows = 0;
+            open.try_resize(cursor.part.reading_bytes.saturating_add(builder.bytes()))?;
             tokio::task::yield_now().await;
         }
     }
