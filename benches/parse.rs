@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use promlake::ingest::exposition::event::{Event, Format, Parser};
-use promlake::ingest::remote_write::cache::SeriesCache;
-use promlake::ingest::remote_write::decode::WriteRequest;
-use promlake::ingest::scrape::cache::TargetCache;
+use promlake::ingest::exposition::event::{Event, Format, Options, Parser};
+use promlake::ingest::remote_write::cache::{Cursor, Known, SeriesCache};
+use promlake::ingest::remote_write::decode::Request;
+use promlake::ingest::remote_write::negotiate::Message;
+use promlake::ingest::remote_write::outcome::Problems;
+use promlake::ingest::remote_write::rows::Rows;
+use promlake::ingest::remote_write::symbols::Symbols;
 use promlake::storage::types::SeriesRef;
 
 const SERIES: usize = 5_000;
@@ -83,15 +86,18 @@ fn parse(c: &mut Criterion) {
     for (name, format, body) in
         [("text", Format::Text, exposition("")), ("openmetrics", Format::OpenMetrics, exposition("# EOF\n"))]
     {
-        let samples =
-            |body: &str| Parser::new(format, body.as_bytes()).filter(|e| matches!(e, Ok(Event::Sample(_)))).count();
+        let samples = |body: &str| {
+            Parser::new(format, body.as_bytes(), Options::default())
+                .filter(|e| matches!(e, Ok(Event::Sample(_))))
+                .count()
+        };
         assert_eq!(samples(&body), SERIES);
         group.bench_function(name, |b| b.iter(|| samples(black_box(&body))));
     }
     let body = exposition("");
-    let known: HashMap<u128, SeriesRef> = Parser::new(Format::Text, body.as_bytes())
+    let known: HashMap<u128, SeriesRef> = Parser::new(Format::Text, body.as_bytes(), Options::default())
         .filter_map(|event| match event.unwrap() {
-            Event::Sample(sample) => Some(TargetCache::key(sample.series.bytes)),
+            Event::Sample(sample) => Some(sample.series.key()),
             _ => None,
         })
         .enumerate()
@@ -99,9 +105,9 @@ fn parse(c: &mut Criterion) {
         .collect();
     group.bench_function("text, with handles", |b| {
         b.iter(|| {
-            Parser::new(Format::Text, black_box(body.as_bytes()))
+            Parser::new(Format::Text, black_box(body.as_bytes()), Options::default())
                 .filter(|event| match event {
-                    Ok(Event::Sample(sample)) => known.contains_key(&TargetCache::key(sample.series.bytes)),
+                    Ok(Event::Sample(sample)) => known.contains_key(&sample.series.key()),
                     _ => false,
                 })
                 .count()
@@ -110,21 +116,28 @@ fn parse(c: &mut Criterion) {
     group.finish();
 }
 
+fn scan(bytes: &[u8]) -> Request<'_> {
+    Request::scan(Message::WriteRequest, bytes, Vec::new(), Symbols::default()).expect("it was made here")
+}
+
 fn remote_write(c: &mut Criterion) {
     let mut group = c.benchmark_group("remote write");
     group.throughput(Throughput::Elements(SERIES as u64));
     let message = write_request();
     let compressed = snap::raw::Encoder::new().compress_vec(&message).unwrap();
-    let mut cache = SeriesCache::new(1 << 20);
-    for (i, series) in WriteRequest::scan(&message).unwrap().series.iter().enumerate() {
-        cache.insert(series.key, handle(i));
+    let (mut cache, mut cursor) = (SeriesCache::new(1 << 20), Cursor::default());
+    for (i, series) in scan(&message).series.iter().enumerate() {
+        cache.insert(series.key, Known { handle: handle(i), described: 0 }, &mut cursor);
     }
     let mut rows = |message: &[u8]| {
-        let request = WriteRequest::scan(message).unwrap();
-        let handles: Vec<_> = request.series.iter().map(|series| cache.get(series.key)).collect();
-        let batch = request.rows(&handles).unwrap();
-        assert_eq!(batch.samples.len(), SERIES);
-        batch
+        let (mut request, mut cursor) = (scan(message), Cursor::default());
+        for series in &mut request.series {
+            series.handle = cache.get(series.key, &mut cursor).map(|known| known.handle);
+        }
+        let mut rows = Rows::default();
+        rows.read(&request, &mut Problems::default()).unwrap();
+        assert_eq!(rows.batch.samples.len(), SERIES);
+        rows
     };
     group.bench_function("known series", |b| b.iter(|| rows(black_box(&message))));
     group.bench_function("known series, with snappy", |b| {
@@ -132,8 +145,8 @@ fn remote_write(c: &mut Criterion) {
     });
     group.bench_function("new series, labels decoded", |b| {
         b.iter(|| {
-            let request = WriteRequest::scan(black_box(&message)).unwrap();
-            request.series.iter().filter(|series| series.labels().unwrap().is_ok()).count()
+            let request = scan(black_box(&message));
+            request.series.iter().map(|series| request.labels(series).len()).sum::<usize>()
         })
     });
     group.finish();

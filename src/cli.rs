@@ -1,29 +1,44 @@
 //! The command line: flags and subcommands to settings. `promlake` alone serves. Prometheus' flags keep their
-//! names and meaning; those of its flags that are not built yet are refused by name, see [`unsupported`].
+//! names and meaning, and are read as Prometheus reads them ([`arguments`]). Those that decide nothing here are taken and
+//! told of ([`accepted`]).
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use regex::Regex;
 
 use crate::app;
 use crate::app::budget::Machine;
+use crate::cli::accepted::Accepted;
 
+/// Flags of Prometheus that decide nothing here.
+mod accepted;
+/// Arguments as Prometheus reads them.
+mod arguments;
 /// `promlake check`: says what is wrong with files.
 mod check;
+/// `--enable-feature`.
+mod features;
 /// The flags of the server.
 pub mod flags;
+/// `promlake import`: history from elsewhere into the lake.
+mod import;
 /// `promlake query`: asks a running server and prints a table.
 pub mod query;
-/// Flags of Prometheus without an implementation here.
-pub mod unsupported;
+/// Values of flags.
+mod values;
+
+/// The exit code of a command line that is wrong, and of one whose flags are for the other mode, as in Prometheus.
+const WRONG: u8 = 2;
+const WRONG_MODE: u8 = 3;
 
 #[derive(Debug, Parser)]
 #[command(name = "promlake", about, long_about = None, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Task>,
     #[command(flatten)]
     serve: flags::Serve,
     /// Print the version
@@ -32,27 +47,40 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Task {
     /// Ask a running server, or any server that speaks Prometheus' HTTP API
     #[command(subcommand)]
     Query(query::Query),
     /// Check files
     #[command(subcommand)]
     Check(check::Check),
+    /// Put the history of a Prometheus, or a file, into the lake
+    #[command(subcommand)]
+    Import(import::Import),
 }
 
-/// Runs the command line; the exit code is 0, 1 for a failure, 2 for a wrong command line.
+/// Runs the command line; the exit code is 0, 1 for a failure, 2 for a wrong command line, 3 for flags of the other mode.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args: Vec<OsString> = args.into_iter().collect();
-    if let Err(error) = unsupported::check(&args) {
-        eprintln!("promlake: error: {error}");
-        return ExitCode::from(2);
+    let command = command();
+    let args = match arguments(&command, args.into_iter().collect()) {
+        Ok(args) => args,
+        Err(error) => {
+            eprintln!("promlake: error: {error}\nTry promlake --help.");
+            return ExitCode::from(WRONG);
+        }
+    };
+    if args[1..] == ["--help"] {
+        println!("{}", help(command));
+        return ExitCode::SUCCESS;
     }
-    let command = Cli::command();
     let matches = match command.clone().try_get_matches_from(&args) {
         Ok(matches) => matches,
         Err(error) => error.exit(),
     };
+    if let Err(error) = flags::check_mode(&matches, &command) {
+        eprintln!("promlake: error: {error}");
+        return ExitCode::from(WRONG_MODE);
+    }
     let flags = flags::as_given(&command, &matches);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if cli.version {
@@ -61,8 +89,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let result = match cli.command {
         None => cli.serve.into_settings(flags, Machine::read(Path::new("/"))).and_then(app::run),
-        Some(Command::Query(query)) => query::run(query),
-        Some(Command::Check(check)) => return check::run(&check),
+        Some(Task::Query(query)) => query::run(query),
+        Some(Task::Check(check)) => return check::run(&check),
+        Some(Task::Import(command)) => import::run(command, Machine::read(Path::new("/"))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,10 +102,53 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// With flags grouped by what they are about.
+fn command() -> Command {
+    let heading = |name: &str| {
+        Some(match name.split('.').next().filter(|_| name.contains('.'))? {
+            "config" => "Configuration",
+            "web" => "HTTP",
+            "pg" => "Postgres protocol",
+            "storage" => "Storage",
+            "scrape" => "Scraping",
+            "query" => "Queries",
+            "log" => "Logs",
+            _ => return None,
+        })
+    };
+    let command = Cli::command().mut_args(|arg| {
+        let heading = arg.get_long().and_then(heading);
+        arg.help_heading(heading)
+    });
+    command.after_help(Accepted::help())
+}
+
+/// The text of `--help`, with switches in the form in which they are read.
+fn help(mut command: Command) -> String {
+    let switch = Regex::new(r"--([a-z.-]+)\[=<[^>]*>\]").expect("a pattern of ours");
+    let text = command.render_help().to_string();
+    switch.replace_all(&text, "--[no-]$1").replace(" [possible values: true, false]", "")
+}
+
+/// What clap is to read: the arguments of subcommands as they are, those of the server as Prometheus means them.
+fn arguments(command: &Command, args: Vec<OsString>) -> Result<Vec<OsString>, String> {
+    let is_task = |arg: &OsString| command.get_subcommands().any(|task| arg == task.get_name()) || arg == "help";
+    if args.get(1).is_some_and(is_task) {
+        return Ok(args);
+    }
+    let mut args = args.into_iter();
+    let program = args.next().unwrap_or_else(|| "promlake".into());
+    let texts = args.map(|arg| arg.into_string().map_err(|arg| format!("{arg:?} is not UTF-8")));
+    let read = arguments::read(command, texts.collect::<Result<_, _>>()?)?;
+    Ok(std::iter::once(program).chain(read.into_iter().map(OsString::from)).collect())
+}
+
 fn version_text() -> String {
     let build = app::build_info();
+    // The form is Prometheus', and what asks for its version reads the first line.
     format!(
-        "promlake, version {} (revision: {})\n  rustc:    {}\n  platform: {}/{}\n  speaks:   Prometheus {}",
+        "promlake, version {} (branch: , revision: {})\n  rust version:     {}\n  platform:         {}/{}\n  \
+         speaks:           Prometheus {}",
         build.version,
         build.revision,
         build.rustc,
@@ -88,16 +160,23 @@ fn version_text() -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::ArgMatches;
+
     use super::*;
     use crate::app::budget::{Budget, Source, of};
 
+    fn matches(args: &[&str]) -> Result<(Command, ArgMatches), String> {
+        let command = command();
+        let args = std::iter::once("promlake").chain(args.iter().copied()).map(OsString::from).collect();
+        let args = arguments(&command, args)?;
+        let matches = command.clone().try_get_matches_from(&args).map_err(|e| e.to_string())?;
+        Ok((command, matches))
+    }
+
     /// In a container of 512 MiB.
     fn parse(args: &[&str]) -> Result<app::Settings, String> {
-        let args: Vec<&str> = std::iter::once("promlake").chain(args.iter().copied()).collect();
-        let os: Vec<OsString> = args.iter().map(OsString::from).collect();
-        unsupported::check(&os).map_err(|e| e.to_string())?;
-        let command = Cli::command();
-        let matches = command.clone().try_get_matches_from(&args).map_err(|e| e.to_string())?;
+        let (command, matches) = matches(args)?;
+        flags::check_mode(&matches, &command).map_err(|e| e.to_string())?;
         let given = flags::as_given(&command, &matches);
         let cli = Cli::from_arg_matches(&matches).map_err(|e| e.to_string())?;
         let machine = Machine { memory_bytes: 512 << 20, from: Source::Cgroup, cores: 4 };
@@ -106,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_command_is_well_formed() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
@@ -213,6 +292,7 @@ mod tests {
             "--web.listen-address=0.0.0.0:9090",
             "--web.listen-address=[::1]:9091",
             "--storage.tsdb.path=/var/lib/prom",
+            "--web.config.file=web.yml",
             "--web.enable-lifecycle",
             "--web.external-url=https://metrics.example/lake/",
             "--web.allowed-hosts=a.example,*.b.example",
@@ -223,8 +303,11 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(settings.web.listen_addresses, ["0.0.0.0:9090", "[::1]:9091"]);
+        assert_eq!(settings.web.config_file.as_deref(), Some(Path::new("web.yml")));
+        assert_eq!(parse(&["--web.config.file="]).unwrap().web.config_file, None);
         assert_eq!(settings.storage.url, "/var/lib/prom/promlake");
         assert_eq!(settings.web.route_prefix, "/lake");
+        assert_eq!(settings.web.external_url.map(|url| url.text).as_deref(), Some("https://metrics.example/lake"));
         assert_eq!(settings.web.allowed_hosts, ["a.example", "*.b.example", "*"]);
         assert!(settings.web.lifecycle);
         assert!(settings.engine.features.experimental_functions);
@@ -238,12 +321,23 @@ mod tests {
             let error = parse(args).unwrap_err();
             assert!(error.contains(part), "{error:?} does not contain {part:?}");
         };
-        check(&["--web.config.file=x"], "--web.config.file");
-        check(&["--storage.tsdb.retention.time", "15d"], "--storage.tsdb.retention.time");
-        check(&["--agent"], "--agent");
         check(&["--no.such-flag"], "--no.such-flag");
-        check(&["--enable-feature=no-such"], "no-such");
-        check(&["--enable-feature=otlp-deltatocumulative"], "otlp-deltatocumulative");
+        check(&["--storage.tsdb.retention=15d"], "--storage.tsdb.retention.time");
+        check(&["--storage.tsdb.retention.time=5min"], "--storage.tsdb.retention.time");
+        check(&["--storage.tsdb.retention.size=50G"], "--storage.tsdb.retention.size");
+        check(&["--log.level=warning"], "unrecognized log level warning");
+        check(&["--log.format=JSON"], "--log.format");
+        check(&["--web.enable-lifecycle=true"], "unexpected true");
+        check(&["--web.external-url=127.0.0.1:9090"], "parse external URL \"127.0.0.1:9090\"");
+        check(&["--web.route-prefix=/{x}"], "--web.route-prefix");
+        check(
+            &["--storage.agent.path=x"],
+            "The following flag(s) can only be used in agent mode: [\"--storage.agent.path\"]",
+        );
+        check(
+            &["--agent", "--storage.tsdb.path=x", "--query.timeout=1m"],
+            "The following flag(s) can not be used in agent mode: [\"--storage.tsdb.path\", \"--query.timeout\"]",
+        );
         check(&["--query.timeout=x"], "--query.timeout");
         check(&["--storage.flush-bytes=lots"], "--storage.flush-bytes");
         check(&["--storage.url=a", "--storage.tsdb.path=b"], "--storage.tsdb.path");
@@ -264,5 +358,80 @@ mod tests {
         check(&["--web.allowed-hosts=a.*"], "--web.allowed-hosts");
         check(&["--web.allowed-hosts="], "--web.allowed-hosts");
         check(&["surplus"], "surplus");
+    }
+
+    #[test]
+    fn help_shows_switches_as_they_are_written() {
+        let text = help(command());
+        for part in
+            ["--[no-]web.enable-lifecycle\n", "--[no-]agent ", "--config.file <FILE>", "--storage.tsdb.no-lockfile"]
+        {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        assert!(!text.contains("[=") && !text.contains("true, false"), "{text}");
+    }
+
+    /// What Prometheus' users write, and what comes of it.
+    #[test]
+    fn what_decides_nothing_is_told() {
+        let settings = parse(&[
+            "--web.console.templates=/etc/prometheus/consoles",
+            "--web.console.libraries",
+            "/usr/share/prometheus/console_libraries",
+            "--storage.tsdb.max-block-duration=2h",
+            "--no-auto-gomaxprocs",
+            "--rules.alert.resend-delay=2m",
+            "--enable-feature=exemplar-storage,no-such-feature",
+            "--log.level=WARN",
+        ])
+        .unwrap();
+        assert_eq!(settings.log_level, "warn");
+        let told = |part: &str| settings.notes.iter().filter(|note| note.contains(part)).count();
+        for part in [
+            "--web.console.libraries, --web.console.templates has no effect",
+            "--storage.tsdb.max-block-duration has no effect",
+            "--auto-gomaxprocs has no effect",
+            "--rules.alert.resend-delay has no effect",
+            "exemplar-storage",
+            "no-such-feature",
+        ] {
+            assert_eq!(told(part), 1, "{part}: {:?}", settings.notes);
+        }
+        assert!(parse(&[]).unwrap().notes.is_empty());
+    }
+
+    #[test]
+    fn retention() {
+        let of = |args: &[&str]| parse(args).unwrap().retention.to_string();
+        assert_eq!(of(&[]), "unlimited");
+        let both = ["--storage.tsdb.retention.time=200h", "--storage.tsdb.retention.size=1.5GB"];
+        assert_eq!(of(&both), "8d8h or 1GiB512MiB");
+    }
+
+    #[test]
+    fn timestamps_and_reloads() {
+        let settings = parse(&[]).unwrap();
+        assert_eq!((settings.scrape.timestamp_tolerance_ms, settings.auto_reload), (2, None));
+        let tolerance = |args: &[&str]| parse(args).unwrap().scrape.timestamp_tolerance_ms;
+        assert_eq!(tolerance(&["--scrape.timestamp-tolerance=30ms"]), 30);
+        assert_eq!(tolerance(&["--scrape.timestamp-tolerance=30ms", "--no-scrape.adjust-timestamps"]), 0);
+        let every = |args: &[&str]| parse(args).unwrap().auto_reload.map(|every| every.as_secs());
+        assert_eq!(every(&["--config.auto-reload"]), Some(30));
+        assert_eq!(every(&["--config.auto-reload", "--config.auto-reload-interval=100ms"]), Some(1));
+        assert_eq!(every(&["--enable-feature=auto-reload-config"]), Some(30));
+    }
+
+    /// Every flag of Prometheus 3.5.3, as its `/api/v1/status/flags` lists them.
+    #[test]
+    fn all_flags_of_prometheus_are_known() {
+        const FLAGS: &str = include_str!("cli/prometheus-flags.txt");
+        let (command, matches) = matches(&[]).unwrap();
+        let shown = flags::as_given(&command, &matches);
+        for line in FLAGS.lines().filter(|line| !line.starts_with('#')) {
+            let (name, default) = line.split_once('=').expect("name=default");
+            let value = shown.iter().find(|(flag, _)| flag == name).map(|(_, value)| value.as_str());
+            let value = value.unwrap_or_else(|| panic!("--{name} is not known"));
+            assert!(default == "*" || default == value, "--{name} is {value:?}, not {default:?}");
+        }
     }
 }

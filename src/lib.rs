@@ -10,6 +10,10 @@ pub mod config;
 pub mod telemetry;
 /// Write-ahead log, head, series index and lake, joined in `store`.
 pub mod storage;
+/// Requests to others: credentials, certificates, proxies, tokens.
+pub mod client;
+/// Ways to find targets: files, DNS, Kubernetes, clouds.
+pub mod discovery;
 /// Write side: scrape, remote write, and the one appender.
 pub mod ingest;
 /// Read side: PromQL and SQL to DataFusion plans.

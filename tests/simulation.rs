@@ -25,7 +25,7 @@ use promlake::model::sample::TimeRange;
 use promlake::storage::lake::reader::RunStream;
 use promlake::storage::object::{self, Objects};
 use promlake::storage::store::{Options, Store};
-use promlake::storage::types::{Run, SampleRow, SeriesRef, Snapshot, WriteBatch};
+use promlake::storage::types::{Run, SampleRow, SeriesRef, Snapshot, WriteBatch, WriteReport};
 
 const SERIES: usize = 12;
 const START: i64 = 1_790_035_200_000 - 20 * 60_000;
@@ -123,6 +123,12 @@ fn labels(series: usize) -> Labels {
     Labels::from_pairs([("__name__", metric), ("n", &series.to_string())])
 }
 
+/// Rows of a batch that were not stored.
+fn left_out(report: &WriteReport) -> Vec<usize> {
+    let rejected = report.rejected_samples.iter().map(|(row, _)| *row);
+    rejected.chain(report.dropped_samples.iter().copied()).collect()
+}
+
 impl Simulation {
     async fn new(seed: u64) -> Self {
         let faulty = Arc::new(Faulty {
@@ -168,7 +174,7 @@ impl Simulation {
         let now = self.now.load(Ordering::Relaxed);
         let all: Vec<Labels> = (0..SERIES).map(labels).collect();
         let refs: Vec<SeriesRef> = self.store.intern_all(&all);
-        let mut batch = WriteBatch { all_or_nothing: self.random.bool(), ..WriteBatch::default() };
+        let mut batch = WriteBatch::default();
         let mut rows = Vec::new();
         for _ in 0..self.random.usize(1..20) {
             let series = self.random.usize(0..SERIES);
@@ -186,17 +192,12 @@ impl Simulation {
     async fn append(&mut self) {
         self.faulty.failing.store(if self.random.u32(0..8) == 0 { 300 } else { 0 }, Ordering::Relaxed);
         let (batch, rows) = self.batch();
-        let atomic = batch.all_or_nothing;
         let result = self.store.append(batch).await;
         self.faulty.failing.store(0, Ordering::Relaxed);
         match result {
             Ok(report) => {
-                let rejected: Vec<usize> = report.rejected_samples.iter().map(|(row, _)| *row).collect();
-                if atomic && !rejected.is_empty() {
-                    assert_eq!(report.samples_written, 0);
-                    return;
-                }
-                for (_, row) in rows.into_iter().enumerate().filter(|(i, _)| !rejected.contains(i)) {
+                let left_out = left_out(&report);
+                for (_, row) in rows.into_iter().enumerate().filter(|(i, _)| !left_out.contains(i)) {
                     self.sent.entry((row.0, row.1)).or_default().acknowledged = Some(row.2);
                 }
             }
@@ -239,9 +240,9 @@ impl Simulation {
             // Rows of concurrent appends have no order among them, so a value is certain only once it is read back.
             match append.await.unwrap() {
                 Ok(report) => {
-                    let rejected: Vec<usize> = report.rejected_samples.iter().map(|(row, _)| *row).collect();
+                    let left_out = left_out(&report);
                     if report.samples_written > 0 {
-                        for (_, row) in rows.into_iter().enumerate().filter(|(i, _)| !rejected.contains(i)) {
+                        for (_, row) in rows.into_iter().enumerate().filter(|(i, _)| !left_out.contains(i)) {
                             let sent = self.sent.entry((row.0, row.1)).or_default();
                             if let Some(old) = sent.acknowledged.replace(row.2) {
                                 sent.uncertain.push(old);

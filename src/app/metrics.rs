@@ -1,14 +1,23 @@
-//! Which numbers of which part become which metrics. The parts keep plain numbers and know nothing of names.
+//! Which numbers of which part become which metrics. The parts keep plain numbers and know nothing of names. Those that
+//! Prometheus has too are in [`prometheus`], under its names.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use crate::app::build_info;
+use crate::discovery::manager::Manager as Discoveries;
+use crate::discovery::stats::Stats as DiscoveryStats;
 use crate::engine::session::Engine;
 use crate::ingest::scrape::manager::ScrapeManager;
 use crate::ingest::stats::IngestStats;
+use crate::server::access::door::Access;
+use crate::server::http::server::Server;
 use crate::storage::store::Store;
 use crate::telemetry::metrics::{Family, Kind, Metrics};
 use crate::telemetry::process;
+
+/// What Prometheus has, under its names.
+mod prometheus;
 
 /// What is known before the store is open.
 pub fn register_process(metrics: &Metrics) {
@@ -20,12 +29,31 @@ pub fn register_process(metrics: &Metrics) {
         vec![
             Family::labelled("promlake_build_info", "What this binary was built from", Kind::Gauge)
                 .with(&labels, 1.0),
+            prometheus::build_info(&build),
         ]
     });
 }
 
-pub fn register_parts(metrics: &Metrics, store: Arc<Store>, ingest: Arc<IngestStats>) {
-    metrics.add_source(move || store_families(&store));
+/// `server` has the metrics, so it is not kept alive by them.
+pub fn register_server(metrics: &Metrics, server: &Arc<Server>) {
+    let server: Weak<Server> = Arc::downgrade(server);
+    metrics.add_source(move || server.upgrade().map(|server| prometheus::server(&server)).unwrap_or_default());
+}
+
+pub fn register_access(metrics: &Metrics, access: Arc<Access>) {
+    metrics.add_source(move || access.families());
+}
+
+/// `opened_seconds` is how long the store took to open.
+pub fn register_parts(metrics: &Metrics, store: Arc<Store>, opened_seconds: f64, ingest: Arc<IngestStats>) {
+    let counted = store.clone();
+    metrics.add_source(move || store_families(&counted));
+    let (counted, stats) = (store, ingest.clone());
+    metrics.add_source(move || prometheus::store(&counted, opened_seconds, &stats));
+    let stats = ingest.clone();
+    metrics.add_source(move || prometheus::scrapes(&stats));
+    let received = ingest.clone();
+    metrics.add_source(move || receiver_families(&received));
     metrics.add_source(move || {
         let family = |(name, help, value): (&str, &'static str, u64)| {
             Family::counter(format!("promlake_{name}"), help.trim_end_matches('.'), value as f64)
@@ -34,11 +62,135 @@ pub fn register_parts(metrics: &Metrics, store: Arc<Store>, ingest: Arc<IngestSt
     });
 }
 
+/// The remote write receiver, under Prometheus' names.
+fn receiver_families(ingest: &IngestStats) -> Vec<Family> {
+    let counter = |name: &'static str, help, value: &AtomicU64| {
+        Family::counter(name, help, value.load(Ordering::Relaxed) as f64)
+    };
+    vec![
+        counter(
+            "prometheus_api_remote_write_invalid_labels_samples",
+            "The total number of received remote write samples and histogram samples which were rejected due to \
+             invalid labels",
+            &ingest.remote_write_invalid_labels_samples,
+        ),
+        counter(
+            "prometheus_api_remote_write_without_metadata_appended_samples",
+            "The total number of received remote write samples (and histogram samples) which were ingested without \
+             corresponding metadata",
+            &ingest.remote_write_without_metadata_samples,
+        ),
+    ]
+}
+
 pub fn register_scrapes(metrics: &Metrics, scrapes: Arc<ScrapeManager>) {
     metrics.add_source(move || {
         let help = "Memory of scrapes that wait since the store takes no samples";
-        vec![Family::gauge("promlake_scrapes_waiting_bytes", help, scrapes.waiting_bytes() as f64)]
+        let mut families = prometheus::pools(&scrapes);
+        families.push(Family::gauge("promlake_scrapes_waiting_bytes", help, scrapes.waiting_bytes() as f64));
+        families
     });
+}
+
+/// Under Prometheus' names.
+pub fn register_discovery(metrics: &Metrics, discovery: Arc<Discoveries>) {
+    metrics.add_source(move || {
+        let mut families = discovery_families(&discovery);
+        families.extend(discovery_kind_families(&discovery.context().stats));
+        families
+    });
+}
+
+/// What the manager of scrapes' discovery knows.
+fn discovery_families(discovery: &Discoveries) -> Vec<Family> {
+    let numbers = discovery.numbers();
+    let name = ("name", "scrape");
+    let one = |metric: &'static str, help, kind, value: u64| {
+        Family::labelled(metric, help, kind).with(&[name], value as f64)
+    };
+    let help = "Current number of discovered targets";
+    let mut discovered = Family::labelled("prometheus_sd_discovered_targets", help, Kind::Gauge);
+    for (job, count) in &numbers.discovered {
+        discovered = discovered.with(&[name, ("config", job.as_str())], *count as f64);
+    }
+    let help = "Timestamp of the last update sent to the SD consumers";
+    let mut last = Family::labelled("prometheus_sd_last_update_timestamp_seconds", help, Kind::Gauge);
+    for (job, ms) in &numbers.last_update_ms {
+        last = last.with(&[name, ("config", job.as_str())], *ms as f64 / 1000.0);
+    }
+    let help = "Number of refresh failures for the given SD mechanism";
+    let mut failures = Family::labelled("prometheus_sd_refresh_failures", help, Kind::Counter);
+    for ((mechanism, job), count) in &numbers.refresh_failures {
+        failures = failures.with(&[("mechanism", *mechanism), ("config", job.as_str())], *count as f64);
+    }
+    vec![
+        one(
+            "prometheus_sd_failed_configs",
+            "Current number of service discovery configurations that failed to load",
+            Kind::Gauge,
+            numbers.failed_configs,
+        ),
+        one(
+            "prometheus_sd_received_updates",
+            "Total number of update events received from the SD providers",
+            Kind::Counter,
+            numbers.received_updates,
+        ),
+        one(
+            "prometheus_sd_updates",
+            "Total number of update events sent to the SD consumers",
+            Kind::Counter,
+            numbers.sent_updates,
+        ),
+        one(
+            "prometheus_sd_updates_delayed",
+            "Total number of update events that couldn't be sent immediately",
+            Kind::Counter,
+            numbers.delayed_updates,
+        ),
+        Family::counter(
+            "promlake_discovery_task_failures",
+            "Discoveries that panicked or ended and were started again",
+            numbers.task_failures as f64,
+        ),
+        discovered,
+        last,
+        failures,
+    ]
+}
+
+fn discovery_kind_families(stats: &DiscoveryStats) -> Vec<Family> {
+    let help = "The number of Kubernetes events handled";
+    let mut events = Family::labelled("prometheus_sd_kubernetes_events", help, Kind::Counter);
+    for ((role, event), count) in &*stats.kubernetes_events.lock() {
+        events = events.with(&[("role", *role), ("event", *event)], *count as f64);
+    }
+    let help = "Timestamp (mtime) of files read by FileSD. Timestamp is set at read time";
+    let mut times = Family::labelled("prometheus_sd_file_mtime_seconds", help, Kind::Gauge);
+    for (file, seconds) in &*stats.file_times.lock() {
+        times = times.with(&[("filename", file.as_str())], *seconds);
+    }
+    let counters = [
+        ("prometheus_sd_file_read_errors", "The number of File-SD read errors", &stats.file_read_errors),
+        ("prometheus_sd_http_failures", "Number of HTTP service discovery refresh failures", &stats.http_failures),
+        ("prometheus_sd_dns_lookups", "The number of DNS-SD lookups", &stats.dns_lookups),
+        ("prometheus_sd_dns_lookup_failures", "The number of DNS-SD lookup failures", &stats.dns_lookup_failures),
+        (
+            "prometheus_sd_nomad_failures",
+            "Number of nomad service discovery refresh failures",
+            &stats.nomad_failures,
+        ),
+        ("prometheus_sd_consul_rpc_failures", "The number of Consul RPC call failures", &stats.consul_rpc_failures),
+        (
+            "prometheus_sd_kubernetes_failures",
+            "The number of failed WATCH/LIST requests",
+            &stats.kubernetes_failures,
+        ),
+    ];
+    let counter = |(name, help, count): (&'static str, &'static str, &std::sync::atomic::AtomicU64)| {
+        Family::counter(name, help, count.load(Ordering::Relaxed) as f64)
+    };
+    counters.into_iter().map(counter).chain([events, times]).collect()
 }
 
 pub fn register_engine(metrics: &Metrics, engine: Engine) {
@@ -56,6 +208,9 @@ pub fn register_engine(metrics: &Metrics, engine: Engine) {
             ),
             gauge("promlake_engine_reservable_bytes", "Memory that queries may reserve", memory),
         ]
+        .into_iter()
+        .chain(prometheus::engine(&engine))
+        .collect()
     });
 }
 

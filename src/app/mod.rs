@@ -3,10 +3,16 @@
 
 /// What each part may take of the memory and the cores there are.
 pub mod budget;
+/// `--web.external-url`.
+pub mod external_url;
+/// History from elsewhere into the lake, without a server.
+pub mod import;
 /// Binding listen addresses.
 mod listen;
 /// Which numbers of which part become which metrics.
 mod metrics;
+/// Whether the configuration has changed.
+mod reload;
 /// Start, reload, stop: the life of the server.
 mod serve;
 /// What the command line decided.
@@ -17,7 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use url::Url;
 
-pub use settings::{Settings, WebSettings};
+pub use settings::{ScrapeSettings, Settings, WebSettings};
 
 use crate::engine::runtime::STACK_BYTES;
 use crate::error::{Context, Error, ErrorKind, Result};

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -11,15 +12,21 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::reload::Watch;
 use crate::app::{Settings, build_info, listen, metrics, stopped_early, without_secrets};
-use crate::config::file::Config;
+use crate::config::file::{Config, Options};
+use crate::config::storage::Retention;
+use crate::discovery::manager::Manager as Discoveries;
+use crate::discovery::way;
 use crate::engine::active::ActiveQueries;
 use crate::engine::session::Engine;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::ingest::appender::Appender;
+use crate::ingest::otlp::receiver::{self as otlp, Otlp};
 use crate::ingest::remote_write::receiver::RemoteWrite;
 use crate::ingest::scrape::manager::ScrapeManager;
 use crate::ingest::stats::IngestStats;
+use crate::server::access::door::Access;
 use crate::server::http::bodies::Bodies;
 use crate::server::http::connections::{self, Limits};
 use crate::server::http::hosts::Hosts;
@@ -42,68 +49,100 @@ const OPENING_NOTICE: Duration = Duration::from_secs(10);
 pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     settings.budget.announce(settings.machine);
     settings.place.announce();
+    for note in &settings.notes {
+        tracing::warn!("{note}");
+    }
     let mut signals = Signals::install()?;
     let listeners = Listeners::bind(&settings).await?;
-    let config = listeners.config(settings.config_file.as_deref())?;
+    let access = Arc::new(Access::open(settings.web.config_file.as_deref())?);
+    let mut watch = watch(&settings);
+    reads(&mut watch).await;
+    let config = listeners.config(&settings, &access)?;
 
     let own_metrics = Arc::new(Metrics::new());
     metrics::register_process(&own_metrics);
+    metrics::register_access(&own_metrics, access.clone());
     let (control, mut controls) = mpsc::channel(8);
     let remote_write = settings.web.remote_write.unwrap_or_else(|| listeners.all_loopback());
     let http = Arc::new(Server::new(
-        http_settings(&settings, &listeners, remote_write, clock()),
+        http_settings(&settings, &listeners, access.has_tls(), remote_write, clock()),
+        access.clone(),
         Bodies::new(settings.web.body_bytes, settings.web.read_timeout, STALL.min(settings.web.read_timeout)),
         own_metrics.clone(),
         clock.clone(),
         control,
     ));
     http.config_loaded(&config);
+    metrics::register_server(&own_metrics, &http);
 
     // The store's own errors are the start's; the servers below outlive it until they are stopped.
     let shutdown = CancellationToken::new();
     let Listeners { http: http_listeners, pg: pg_listener, addresses } = listeners;
     let mut http_task = serve_http(&http, http_listeners, &settings, &shutdown);
+    let opening = Instant::now();
     let store = tokio::select! {
         store = open_store(&settings, &config, clock.clone()) => store?,
         () = signals.stop() => return Err(stopped_early()),
     };
 
-    let mut engine_options = settings.engine.clone();
-    engine_options.default_subquery_step_ms = config.global.evaluation_interval_ms;
-    let slots = engine_options.max_concurrency;
-    let mut engine = Engine::new(store.clone(), engine_options)?;
+    let slots = settings.engine.max_concurrency;
+    let mut engine = Engine::new(store.clone(), settings.engine.clone())?;
     if let Some(folder) = &settings.place.folder {
         engine = engine.with_active_queries(active_queries(folder, slots, clock.clone())?);
     }
+    let opened_seconds = opening.elapsed().as_secs_f64();
     let ingest_stats = Arc::new(IngestStats::default());
-    metrics::register_parts(&own_metrics, store.clone(), ingest_stats.clone());
+    metrics::register_parts(&own_metrics, store.clone(), opened_seconds, ingest_stats.clone());
     metrics::register_engine(&own_metrics, engine.clone());
-    let appender = Arc::new(Appender::new(store.clone(), ingest_stats));
-    let scrape = Arc::new(ScrapeManager::new(
-        appender.clone(),
-        clock.clone(),
-        hostname(),
-        settings.storage.wal_buffer_bytes,
-    ));
+    let mut appender = Appender::new(store.clone(), ingest_stats);
+    if let Some(max_age) = settings.max_age {
+        appender = appender.with_max_age(max_age, clock.clone());
+    }
+    let appender = Arc::new(appender);
+    let scrape = ScrapeManager::new(appender.clone(), clock.clone(), hostname(), settings.storage.wal_buffer_bytes)
+        .with_features(settings.scrape.features)
+        .with_timestamp_tolerance_ms(settings.scrape.timestamp_tolerance_ms);
+    let scrape = Arc::new(scrape);
     metrics::register_scrapes(&own_metrics, scrape.clone());
-    scrape.apply_config(&config)?;
+    let otlp_options = otlp::Options {
+        lookback_delta_ms: engine.options.lookback_delta_ms,
+        type_and_unit_labels: engine.options.features.type_and_unit_labels,
+        delta: settings.web.otlp_delta,
+    };
+    let otlp = Arc::new(Otlp::new(appender.clone(), otlp_options, clock.clone(), &config.otlp));
+    let discovery = discovery(&scrape, clock.clone());
+    metrics::register_discovery(&own_metrics, discovery.clone());
+    let parts = Configured {
+        http: http.clone(),
+        store: store.clone(),
+        engine: engine.clone(),
+        scrape: scrape.clone(),
+        otlp: otlp.clone(),
+        discovery: discovery.clone(),
+    };
+    parts.apply(&config)?;
     http.open(Parts {
         engine: engine.clone(),
         store: store.clone(),
         scrape: scrape.clone(),
-        remote_write: Arc::new(RemoteWrite::new(appender)),
+        remote_write: Arc::new(RemoteWrite::new(appender).accepting(&settings.web.remote_write_messages)),
+        otlp: otlp.clone(),
     });
     let pg_limits = pg::Limits {
         connections: settings.pg_max_connections,
         receive_bytes: settings.budget.message_bytes,
         ..pg::Limits::default()
     };
-    let mut pg_task = tokio::spawn(pg::serve(engine, pg_listener, pg_limits, shutdown.clone()));
-    announce(&settings, &addresses, remote_write);
+    let mut pg_task = tokio::spawn(pg::serve(engine, access.clone(), pg_listener, pg_limits, shutdown.clone()));
+    announce(&settings, &addresses, &access, remote_write);
+
+    if let Some(watch) = &mut watch {
+        watch.taken(&config).await;
+    }
 
     // A part that ends before it is asked to is a defect, and a supervisor can start all of them again.
     let broken = tokio::select! {
-        () = run(&settings, &http, &scrape, &mut signals, &mut controls) => None,
+        () = run(&settings, &parts, &mut signals, &mut controls, config, watch) => None,
         error = store.failed() => Some(error.to_string()),
         _ = &mut http_task => Some("the HTTP server ended".to_string()),
         _ = &mut pg_task => Some("the Postgres server ended".to_string()),
@@ -115,6 +154,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
 
     tracing::info!("stopping: scrapes first, then requests, then the flush");
     http.stop();
+    discovery.shutdown().await;
     scrape.shutdown().await;
     shutdown.cancel();
     for task in [http_task, pg_task] {
@@ -134,60 +174,125 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
 /// Reloads as often as asked, until a stop is.
 async fn run(
     settings: &Settings,
-    http: &Server,
-    scrape: &ScrapeManager,
+    parts: &Configured,
     signals: &mut Signals,
     controls: &mut mpsc::Receiver<Control>,
+    mut config: Config,
+    mut watch: Option<Watch>,
 ) {
     loop {
-        tokio::select! {
+        let answer = tokio::select! {
             signal = signals.next() => match signal {
                 Asked::Stop => return,
-                Asked::Reload => {
-                    // Logged where it happens; there is nobody else to tell.
-                    let _ = reload(settings, http, scrape);
-                }
+                Asked::Reload => None,
             },
             control = controls.recv() => match control {
-                Some(Control::Reload(answer)) => {
-                    // The client may have gone away meanwhile.
-                    let _ = answer.send(reload(settings, http, scrape));
-                }
+                Some(Control::Reload(answer)) => Some(answer),
                 Some(Control::Quit) | None => return,
             },
+            () = changed(&mut watch, &config) => None,
+        };
+        reads(&mut watch).await;
+        let result = reload(settings, parts);
+        match (&result, &mut watch) {
+            (Ok(Some(new)), watch) => {
+                config = new.clone();
+                if let Some(watch) = watch {
+                    watch.taken(&config).await;
+                }
+            }
+            (Err(_), Some(watch)) => watch.refused(),
+            (Ok(None) | Err(_), _) => {}
+        }
+        if let Some(answer) = answer {
+            // The client may have gone away meanwhile. All others find it in the log.
+            let _ = answer.send(result.map(drop));
         }
     }
 }
 
+/// What looks for changes of the configuration, where that was asked for and there is a file.
+fn watch(settings: &Settings) -> Option<Watch> {
+    let (every, file) = (settings.auto_reload?, settings.config_file.as_deref()?);
+    tracing::info!(interval = ?every, "the configuration is read anew when it changes");
+    Some(Watch::new(file, every))
+}
+
+async fn reads(watch: &mut Option<Watch>) {
+    if let Some(watch) = watch {
+        watch.reads().await;
+    }
+}
+
+async fn changed(watch: &mut Option<Watch>, config: &Config) {
+    match watch {
+        Some(watch) => watch.changed(config).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A file that is right and asks for nothing that would be missing.
-fn load(file: &Path) -> Result<Config> {
-    let config = Config::load(file)?;
+fn load(file: &Path, options: &Options) -> Result<Config> {
+    let config = Config::load_with(file, options)?;
     config.not_built().map_err(|mistakes| mistakes.into_error(&file.display().to_string()))?;
+    if options.agent {
+        return Err(Error::unsupported("agent mode is not supported yet: remove --agent"));
+    }
     for part in config.without_effect() {
         tracing::warn!(file = %file.display(), "{part}");
     }
     Ok(config)
 }
 
-/// A file that cannot be used leaves the old configuration in force.
-fn reload(settings: &Settings, http: &Server, scrape: &ScrapeManager) -> Result<()> {
+/// What a configuration changes while it runs.
+struct Configured {
+    http: Arc<Server>,
+    store: Arc<Store>,
+    engine: Engine,
+    scrape: Arc<ScrapeManager>,
+    otlp: Arc<Otlp>,
+    discovery: Arc<Discoveries>,
+}
+
+impl Configured {
+    /// What cannot be used is found before anything is changed.
+    fn apply(&self, config: &Config) -> Result<()> {
+        self.scrape.apply_config(config)?;
+        let jobs = config.scrape_configs.iter();
+        self.discovery.apply(jobs.map(|job| (job.job_name.as_str(), job.discoveries.as_slice())));
+        self.store.set_out_of_order_window(config.storage.out_of_order_time_window_ms);
+        let step_ms = &self.engine.options.default_subquery_step_ms;
+        step_ms.store(config.global.evaluation_interval_ms, Ordering::Relaxed);
+        self.otlp.apply_config(&config.otlp);
+        self.http.config_loaded(config);
+        Ok(())
+    }
+}
+
+/// Discovery whose targets are scraped. Must be called within the runtime.
+fn discovery(scrape: &Arc<ScrapeManager>, clock: Clock) -> Arc<Discoveries> {
+    let context = way::Context { clock, stats: Arc::default(), env: |name| std::env::var(name).ok() };
+    let scrape = scrape.clone();
+    let consumer = Arc::new(move |jobs: Vec<(String, Vec<_>)>| {
+        jobs.into_iter().for_each(|(job, groups)| scrape.update_targets(&job, groups));
+    });
+    Arc::new(Discoveries::new(context, consumer))
+}
+
+/// A file that cannot be used leaves the old configuration in force. `None` where there is no file.
+fn reload(settings: &Settings, parts: &Configured) -> Result<Option<Config>> {
     let Some(file) = &settings.config_file else {
         tracing::info!("nothing to reload: there is no --config.file");
-        return Ok(());
+        return Ok(None);
     };
-    let result = load(file).and_then(|config| {
-        scrape.apply_config(&config)?;
-        http.config_loaded(&config);
-        Ok(())
+    let result = load(file, &settings.config_options).and_then(|config| {
+        parts.apply(&config)?;
+        Ok(Some(config))
     });
     match &result {
-        // Prometheus re-reads it; our head takes it when it is opened.
-        Ok(()) => tracing::info!(
-            file = %file.display(),
-            "configuration reloaded; storage and evaluation settings take effect at the next start"
-        ),
+        Ok(_) => tracing::info!(file = %file.display(), "configuration reloaded"),
         Err(error) => {
-            http.config_failed();
+            parts.http.config_failed();
             tracing::error!(file = %file.display(), %error, "configuration refused, the old one stays in force");
         }
     }
@@ -241,45 +346,77 @@ fn serve_http(
         drain_timeout: DRAIN,
     };
     let (http, shutdown) = (http.clone(), shutdown.clone());
-    let router = http::router::router(http.clone());
-    tokio::spawn(async move { connections::serve(listeners, router, limits, &http.metrics, shutdown).await })
+    let (router, access) = (http::router::router(http.clone()), http.access.clone());
+    tokio::spawn(async move {
+        connections::serve(listeners, router, access, limits, &http.metrics, shutdown).await;
+    })
 }
 
-fn http_settings(settings: &Settings, listeners: &Listeners, remote_write: bool, now_ms: i64) -> server::Settings {
+fn http_settings(
+    settings: &Settings,
+    listeners: &Listeners,
+    tls: bool,
+    remote_write: bool,
+    now_ms: i64,
+) -> server::Settings {
     let web = &settings.web;
-    let external_url = match &web.external_url {
-        Some(url) => url.to_string(),
-        None => format!("http://{}/", listeners.addresses.http_reachable()),
+    // As Prometheus makes it up; where only this machine reaches the server, its name would not help.
+    let made_up = || match listeners.all_loopback() {
+        true => format!("{}://{}", scheme(tls), listeners.addresses.http_reachable()),
+        false => format!("{}://{}:{}", scheme(tls), hostname(), listeners.addresses.http_reachable().port()),
     };
-    let external_host = web.external_url.as_ref().and_then(|url| url.host_str()).unwrap_or("");
+    let external = web.external_url.clone().unwrap_or_default();
+    let external_host = external.host.as_deref().unwrap_or("");
+    let mut flags = web.flags.clone();
+    for (_, value) in flags.iter_mut().filter(|(name, _)| name == "web.enable-remote-write-receiver") {
+        *value = remote_write.to_string();
+    }
     server::Settings {
         route_prefix: web.route_prefix.clone(),
-        external_url,
+        link_prefix: external.path,
+        external_url: web.external_url.as_ref().map_or_else(made_up, |url| url.text.clone()),
+        page_title: web.page_title.clone(),
+        user_assets: web.user_assets.clone(),
+        admin_api: web.admin_api,
+        retention: settings.retention,
         cors_origin: web.cors_origin.clone(),
         hosts: Hosts::new(&web.allowed_hosts, [hostname().as_str(), external_host]),
         lifecycle: web.lifecycle,
         remote_write,
-        flags: web.flags.clone(),
+        otlp: web.otlp,
+        remote_read: web.remote_read,
+        flags,
         build: build_info(),
         started_ms: now_ms,
     }
 }
 
+fn scheme(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
+}
+
 /// What one needs to know after the start: where everything is, and what to type next.
-fn announce(settings: &Settings, addresses: &Addresses, remote_write: bool) {
-    let prefix = &settings.web.route_prefix;
+fn announce(settings: &Settings, addresses: &Addresses, access: &Access, remote_write: bool) {
+    let (scheme, prefix) = (scheme(access.has_tls()), &settings.web.route_prefix);
     let http = addresses.http_reachable();
     let pg = listen::reachable(addresses.pg);
     for address in &addresses.http {
-        tracing::info!("HTTP API on http://{address}{prefix}");
+        tracing::info!("HTTP API on {scheme}://{address}{prefix}");
     }
     if remote_write {
-        tracing::info!("remote write at http://{http}{prefix}/api/v1/write");
+        tracing::info!("remote write at {scheme}://{http}{prefix}/api/v1/write");
+    }
+    if settings.web.otlp {
+        tracing::info!("OTLP metrics at {scheme}://{http}{prefix}/api/v1/otlp/v1/metrics");
     }
     tracing::info!("Postgres protocol on {}", addresses.pg);
     tracing::info!("storage {}, retention unlimited", without_secrets(&settings.storage.url));
-    tracing::info!("try: curl '{}'", format_args!("http://{http}{prefix}/api/v1/query?query=up"));
-    tracing::info!("try: psql -h {} -p {} -d promlake -c 'SELECT * FROM up LIMIT 5'", pg.ip(), pg.port());
+    if settings.retention != Retention::default() {
+        tracing::warn!("retention is not enforced yet (--storage.tsdb.retention: {})", settings.retention);
+    }
+    let (curl, psql) = if access.asks_who() { (" -u USER", " -U USER") } else { ("", "") };
+    tracing::info!("try: curl{curl} '{}'", format_args!("{scheme}://{http}{prefix}/api/v1/query?query=up"));
+    tracing::info!("try: psql -h {} -p {}{psql} -d promlake -c 'SELECT * FROM up LIMIT 5'", pg.ip(), pg.port());
     tracing::info!("ready");
 }
 
@@ -323,10 +460,18 @@ impl Listeners {
         self.addresses.http.iter().all(|address| address.ip().is_loopback())
     }
 
-    /// The file's configuration, or the one that scrapes ourselves.
-    fn config(&self, file: Option<&Path>) -> Result<Config> {
-        match file {
-            Some(file) => load(file),
+    /// The file's configuration, or the one that scrapes ourselves, if that needs no more than to ask.
+    fn config(&self, settings: &Settings, access: &Access) -> Result<Config> {
+        match &settings.config_file {
+            Some(file) => load(file, &settings.config_options),
+            None if settings.config_options.agent => Err(Error::bad_input("agent mode needs a --config.file")),
+            None if access.has_tls() || access.asks_who() => {
+                tracing::warn!(
+                    "nothing is scraped: there is no --config.file, and promlake does not know how to ask itself over \
+                     TLS or with a password (--web.config.file)"
+                );
+                Ok(Config::empty())
+            }
             None => Ok(Config::self_scrape(&self.addresses.http_reachable().to_string())),
         }
     }

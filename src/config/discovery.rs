@@ -25,6 +25,8 @@ mod aws;
 mod clouds;
 /// Selectors of Kubernetes' API.
 mod selector;
+/// What an entry says.
+pub mod settings;
 
 /// A way to find targets.
 pub struct DiscoveryKind {
@@ -103,6 +105,23 @@ kinds! {
     "vultr", clouds::VULTR, anything;
 }
 
+/// The kinds that find something; the others are refused when the server starts.
+pub const BUILT: &[&str] = &[
+    "aws",
+    "consul",
+    "digitalocean",
+    "dns",
+    "docker",
+    "dockerswarm",
+    "ec2",
+    "eureka",
+    "file",
+    "hetzner",
+    "http",
+    "kubernetes",
+    "nomad",
+];
+
 /// Which of many are asked for, where an API has filters by name.
 const FILTERS: &[Field] = &[field("filters", Kind::List(const { &Kind::Section(&FILTER) }))];
 
@@ -124,6 +143,17 @@ pub(super) fn read(section: &Node, path: &str, found: &Found) -> Vec<Discovery> 
         }
     }
     all
+}
+
+impl Discovery {
+    /// What is told where it would find nothing, since its kind is not built.
+    pub(super) fn missing(&self) -> Option<String> {
+        match (self.kind.name, text(&self.node, "role", "")) {
+            (name, _) if !BUILT.contains(&name) => Some("is not supported yet".to_string()),
+            ("aws", role) if role != "ec2" => Some(format!("the role {role} is not supported yet")),
+            _ => None,
+        }
+    }
 }
 
 impl DiscoveryKind {

@@ -12,14 +12,19 @@ use crate::config::alerting::{ALERTING, Alerting};
 use crate::config::global::{GLOBAL, Global};
 use crate::config::http::{is_set, line_of};
 use crate::config::mistake::{Found, Mistakes};
-use crate::config::otlp::{self, OTLP, RUNTIME, TRACING};
+use crate::config::otlp::{self, OTLP, OtlpConfig, RUNTIME, TRACING};
 use crate::config::relabel::texts;
 use crate::config::remote;
-use crate::config::schema::{Kind, Schema, field};
+use crate::config::schema::{Field, Kind, Schema, field};
 use crate::config::scrape::{SCRAPE, ScrapeConfig, StaticConfig};
 use crate::config::storage::{STORAGE, StorageConfig};
 use crate::config::yaml::{self, Node};
 use crate::error::{Context, Error, ErrorKind, Result};
+
+/// What a command line says about it.
+mod options;
+
+pub use options::Options;
 
 /// How often promlake scrapes itself when there is no file.
 const SELF_SCRAPE_INTERVAL_MS: i64 = 15_000;
@@ -30,9 +35,9 @@ static FILE: Schema = Schema {
         field("global", Kind::Section(&GLOBAL)),
         field("runtime", Kind::Section(&RUNTIME)),
         field("alerting", Kind::Section(&ALERTING)),
-        field("rule_files", Kind::List(&Kind::Text)),
-        field("scrape_config_files", Kind::List(&Kind::Text)),
-        field("scrape_configs", Kind::List(&Kind::Section(&SCRAPE))),
+        field("rule_files", Kind::List(&Kind::Path)),
+        field("scrape_config_files", Kind::List(&Kind::Path)),
+        SCRAPES,
         field("storage", Kind::Section(&STORAGE)),
         field("tracing", Kind::Section(&TRACING)),
         field("remote_write", Kind::List(&Kind::Section(&remote::WRITE))),
@@ -41,31 +46,37 @@ static FILE: Schema = Schema {
     ]],
 };
 
+const SCRAPES: Field = field("scrape_configs", Kind::List(const { &Kind::Section(&SCRAPE) }));
+
+/// A file that `scrape_config_files` names.
+static SCRAPE_FILE: Schema = Schema { name: "a scrape config file", fields: &[&[SCRAPES]] };
+
 #[derive(Clone, Debug)]
 pub struct Config {
     pub global: Global,
+    /// Those of the file itself first.
     pub scrape_configs: Vec<ScrapeConfig>,
     pub storage: StorageConfig,
+    pub otlp: OtlpConfig,
     pub alerting: Alerting,
-    /// Patterns, as they are written.
+    /// Patterns.
     pub rule_files: Vec<String>,
-    /// What relative paths are relative to.
-    pub directory: PathBuf,
     root: Node,
 }
 
 impl Config {
-    /// Reads and checks a file; external labels may name environment variables.
+    /// Reads and checks a file and those with further jobs; external labels may name environment variables. Relative
+    /// paths become those from the folder of the file that has them.
     pub fn load(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path).context(ErrorKind::BadInput, || format!("reading {name}"))?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-            Error::bad_input(format!("{name}:{line}: invalid UTF-8"))
-        })?;
-        let mut config =
-            Self::parse_with_env(&text, &|name| std::env::var(name).ok()).map_err(|m| m.into_error(&name))?;
-        config.directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let env = |name: &str| std::env::var(name).ok();
+        let found = Found::default();
+        let text = read_text(path)?;
+        let mut config = Self::from_text(&text, path.parent(), &env, &found).map_err(|m| m.into_error(&name))?;
+        for file in config.scrape_config_paths() {
+            config.add_jobs(&file, &found)?;
+        }
+        found.into_result().map_err(|mistakes| mistakes.into_error(&name))?;
         Ok(config)
     }
 
@@ -75,35 +86,84 @@ impl Config {
 
     /// The environment is an argument for tests.
     pub fn parse_with_env(text: &str, env: &dyn Fn(&str) -> Option<String>) -> std::result::Result<Self, Mistakes> {
-        let (root, twice) = yaml::parse(text).map_err(Mistakes::one)?;
         let found = Found::default();
-        twice.into_iter().for_each(|fault| found.add_fault(fault));
-        FILE.check(&root, "", &found);
-        let config = Self::read(root, env, &found);
+        let config = Self::from_text(text, None, env, &found)?;
         found.into_result()?;
         Ok(config)
+    }
+
+    fn from_text(
+        text: &str,
+        directory: Option<&Path>,
+        env: &dyn Fn(&str) -> Option<String>,
+        found: &Found,
+    ) -> std::result::Result<Self, Mistakes> {
+        let mut root = tree(text, &FILE, found).map_err(Mistakes::one)?;
+        check_patterns(&root, found);
+        if let Some(directory) = directory {
+            FILE.join_paths(&mut root, directory);
+        }
+        Ok(Self::read(root, env, found))
     }
 
     fn read(root: Node, env: &dyn Fn(&str) -> Option<String>, found: &Found) -> Self {
         let nothing = Node::nothing();
         let section = |key: &str| root.get(key).filter(|node| !node.is_null()).unwrap_or(&nothing);
         let global = Global::read(section("global"), env, found);
-        let scrape_configs = scrape_configs(section("scrape_configs"), &global, found);
         remote::check_writes(section("remote_write").items(), global.name_validation, found);
         remote::check_reads(section("remote_read").items(), found);
-        otlp::check_otlp(section("otlp"), global.name_validation, found);
         if root.get("tracing").is_some_and(|node| !node.entries().is_empty()) {
             otlp::check_tracing(section("tracing"), found);
         }
-        check_patterns(&root, found);
-        Self {
+        let mut config = Self {
             storage: StorageConfig::read(section("storage"), found),
+            otlp: OtlpConfig::read(section("otlp"), global.name_validation, found),
             alerting: Alerting::read(section("alerting"), global.name_validation, found),
             rule_files: texts(&root, "rule_files"),
             global,
-            scrape_configs,
-            directory: PathBuf::new(),
-            root,
+            scrape_configs: vec![],
+            root: Node::nothing(),
+        };
+        config.read_jobs(&root, None, found);
+        Self { root, ..config }
+    }
+
+    /// The jobs of a file that `scrape_config_files` names.
+    fn add_jobs(&mut self, path: &Path, found: &Found) -> Result<()> {
+        let name = path.display().to_string();
+        let text = read_text(path)?;
+        let of_file = Found::of_file(&name);
+        match tree(&text, &SCRAPE_FILE, &of_file) {
+            Ok(mut root) => {
+                SCRAPE_FILE.join_paths(&mut root, path.parent().unwrap_or(Path::new("")));
+                self.read_jobs(&root, Some(&name), &of_file);
+            }
+            Err(fault) => of_file.add_fault(fault),
+        }
+        found.append(of_file);
+        Ok(())
+    }
+
+    fn read_jobs(&mut self, root: &Node, file: Option<&str>, found: &Found) {
+        let nodes = root.get("scrape_configs").map(Node::items).unwrap_or_default();
+        for (position, node) in nodes.iter().enumerate().filter(|(_, node)| !node.is_null()) {
+            let path = format!("scrape_configs[{position}]");
+            let mut job = ScrapeConfig::read(node, &path, &self.global, found);
+            job.file = file.map(str::to_string);
+            let first = self.scrape_configs.iter().find(|other| other.job_name == job.job_name);
+            if let Some(first) = first.filter(|first| !first.job_name.is_empty()) {
+                let place = match &first.file {
+                    same if *same == job.file => String::new(),
+                    Some(other) => format!(" of {other}"),
+                    None => " of the main file".to_string(),
+                };
+                let (name, line) = (&job.job_name, line_of(&first.node, "job_name"));
+                let message = format!(
+                    "found multiple scrape configs with job name {name:?}, the first on line {line}{place}"
+                );
+                found.add(line_of(node, "job_name"), &path, message);
+            }
+            self.scrape_configs.push(job);
         }
     }
 
@@ -134,8 +194,9 @@ impl Config {
             ("global", GLOBAL.show(section("global"), &global)),
             ("storage", self.storage.shown(section("storage"))),
         ];
-        if !self.scrape_configs.is_empty() {
-            let jobs: Vec<Yaml> = self.scrape_configs.iter().map(ScrapeConfig::to_yaml).collect();
+        let own = self.scrape_configs.iter().filter(|job| job.file.is_none());
+        let jobs: Vec<Yaml> = own.map(ScrapeConfig::to_yaml).collect();
+        if !jobs.is_empty() {
             given.push(("scrape_configs", jobs.into()));
         }
         let shown = FILE.show(&self.root, &given);
@@ -151,49 +212,60 @@ impl Config {
                 found.add(line_of(node, key), path, "is not supported yet");
             }
         };
-        for key in ["scrape_config_files", "tracing", "remote_write", "remote_read", "otlp"] {
+        for key in ["tracing", "remote_write", "remote_read"] {
             refuse(&self.root, key, key);
         }
         if let Some(global) = self.root.get("global") {
-            refuse_escaping(global, "global", &found);
             for key in NOT_BUILT_IN_GLOBAL {
                 refuse(global, key, &format!("global.{key}"));
             }
         }
-        for (position, job) in self.scrape_configs.iter().enumerate() {
-            for key in NOT_BUILT_IN_JOBS {
-                refuse(&job.node, key, &format!("scrape_configs[{position}].{key}"));
-            }
-            refuse_escaping(&job.node, &format!("scrape_configs[{position}]"), &found);
+        let mut counts: HashMap<Option<&str>, usize> = HashMap::new();
+        for job in &self.scrape_configs {
+            let position = counts.entry(job.file.as_deref()).or_default();
+            let section = format!("scrape_configs[{position}]");
+            *position += 1;
+            let of_file = job.file.as_deref().map_or_else(Found::default, Found::of_file);
             for discovery in &job.discoveries {
-                let path = format!("scrape_configs[{position}].{}", discovery.kind.key);
-                found.add(discovery.line, &path, "is not supported yet");
+                if let Some(message) = discovery.missing() {
+                    of_file.add(discovery.line, &format!("{section}.{}", discovery.kind.key), message);
+                }
             }
+            found.append(of_file);
         }
         found.into_result()
     }
 
     /// The rule files that the patterns name.
     pub fn rule_paths(&self) -> Vec<PathBuf> {
-        self.rule_files.iter().flat_map(|pattern| paths(&self.directory, pattern)).collect()
+        self.rule_files.iter().flat_map(|pattern| paths(pattern)).collect()
+    }
+
+    /// The files with further jobs that the patterns name.
+    pub fn scrape_config_paths(&self) -> Vec<PathBuf> {
+        texts(&self.root, "scrape_config_files").iter().flat_map(|pattern| paths(pattern)).collect()
     }
 
     /// Files that are named and not there, one a line. The server starts without them, as they may come.
     pub fn missing_files(&self, file: &str) -> Vec<String> {
         let mut missing = vec![];
-        let mut look = |node: &Node, path: &Path| {
-            if !path.exists() {
-                let name = path.display();
-                missing.push(format!("{file}:{}: {name:?} does not point to an existing file", node.line));
+        let mut look = |file: &str, node: &Node| {
+            let path = node.text().unwrap_or("");
+            if !Path::new(path).exists() {
+                missing.push(format!("{file}:{}: {path:?} does not point to an existing file", node.line));
             }
         };
         for node in self.root.get("rule_files").map(Node::items).unwrap_or_default() {
-            let pattern = node.text().unwrap_or("");
-            if !pattern.contains('*') {
-                look(node, &self.directory.join(pattern));
+            if node.text().is_some_and(|pattern| !pattern.contains('*')) {
+                look(file, node);
             }
         }
-        named_files(&self.root, &mut |node| look(node, &self.directory.join(node.text().unwrap_or(""))));
+        named_files(&self.root, &mut |node| look(file, node));
+        for job in &self.scrape_configs {
+            if let Some(file) = &job.file {
+                named_files(&job.node, &mut |node| look(file, node));
+            }
+        }
         missing
     }
 
@@ -219,40 +291,7 @@ impl Config {
     }
 }
 
-const NOT_BUILT_IN_GLOBAL: &[&str] = &[
-    "query_log_file",
-    "scrape_failure_log_file",
-    "scrape_native_histograms",
-    "convert_classic_histograms_to_nhcb",
-    "always_scrape_classic_histograms",
-];
-
-const NOT_BUILT_IN_JOBS: &[&str] = &[
-    "scrape_failure_log_file",
-    "scrape_native_histograms",
-    "convert_classic_histograms_to_nhcb",
-    "always_scrape_classic_histograms",
-    "native_histogram_bucket_limit",
-    "native_histogram_min_bucket_factor",
-    "basic_auth",
-    "authorization",
-    "oauth2",
-    "bearer_token",
-    "bearer_token_file",
-    "tls_config",
-    "http_headers",
-    "proxy_url",
-    "proxy_from_environment",
-];
-
-/// Targets are asked for the escaping that goes with the names that are valid.
-fn refuse_escaping(section: &Node, path: &str, found: &Found) {
-    let key = "metric_name_escaping_scheme";
-    let asked = section.get(key).and_then(Node::text).unwrap_or("");
-    if !matches!(asked, "" | "allow-utf-8") {
-        found.add(line_of(section, key), &format!("{path}.{key}"), "is not supported yet");
-    }
-}
+const NOT_BUILT_IN_GLOBAL: &[&str] = &["query_log_file"];
 
 /// More than nothing, an empty list or mapping, 0 or false.
 fn asks_for_something(section: &Node, key: &str) -> bool {
@@ -265,23 +304,21 @@ fn asks_for_something(section: &Node, key: &str) -> bool {
     }
 }
 
-fn scrape_configs(node: &Node, global: &Global, found: &Found) -> Vec<ScrapeConfig> {
-    let mut jobs: HashMap<String, usize> = HashMap::new();
-    let mut all = vec![];
-    for (position, node) in node.items().iter().enumerate().filter(|(_, node)| !node.is_null()) {
-        let path = format!("scrape_configs[{position}]");
-        let config = ScrapeConfig::read(node, &path, global, found);
-        let line = line_of(node, "job_name");
-        if let Some(first) = jobs.insert(config.job_name.clone(), line)
-            && !config.job_name.is_empty()
-        {
-            let job = &config.job_name;
-            let message = format!("found multiple scrape configs with job name {job:?}, the first on line {first}");
-            found.add(line, &path, message);
-        }
-        all.push(config);
-    }
-    all
+/// A file as a tree that was checked against what it may hold.
+fn tree(text: &str, schema: &Schema, found: &Found) -> std::result::Result<Node, yaml::Fault> {
+    let (root, twice) = yaml::parse(text)?;
+    twice.into_iter().for_each(|fault| found.add_fault(fault));
+    schema.check(&root, "", found);
+    Ok(root)
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    let name = path.display();
+    let bytes = std::fs::read(path).context(ErrorKind::BadInput, || format!("reading {name}"))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        Error::bad_input(format!("{name}:{line}: invalid UTF-8"))
+    })
 }
 
 /// Calls `visit` with each value that names a file of credentials or certificates.
@@ -299,13 +336,14 @@ fn named_files(node: &Node, visit: &mut dyn FnMut(&Node)) {
 }
 
 /// The files of a pattern with one star in its last part, sorted.
-fn paths(directory: &Path, pattern: &str) -> Vec<PathBuf> {
-    let path = directory.join(pattern);
+fn paths(pattern: &str) -> Vec<PathBuf> {
+    let path = PathBuf::from(pattern);
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let Some((before, behind)) = name.split_once('*') else {
         return if path.is_file() { vec![path] } else { vec![] };
     };
-    let entries = std::fs::read_dir(path.parent().unwrap_or(directory)).into_iter().flatten().flatten();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let fits = |name: &str| {
         name.len() >= before.len() + behind.len() && name.starts_with(before) && name.ends_with(behind)
     };

@@ -3,7 +3,7 @@
 use crate::config::http::line_of;
 use crate::config::limits::{self, ScrapeLimits};
 use crate::config::mistake::Found;
-use crate::config::protocol::{self, NameValidation, ScrapeProtocol};
+use crate::config::protocol::{self, Escaping, Histograms, NameValidation, ScrapeProtocol};
 use crate::config::schema::{Kind, Schema, below, field, with};
 use crate::config::values;
 use crate::config::yaml::Node;
@@ -19,8 +19,8 @@ pub static GLOBAL: Schema = Schema {
             field("scrape_protocols", Kind::List(&Kind::Text)),
             with("evaluation_interval", Kind::Duration, "1m"),
             field("rule_query_offset", Kind::Duration),
-            field("query_log_file", Kind::Text),
-            field("scrape_failure_log_file", Kind::Text),
+            field("query_log_file", Kind::Path),
+            field("scrape_failure_log_file", Kind::Path),
             field("external_labels", Kind::Map(&Kind::Text)),
         ],
         limits::FIELDS,
@@ -35,9 +35,14 @@ pub struct Global {
     pub evaluation_interval_ms: i64,
     /// Added to what leaves this server (federation, remote write, alerts), never to stored samples.
     pub external_labels: Labels,
-    pub scrape_protocols: Vec<ScrapeProtocol>,
+    /// `None` where the section says nothing, and each job chooses by the histograms it wants.
+    pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
+    /// A path as it is written; empty for none.
+    pub scrape_failure_log_file: String,
     pub limits: ScrapeLimits,
+    pub histograms: Histograms,
     pub name_validation: NameValidation,
+    pub escaping: Escaping,
     pub extra_scrape_metrics: bool,
 }
 
@@ -48,9 +53,12 @@ impl Default for Global {
             scrape_timeout_ms: 10_000,
             evaluation_interval_ms: 60_000,
             external_labels: Labels::empty(),
-            scrape_protocols: ScrapeProtocol::DEFAULT.to_vec(),
+            scrape_protocols: None,
+            scrape_failure_log_file: String::new(),
             limits: ScrapeLimits::default(),
+            histograms: Histograms::default(),
             name_validation: NameValidation::Utf8,
+            escaping: Escaping::AllowUtf8,
             extra_scrape_metrics: false,
         }
     }
@@ -69,7 +77,6 @@ impl Global {
             found.add(line_of(node, "scrape_timeout"), &below(path, "scrape_timeout"), message);
         }
         let name_validation = protocol::name_validation(node, path, defaults.name_validation, found);
-        let protocols = protocol::list(node, path, found);
         Self {
             scrape_interval_ms,
             scrape_timeout_ms,
@@ -79,9 +86,12 @@ impl Global {
                 defaults.evaluation_interval_ms,
             ),
             external_labels: external_labels(node, name_validation, env, found),
-            scrape_protocols: protocols.unwrap_or(defaults.scrape_protocols),
+            scrape_protocols: protocol::list(node, path, found),
+            scrape_failure_log_file: values::text(node, "scrape_failure_log_file").unwrap_or_default().to_string(),
             limits: ScrapeLimits::read(node, &ScrapeLimits::default()),
+            histograms: Histograms::read(node, Histograms::default()),
             name_validation,
+            escaping: protocol::escaping(node, path, name_validation, None, found),
             extra_scrape_metrics: values::is_true(node, "extra_scrape_metrics", false),
         }
     }
@@ -91,10 +101,12 @@ impl Global {
         let mut shown = vec![
             ("scrape_interval", duration::format(self.scrape_interval_ms).into()),
             ("scrape_timeout", duration::format(self.scrape_timeout_ms).into()),
-            ("scrape_protocols", protocol::shown(&self.scrape_protocols)),
             ("evaluation_interval", duration::format(self.evaluation_interval_ms).into()),
+            ("scrape_native_histograms", self.histograms.native.into()),
             ("metric_name_validation_scheme", self.name_validation.as_str().into()),
+            ("metric_name_escaping_scheme", self.escaping.as_str().into()),
         ];
+        shown.extend(self.scrape_protocols.iter().map(|p| ("scrape_protocols", protocol::shown(p))));
         if !self.external_labels.is_empty() {
             let labels = self.external_labels.iter().map(|(name, value)| (name.into(), value.into()));
             shown.push(("external_labels", serde_yaml::Value::Mapping(labels.collect())));

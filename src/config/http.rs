@@ -1,8 +1,19 @@
 //! How requests are sent: scrapes, discovery, Alertmanagers, remote write and read have these keys alike.
 
-use crate::config::mistake::Found;
-use crate::config::schema::{Field, Kind, Schema, below, field, with};
-use crate::config::yaml::Node;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde_json::Value as Json;
+
+use crate::config::schema::{Field, Kind, Schema, field, with};
+use crate::config::values;
+use crate::config::yaml::{Node, Value};
+
+mod checks;
+/// A section as a file of its own.
+mod file;
+
+pub(super) use checks::{check, check_tls};
 
 /// The keys, to be taken into a section.
 pub const FIELDS: &[Field] = &[
@@ -10,7 +21,7 @@ pub const FIELDS: &[Field] = &[
     field("authorization", Kind::Section(&AUTHORIZATION)),
     field("oauth2", Kind::Section(&OAUTH2)),
     field("bearer_token", Kind::Secret),
-    field("bearer_token_file", Kind::Text),
+    field("bearer_token_file", Kind::Path),
     field("tls_config", Kind::Section(&TLS)),
     with("follow_redirects", Kind::Bool, "true"),
     with("enable_http2", Kind::Bool, "true"),
@@ -33,10 +44,10 @@ pub static BASIC_AUTH: Schema = Schema {
     name: "basic_auth",
     fields: &[&[
         field("username", Kind::Text),
-        field("username_file", Kind::Text),
+        field("username_file", Kind::Path),
         field("username_ref", Kind::Text),
         field("password", Kind::Secret),
-        field("password_file", Kind::Text),
+        field("password_file", Kind::Path),
         field("password_ref", Kind::Text),
     ]],
 };
@@ -46,7 +57,7 @@ pub static AUTHORIZATION: Schema = Schema {
     fields: &[&[
         with("type", Kind::Text, "Bearer"),
         field("credentials", Kind::Secret),
-        field("credentials_file", Kind::Text),
+        field("credentials_file", Kind::Path),
         field("credentials_ref", Kind::Text),
     ]],
 };
@@ -57,9 +68,9 @@ pub static TLS: Schema = Schema {
         field("ca", Kind::Text),
         field("cert", Kind::Text),
         field("key", Kind::Secret),
-        field("ca_file", Kind::Text),
-        field("cert_file", Kind::Text),
-        field("key_file", Kind::Text),
+        field("ca_file", Kind::Path),
+        field("cert_file", Kind::Path),
+        field("key_file", Kind::Path),
         field("ca_ref", Kind::Text),
         field("cert_ref", Kind::Text),
         field("key_ref", Kind::Text),
@@ -78,7 +89,7 @@ static HEADER: Schema = Schema {
     fields: &[&[
         field("values", Kind::List(&Kind::Text)),
         field("secrets", Kind::List(&Kind::Secret)),
-        field("files", Kind::List(&Kind::Text)),
+        field("files", Kind::List(&Kind::Path)),
     ]],
 };
 
@@ -92,7 +103,7 @@ pub static OAUTH2: Schema = Schema {
         &[
             field("client_id", Kind::Text),
             field("client_secret", Kind::Secret),
-            field("client_secret_file", Kind::Text),
+            field("client_secret_file", Kind::Path),
             field("client_secret_ref", Kind::Text),
             field("client_certificate_key_id", Kind::Text),
             field("client_certificate_key", Kind::Secret),
@@ -112,200 +123,287 @@ pub static OAUTH2: Schema = Schema {
     ],
 };
 
-/// Headers that a request has anyway, in the form that Go gives names.
-const RESERVED_HEADERS: &[&str] = &[
-    "Authorization",
-    "Host",
-    "Content-Encoding",
-    "Content-Length",
-    "Content-Type",
-    "X-Prometheus-Remote-Write-Version",
-    "X-Prometheus-Remote-Read-Version",
-    "X-Prometheus-Scrape-Timeout-Seconds",
-    "User-Agent",
-    "Connection",
-    "Keep-Alive",
-    "Proxy-Authenticate",
-    "Proxy-Authorization",
-    "Www-Authenticate",
-    "Accept-Encoding",
-    "X-Amz-Date",
-    "X-Amz-Security-Token",
-    "X-Amz-Content-Sha256",
-];
-
-/// Puts what does not go together into `found`. `others` are further ways to authorize that this client has.
-pub(super) fn check(node: &Node, path: &str, others: &[&str], found: &Found) {
-    check_authorization(node, path, others, found);
-    if let Some(tls) = node.get("tls_config") {
-        check_tls(tls, &below(path, "tls_config"), found);
-    }
-    if let Some(oauth2) = node.get("oauth2").filter(|node| !node.is_null()) {
-        check_oauth2(oauth2, &below(path, "oauth2"), found);
-    }
-    check_proxy(node, path, found);
-    for (name, _) in node.get("http_headers").map(Node::entries).unwrap_or_default() {
-        if RESERVED_HEADERS.iter().any(|reserved| reserved.eq_ignore_ascii_case(&name.text)) {
-            let path = below(path, "http_headers");
-            found.add(name.line, &path, format!("setting header {:?} is not allowed", name.text));
-        }
-    }
-    if is_set(node, "basic_auth") || is_set(node, "authorization") || is_set(node, "oauth2") {
-        return;
-    }
-    let exclusive = ["bearer_token", "bearer_token_file"];
-    at_most_one(
-        node,
-        path,
-        &exclusive,
-        "at most one of bearer_token & bearer_token_file must be configured",
-        found,
-    );
+/// How the requests of a section are sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HttpConfig {
+    pub authorization: Authorization,
+    pub tls: TlsConfig,
+    pub no_redirects: bool,
+    pub no_http2: bool,
+    /// Names with their values, all of which are sent.
+    pub headers: Vec<(String, Vec<Secret>)>,
+    pub proxy: ProxyConfig,
 }
 
-fn check_authorization(node: &Node, path: &str, others: &[&str], found: &Found) {
-    let bearer = ["bearer_token", "bearer_token_file"];
-    let ways: Vec<&str> =
-        ["basic_auth", "authorization", "oauth2"].into_iter().chain(others.iter().copied()).collect();
-    let used: Vec<&str> = ways.iter().copied().filter(|key| is_set(node, key)).collect();
-    if let [_, second, ..] = used.as_slice() {
-        let message = match others {
-            [] => "at most one of basic_auth, oauth2 & authorization must be configured".to_string(),
-            others => format!(
-                "at most one of basic_auth, authorization, oauth2, & {} must be configured",
-                others.join(", ")
-            ),
-        };
-        found.add(line_of(node, second), &below(path, second), message);
-    }
-    if let Some(token) = bearer.iter().find(|key| is_set(node, key))
-        && !used.is_empty()
-    {
-        let message = match used[0] {
-            "authorization" => "authorization is not compatible with bearer_token & bearer_token_file",
-            _ => "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
-        };
-        found.add(line_of(node, token), &below(path, token), message);
-    }
-    if let Some(basic) = node.get("basic_auth") {
-        let path = below(path, "basic_auth");
-        let users = ["username", "username_file", "username_ref"];
-        at_most_one(
-            basic,
-            &path,
-            &users,
-            "at most one of basic_auth username, username_file & username_ref must be configured",
-            found,
-        );
-        let passwords = ["password", "password_file", "password_ref"];
-        at_most_one(
-            basic,
-            &path,
-            &passwords,
-            "at most one of basic_auth password, password_file & password_ref must be configured",
-            found,
-        );
-    }
-    if let Some(authorization) = node.get("authorization") {
-        let path = below(path, "authorization");
-        let credentials = ["credentials", "credentials_file", "credentials_ref"];
-        let message =
-            "at most one of authorization credentials & credentials_file & credentials_ref must be configured";
-        at_most_one(authorization, &path, &credentials, message, found);
-        if text(authorization, "type").is_some_and(|kind| kind.trim().eq_ignore_ascii_case("basic")) {
-            let message = "authorization type cannot be set to \"basic\", use \"basic_auth\" instead";
-            found.add(line_of(authorization, "type"), &below(&path, "type"), message);
+/// What a request shows to be let in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Authorization {
+    #[default]
+    None,
+    Basic {
+        username: Secret,
+        password: Secret,
+    },
+    /// `Authorization: SCHEME CREDENTIALS`.
+    Header {
+        scheme: String,
+        credentials: Secret,
+    },
+    OAuth2(Box<OAuth2>),
+}
+
+/// A text that is given in place, or read when it is used; neither printed nor logged.
+#[derive(Clone, Default, PartialEq)]
+pub enum Secret {
+    /// An empty one.
+    #[default]
+    None,
+    Text(String),
+    File(PathBuf),
+    /// Of a secret store, which there is none of; as in Prometheus it is an error when it is used.
+    Reference(String),
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TlsConfig {
+    /// Who may sign for the server; the system's if there is none.
+    pub ca: Secret,
+    /// Of the client, with its key.
+    pub cert: Secret,
+    pub key: Secret,
+    /// The name to ask for and to verify, instead of the URL's host.
+    pub server_name: Option<String>,
+    pub insecure_skip_verify: bool,
+    pub min_version: Option<TlsVersion>,
+    pub max_version: Option<TlsVersion>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    Tls10,
+    Tls11,
+    Tls12,
+    Tls13,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProxyConfig {
+    /// As it is written; it may hold a password.
+    pub url: Secret,
+    /// Hosts that are asked without it.
+    pub no_proxy: Option<String>,
+    pub from_environment: bool,
+    /// Sent with `CONNECT`.
+    pub connect_headers: Vec<(String, Vec<Secret>)>,
+}
+
+/// Tokens are fetched before requests, and shown as bearer tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OAuth2 {
+    pub client_id: String,
+    pub grant: Grant,
+    pub token_url: String,
+    pub scopes: Vec<String>,
+    pub endpoint_params: Vec<(String, String)>,
+    pub tls: TlsConfig,
+    pub proxy: ProxyConfig,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Grant {
+    /// RFC 6749 section 4.4.
+    ClientCredentials { secret: Secret },
+    /// RFC 7523 section 3.1.
+    JwtBearer(JwtBearer),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct JwtBearer {
+    /// An RSA key in PEM.
+    pub key: Secret,
+    pub key_id: Option<String>,
+    /// `RS256`, `RS384` or `RS512`.
+    pub algorithm: String,
+    /// Empty for the client's id.
+    pub issuer: String,
+    /// Empty for the token's URL.
+    pub audience: String,
+    /// Set over the standard ones.
+    pub claims: Vec<(String, Json)>,
+}
+
+impl HttpConfig {
+    /// Of a section that was checked.
+    pub(super) fn read(node: &Node) -> Self {
+        Self {
+            authorization: Authorization::read(node),
+            tls: section(node, "tls_config").map(TlsConfig::read).unwrap_or_default(),
+            no_redirects: !values::is_true(node, "follow_redirects", true),
+            no_http2: !values::is_true(node, "enable_http2", true),
+            headers: headers(node),
+            proxy: ProxyConfig::read(node),
         }
     }
 }
 
-pub(super) fn check_tls(node: &Node, path: &str, found: &Found) {
-    for [inline, file, reference] in
-        [["ca", "ca_file", "ca_ref"], ["cert", "cert_file", "cert_ref"], ["key", "key_file", "key_ref"]]
-    {
-        let message = format!("at most one of {inline}, {file} & {reference} must be configured");
-        at_most_one(node, path, &[inline, file, reference], &message, found);
+impl Authorization {
+    fn read(node: &Node) -> Self {
+        if let Some(basic) = section(node, "basic_auth") {
+            return Authorization::Basic {
+                username: Secret::read(basic, "username"),
+                password: Secret::read(basic, "password"),
+            };
+        }
+        if let Some(given) = section(node, "authorization") {
+            let scheme = text(given, "type").map(str::trim).filter(|scheme| !scheme.is_empty());
+            return Authorization::Header {
+                scheme: scheme.unwrap_or("Bearer").to_string(),
+                credentials: Secret::read(given, "credentials"),
+            };
+        }
+        if let Some(oauth2) = section(node, "oauth2") {
+            return Authorization::OAuth2(Box::new(OAuth2::read(oauth2)));
+        }
+        match Secret::read(node, "bearer_token") {
+            Secret::None => Authorization::None,
+            credentials => Authorization::Header { scheme: "Bearer".to_string(), credentials },
+        }
     }
-    let has = |what: &str| {
-        [what.to_string(), format!("{what}_file"), format!("{what}_ref")].iter().any(|k| is_set(node, k))
+}
+
+impl Secret {
+    /// From `KEY`, `KEY_file` or `KEY_ref`, of which one is set.
+    pub(super) fn read(node: &Node, key: &str) -> Self {
+        let given = |suffix: &str| values::text(node, &format!("{key}{suffix}")).map(str::to_string);
+        given("")
+            .map(Secret::Text)
+            .or_else(|| given("_file").map(|path| Secret::File(path.into())))
+            .or_else(|| given("_ref").map(Secret::Reference))
+            .unwrap_or_default()
+    }
+
+    pub fn is_none(&self) -> bool {
+        *self == Secret::None
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Secret::None => f.write_str("none"),
+            Secret::Text(_) => f.write_str("<secret>"),
+            Secret::File(path) => write!(f, "file {}", path.display()),
+            Secret::Reference(name) => write!(f, "ref {name}"),
+        }
+    }
+}
+
+impl TlsConfig {
+    pub(super) fn read(node: &Node) -> Self {
+        Self {
+            ca: Secret::read(node, "ca"),
+            cert: Secret::read(node, "cert"),
+            key: Secret::read(node, "key"),
+            server_name: values::text(node, "server_name").map(str::to_string),
+            insecure_skip_verify: values::is_true(node, "insecure_skip_verify", false),
+            min_version: values::text(node, "min_version").and_then(TlsVersion::parse),
+            max_version: values::text(node, "max_version").and_then(TlsVersion::parse),
+        }
+    }
+}
+
+impl TlsVersion {
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let all = [TlsVersion::Tls10, TlsVersion::Tls11, TlsVersion::Tls12, TlsVersion::Tls13];
+        TLS_VERSIONS.iter().position(|known| *known == name).map(|position| all[position])
+    }
+}
+
+impl ProxyConfig {
+    fn read(node: &Node) -> Self {
+        let connect = node.get("proxy_connect_header").map(Node::entries).unwrap_or_default();
+        let secrets = |node: &Node| node.items().iter().filter_map(Node::text).map(inline).collect();
+        Self {
+            url: values::text(node, "proxy_url").map(inline).unwrap_or_default(),
+            no_proxy: values::text(node, "no_proxy").map(str::to_string),
+            from_environment: values::is_true(node, "proxy_from_environment", false),
+            connect_headers: connect.iter().map(|(name, node)| (name.text.clone(), secrets(node))).collect(),
+        }
+    }
+}
+
+impl OAuth2 {
+    fn read(node: &Node) -> Self {
+        let owned = |key: &str| values::text(node, key).unwrap_or_default().to_string();
+        let map = |key: &str| node.get(key).map(Node::entries).unwrap_or_default();
+        let grant = if owned("grant_type") == JWT_BEARER {
+            let algorithm = Some(owned("signature_algorithm")).filter(|name| !name.is_empty());
+            Grant::JwtBearer(JwtBearer {
+                key: Secret::read(node, "client_certificate_key"),
+                key_id: values::text(node, "client_certificate_key_id").map(str::to_string),
+                algorithm: algorithm.unwrap_or_else(|| "RS256".to_string()),
+                issuer: owned("iss"),
+                audience: owned("audience"),
+                claims: map("claims").iter().map(|(name, node)| (name.text.clone(), json(node))).collect(),
+            })
+        } else {
+            Grant::ClientCredentials { secret: Secret::read(node, "client_secret") }
+        };
+        let params = map("endpoint_params").iter();
+        Self {
+            client_id: owned("client_id"),
+            grant,
+            token_url: owned("token_url"),
+            scopes: node
+                .get("scopes")
+                .map(Node::items)
+                .unwrap_or_default()
+                .iter()
+                .filter_map(Node::text)
+                .map(String::from)
+                .collect(),
+            endpoint_params: params
+                .map(|(name, node)| (name.text.clone(), node.text().unwrap_or_default().to_string()))
+                .collect(),
+            tls: section(node, "tls_config").map(TlsConfig::read).unwrap_or_default(),
+            proxy: ProxyConfig::read(node),
+        }
+    }
+}
+
+fn headers(node: &Node) -> Vec<(String, Vec<Secret>)> {
+    let all = node.get("http_headers").map(Node::entries).unwrap_or_default();
+    let values = |node: &Node| {
+        let list = |key: &str| node.get(key).map(Node::items).unwrap_or_default().iter().filter_map(Node::text);
+        let inlined = list("values").chain(list("secrets")).map(inline);
+        inlined.chain(list("files").map(|path| Secret::File(path.into()))).collect()
     };
-    match (has("cert"), has("key")) {
-        (true, false) => found.add(
-            node.line,
-            path,
-            "exactly one of key or key_file must be configured when a client certificate is configured",
-        ),
-        (false, true) => found.add(
-            node.line,
-            path,
-            "exactly one of cert or cert_file must be configured when a client key is configured",
-        ),
-        _ => {}
-    }
-    let place = |key: &str| text(node, key).and_then(|text| TLS_VERSIONS.iter().position(|known| *known == text));
-    if let (Some(least), Some(most)) = (place("min_version"), place("max_version"))
-        && most < least
-    {
-        let message =
-            "tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified";
-        found.add(line_of(node, "max_version"), &below(path, "max_version"), message);
-    }
+    all.iter().map(|(name, node)| (name.text.clone(), values(node))).collect()
 }
 
-fn check_oauth2(node: &Node, path: &str, found: &Found) {
-    for key in ["client_id", "token_url"] {
-        if !is_set(node, key) {
-            found.add(node.line, path, format!("oauth2 {key} must be configured"));
+fn inline(text: &str) -> Secret {
+    Secret::Text(text.to_string())
+}
+
+/// A section that says something; one without a value says nothing.
+fn section<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
+    node.get(key).filter(|node| !node.is_null())
+}
+
+/// A claim as a token has it.
+fn json(node: &Node) -> Json {
+    match &node.value {
+        Value::Null => Json::Null,
+        Value::Scalar(scalar) => match (scalar.bool(), scalar.integer(), scalar.float()) {
+            (Some(given), ..) => given.into(),
+            (_, Some(number), _) => number.into(),
+            (_, _, Some(number)) => number.into(),
+            _ => scalar.text.clone().into(),
+        },
+        Value::List(items) => items.iter().map(json).collect(),
+        Value::Map(entries) => {
+            Json::Object(entries.iter().map(|(key, node)| (key.text.clone(), json(node))).collect())
         }
-    }
-    if text(node, "grant_type") == Some(JWT_BEARER) {
-        let keys = ["client_certificate_key", "client_certificate_key_file", "client_certificate_key_ref"];
-        let message = format!(
-            "at most one of oauth2 client_certificate_key, client_certificate_key_file & client_certificate_key_ref \
-             must be configured using grant-type={JWT_BEARER}"
-        );
-        at_most_one(node, path, &keys, &message, found);
-        if text(node, "signature_algorithm").is_some_and(|name| !["", "RS256", "RS384", "RS512"].contains(&name)) {
-            let message = "valid signature algorithms are RS256, RS384 and RS512";
-            found.add(line_of(node, "signature_algorithm"), &below(path, "signature_algorithm"), message);
-        }
-    } else {
-        let secrets = ["client_secret", "client_secret_file", "client_secret_ref"];
-        let message = "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured using \
-             grant-type=client_credentials";
-        at_most_one(node, path, &secrets, message, found);
-    }
-    if let Some(tls) = node.get("tls_config") {
-        check_tls(tls, &below(path, "tls_config"), found);
-    }
-    check_proxy(node, path, found);
-}
-
-fn check_proxy(node: &Node, path: &str, found: &Found) {
-    let from_environment = node.get("proxy_from_environment").is_some_and(is_true);
-    let add = |key: &str, message: &str| found.add(line_of(node, key), &below(path, key), message);
-    if from_environment && is_set(node, "proxy_url") {
-        add("proxy_url", "if proxy_from_environment is configured, proxy_url must not be configured");
-    }
-    if from_environment && is_set(node, "no_proxy") {
-        add("no_proxy", "if proxy_from_environment is configured, no_proxy must not be configured");
-    }
-    if !is_set(node, "proxy_url") && is_set(node, "no_proxy") && !from_environment {
-        add("no_proxy", "if no_proxy is configured, proxy_url must also be configured");
-    }
-    let connects = node.get("proxy_connect_header").is_some_and(|node| !node.entries().is_empty());
-    if connects && !is_set(node, "proxy_url") && !from_environment {
-        add(
-            "proxy_connect_header",
-            "if proxy_connect_header is configured, proxy_url or proxy_from_environment must also be configured",
-        );
-    }
-}
-
-fn at_most_one(node: &Node, path: &str, keys: &[&str], message: &str, found: &Found) {
-    let set: Vec<&&str> = keys.iter().filter(|key| is_set(node, key)).collect();
-    if let [_, second, ..] = set.as_slice() {
-        found.add(line_of(node, second), &below(path, second), message);
     }
 }
 

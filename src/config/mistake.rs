@@ -11,6 +11,8 @@ const MAX_TOLD: usize = 50;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
+    /// Where it is not the file that was read first.
+    pub file: Option<String>,
     pub line: Option<usize>,
     /// As `scrape_configs[2].relabel_configs[0].action`; empty for the file.
     pub path: String,
@@ -23,22 +25,37 @@ pub struct Mistakes(pub Vec<Mistake>);
 
 /// Where those who read a file put what they find.
 #[derive(Debug, Default)]
-pub(super) struct Found(RefCell<Vec<Mistake>>);
+pub(super) struct Found {
+    file: Option<String>,
+    mistakes: RefCell<Vec<Mistake>>,
+}
 
 impl Found {
+    /// In a file that another one names.
+    pub fn of_file(file: &str) -> Self {
+        Self { file: Some(file.to_string()), ..Self::default() }
+    }
+
     pub fn add(&self, line: usize, path: &str, message: impl fmt::Display) {
-        let mistake = Mistake { line: Some(line), path: path.to_string(), message: message.to_string() };
-        self.0.borrow_mut().push(mistake);
+        self.put(Mistake { file: None, line: Some(line), path: path.to_string(), message: message.to_string() });
     }
 
     pub fn add_fault(&self, fault: Fault) {
-        self.0.borrow_mut().push(Mistake::of(fault));
+        self.put(Mistake::of(fault));
     }
 
-    /// Fails where there are any, in the order of their lines.
+    fn put(&self, mistake: Mistake) {
+        self.mistakes.borrow_mut().push(Mistake { file: self.file.clone(), ..mistake });
+    }
+
+    pub fn append(&self, other: Found) {
+        self.mistakes.borrow_mut().extend(other.mistakes.into_inner());
+    }
+
+    /// Fails where there are any, in the order of their files and lines.
     pub fn into_result(self) -> Result<(), Mistakes> {
-        let mut all = self.0.into_inner();
-        all.sort_by_key(|mistake| mistake.line);
+        let mut all = self.mistakes.into_inner();
+        all.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         all.dedup();
         if all.is_empty() { Ok(()) } else { Err(Mistakes(all)) }
     }
@@ -46,7 +63,7 @@ impl Found {
 
 impl Mistake {
     pub fn of(fault: Fault) -> Self {
-        Self { line: fault.line, path: String::new(), message: fault.message }
+        Self { file: None, line: fault.line, path: String::new(), message: fault.message }
     }
 }
 
@@ -71,6 +88,7 @@ impl Mistakes {
 
 impl Mistake {
     fn shown(&self, file: &str) -> String {
+        let file = self.file.as_deref().unwrap_or(file);
         let line = self.line.map_or_else(String::new, |line| format!(":{line}"));
         let path = if self.path.is_empty() { String::new() } else { format!("{}: ", self.path) };
         format!("{file}{line}: {path}{}", self.message)

@@ -23,7 +23,9 @@ mod remote;
 /// The `storage` section.
 pub mod storage;
 /// `otlp`, `tracing` and `runtime`.
-mod otlp;
+pub mod otlp;
+/// The web configuration file: TLS, users, headers.
+pub mod web;
 /// Byte sizes, `10MB`.
 pub mod size;
 /// What sections may hold, as data; the check and the printing of it.

@@ -6,6 +6,7 @@ use crate::config::schema::{Field, Kind, below, field};
 use crate::config::values;
 use crate::config::yaml::Node;
 use crate::error::{Error, Result};
+use crate::model::histogram::EXPONENTIAL_SCHEMAS;
 
 /// What a section says of names and histograms.
 pub const FIELDS: &[Field] = &[
@@ -36,8 +37,11 @@ impl ScrapeProtocol {
         ScrapeProtocol::PrometheusText0_0_4,
     ];
 
+    /// The same where native histograms or start timestamps are wanted, which no other format has.
+    pub const PROTOBUF_FIRST: [ScrapeProtocol; 5] = Self::ALL;
+
     /// In the order of the enum.
-    const ALL: [ScrapeProtocol; 5] = [
+    pub const ALL: [ScrapeProtocol; 5] = [
         ScrapeProtocol::PrometheusProto,
         ScrapeProtocol::OpenMetricsText1_0_0,
         ScrapeProtocol::OpenMetricsText0_0_1,
@@ -107,11 +111,11 @@ impl NameValidation {
         }
     }
 
-    /// The escaping a target is asked for.
-    pub fn escaping(self) -> &'static str {
+    /// The escaping a target is asked for unless the configuration says otherwise.
+    pub fn escaping(self) -> Escaping {
         match self {
-            NameValidation::Utf8 => "allow-utf-8",
-            NameValidation::Legacy => "underscores",
+            NameValidation::Utf8 => Escaping::AllowUtf8,
+            NameValidation::Legacy => Escaping::Underscores,
         }
     }
 
@@ -128,6 +132,100 @@ impl NameValidation {
             NameValidation::Legacy => crate::model::labels::is_legacy_metric_name(name),
         }
     }
+}
+
+/// What a target is asked to do with names that are no legacy names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Escaping {
+    #[default]
+    AllowUtf8,
+    Underscores,
+    Dots,
+    Values,
+}
+
+impl Escaping {
+    const ALL: [Escaping; 4] = [Escaping::AllowUtf8, Escaping::Underscores, Escaping::Dots, Escaping::Values];
+
+    /// `None` for a word that is no scheme.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|escaping| escaping.as_str() == name)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Escaping::AllowUtf8 => "allow-utf-8",
+            Escaping::Underscores => "underscores",
+            Escaping::Dots => "dots",
+            Escaping::Values => "values",
+        }
+    }
+}
+
+/// Which forms of histograms are taken of a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Histograms {
+    /// Native ones, where the format has them.
+    pub native: bool,
+    /// Classic series also of histograms that are native or made so.
+    pub always_classic: bool,
+    /// Classic histograms as native ones with custom buckets.
+    pub convert_classic: bool,
+}
+
+impl Histograms {
+    pub(super) fn read(section: &Node, inherited: Histograms) -> Self {
+        Self {
+            native: values::is_true(section, "scrape_native_histograms", inherited.native),
+            always_classic: values::is_true(section, "always_scrape_classic_histograms", inherited.always_classic),
+            convert_classic: values::is_true(
+                section,
+                "convert_classic_histograms_to_nhcb",
+                inherited.convert_classic,
+            ),
+        }
+    }
+
+    pub(super) fn shown(self) -> [(&'static str, serde_yaml::Value); 3] {
+        [
+            ("scrape_native_histograms", self.native.into()),
+            ("convert_classic_histograms_to_nhcb", self.convert_classic.into()),
+            ("always_scrape_classic_histograms", self.always_classic.into()),
+        ]
+    }
+}
+
+/// Limits of what one native histogram may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistogramLimits {
+    /// Buckets of both signs; finer ones are merged until they fit. 0 for no limit.
+    pub buckets: u64,
+    /// Finer ones are reduced to it.
+    pub finest_schema: i32,
+}
+
+impl Default for HistogramLimits {
+    fn default() -> Self {
+        Self { buckets: 0, finest_schema: *EXPONENTIAL_SCHEMAS.end() }
+    }
+}
+
+impl HistogramLimits {
+    pub(super) fn read(section: &Node) -> Self {
+        let factor = values::float(section, "native_histogram_min_bucket_factor").unwrap_or(0.0);
+        let buckets = values::count(section, "native_histogram_bucket_limit").unwrap_or(0);
+        Self { buckets, finest_schema: schema_of(factor) }
+    }
+}
+
+/// The finest schema whose buckets grow at least by this factor (`pickSchema` of Prometheus' `scrape/scrape.go`).
+fn schema_of(bucket_factor: f64) -> i32 {
+    let (coarsest, finest) = (*EXPONENTIAL_SCHEMAS.start(), *EXPONENTIAL_SCHEMAS.end());
+    if bucket_factor.is_nan() || bucket_factor <= 1.0 {
+        return finest;
+    }
+    let schema = (-bucket_factor.log2().log2()).floor();
+    schema.clamp(f64::from(coarsest), f64::from(finest)) as i32
 }
 
 /// The protocols of a section, without repetitions; `None` where the key is absent.
@@ -165,6 +263,59 @@ pub(super) fn name_validation(
     })
 }
 
+/// `inherited` is for a section that says nothing of validation either.
+pub(super) fn escaping(
+    section: &Node,
+    path: &str,
+    names: NameValidation,
+    inherited: Option<Escaping>,
+    found: &Found,
+) -> Escaping {
+    let key = "metric_name_escaping_scheme";
+    let says_validation = values::text(section, "metric_name_validation_scheme").is_some();
+    let default = inherited.filter(|_| !says_validation).unwrap_or(names.escaping());
+    // A word that is none was told already.
+    let escaping = values::text(section, key).and_then(Escaping::parse).unwrap_or(default);
+    if escaping == Escaping::AllowUtf8 && names == NameValidation::Legacy {
+        let message = "utf8 metric names requested but validation scheme is not set to UTF8";
+        found.add(line_of(section, key), &below(path, key), message);
+    }
+    escaping
+}
+
 pub(super) fn shown(protocols: &[ScrapeProtocol]) -> serde_yaml::Value {
     protocols.iter().map(|protocol| serde_yaml::Value::from(protocol.as_str())).collect::<Vec<_>>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of Prometheus' documentation: schemas by the least growth factor, between its rows.
+    #[test]
+    fn schemas_of_bucket_factors() {
+        let check = |factor: f64, schema: i32| assert_eq!(schema_of(factor), schema, "{factor}");
+        for (factor, schema) in [
+            (65536.0, -4),
+            (256.0, -3),
+            (16.0, -2),
+            (4.0, -1),
+            (2.0, 0),
+            (1.414, 1),
+            (1.1892, 2),
+            (1.0905, 3),
+            (1.0442, 4),
+            (1.0218, 5),
+            (1.0108, 6),
+            (1.0054, 7),
+            (1.0027, 8),
+        ] {
+            check(factor, schema);
+        }
+        check(0.0, 8);
+        check(1.0, 8);
+        check(f64::NAN, 8);
+        check(1.3, 1);
+        check(1e300, -4);
+    }
 }

@@ -76,7 +76,7 @@ static AZURE_AD: Schema = Schema {
     ]],
 };
 
-static GOOGLE_IAM: Schema = Schema { name: "google_iam", fields: &[&[field("credentials_file", Kind::Text)]] };
+static GOOGLE_IAM: Schema = Schema { name: "google_iam", fields: &[&[field("credentials_file", Kind::Path)]] };
 
 pub static READ: Schema = Schema {
     name: "remote_read",

@@ -2,6 +2,8 @@
 //! against it and tells all that is wrong, another prints it with every default filled in and no secret shown. Nothing
 //! else needs to know which keys there are.
 
+use std::path::Path;
+
 use serde_yaml::{Mapping, Value as Yaml};
 
 use crate::config::mistake::Found;
@@ -32,6 +34,8 @@ pub enum Kind {
     Text,
     /// A text that is never shown.
     Secret,
+    /// Of a file; a relative one is relative to the file that names it.
+    Path,
     Bool,
     /// A whole number of at least 0.
     Count,
@@ -88,6 +92,16 @@ impl Schema {
         }
     }
 
+    /// Makes relative paths those from `directory`. What is no value of its kind stays as it is.
+    pub(super) fn join_paths(&self, node: &mut Node, directory: &Path) {
+        let Value::Map(entries) = &mut node.value else { return };
+        for (key, value) in entries {
+            if let Some(field) = self.field(&key.text) {
+                field.kind.join_paths(value, directory);
+            }
+        }
+    }
+
     fn unknown(&self, key: &Key, path: &str, found: &Found) {
         let near = self.rows().map(|field| field.key).filter(|known| is_near(known, &key.text));
         let hint = near.min_by_key(|known| known.len().abs_diff(key.text.len()));
@@ -138,7 +152,10 @@ impl Kind {
         }
         // A value on lines of its own is told where it is.
         let line = node.line.max(line);
-        let wrong = |expected: &str| found.add(line, path, format!("expected {expected}, got {}", node.shown()));
+        let wrong = |expected: &str| match self.hides() {
+            true => found.add(line, path, format!("expected {expected}")),
+            false => found.add(line, path, format!("expected {expected}, got {}", node.shown())),
+        };
         match (self, &node.value) {
             (Kind::Any, _) => {}
             (Kind::Section(schema), _) => schema.check(node, path, found),
@@ -155,10 +172,19 @@ impl Kind {
         }
     }
 
+    /// Whether what is given instead may be a secret, too.
+    fn hides(&self) -> bool {
+        match self {
+            Kind::Secret => true,
+            Kind::List(kind) | Kind::Map(kind) => kind.hides(),
+            _ => false,
+        }
+    }
+
     fn check_scalar(&self, scalar: &Scalar, line: usize, path: &str, found: &Found) {
         let text = &scalar.text;
         let reason = match self {
-            Kind::Text | Kind::Secret => None,
+            Kind::Text | Kind::Secret | Kind::Path => None,
             Kind::Bool => scalar.bool().is_none().then(|| self.instead_of(text)),
             Kind::Count => scalar.integer().is_none_or(|n| n < 0).then(|| self.instead_of(text)),
             Kind::Integer => scalar.integer().is_none().then(|| self.instead_of(text)),
@@ -174,6 +200,22 @@ impl Kind {
         };
         if let Some(reason) = reason {
             found.add(line, path, reason);
+        }
+    }
+
+    fn join_paths(&self, node: &mut Node, directory: &Path) {
+        match (self, &mut node.value) {
+            (Kind::Section(schema), _) => schema.join_paths(node, directory),
+            (Kind::List(kind), Value::List(items)) => {
+                items.iter_mut().for_each(|item| kind.join_paths(item, directory));
+            }
+            (Kind::Map(kind), Value::Map(entries)) => {
+                entries.iter_mut().for_each(|(_, value)| kind.join_paths(value, directory));
+            }
+            (Kind::Path, Value::Scalar(scalar)) if !scalar.text.is_empty() => {
+                scalar.text = directory.join(&scalar.text).to_string_lossy().into_owned();
+            }
+            _ => {}
         }
     }
 
@@ -193,7 +235,7 @@ impl Kind {
             Kind::Regex => "a regular expression",
             Kind::List(_) => "a list",
             Kind::Map(_) | Kind::Section(_) => "a mapping",
-            Kind::Text | Kind::Secret | Kind::OneOf(_) | Kind::Any => "a text",
+            Kind::Text | Kind::Secret | Kind::Path | Kind::OneOf(_) | Kind::Any => "a text",
         }
     }
 

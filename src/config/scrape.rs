@@ -4,10 +4,10 @@ use serde_yaml::Value as Yaml;
 
 use crate::config::discovery::{self, Discovery};
 use crate::config::global::Global;
-use crate::config::http::{self, line_of};
+use crate::config::http::{self, HttpConfig, line_of};
 use crate::config::limits::{self, ScrapeLimits};
 use crate::config::mistake::Found;
-use crate::config::protocol::{self, NameValidation, ScrapeProtocol};
+use crate::config::protocol::{self, Escaping, HistogramLimits, Histograms, NameValidation, ScrapeProtocol};
 use crate::config::relabel;
 use crate::config::schema::{Kind, Schema, below, field, with};
 use crate::config::values;
@@ -28,7 +28,7 @@ pub static SCRAPE: Schema = Schema {
             field("scrape_timeout", Kind::Duration),
             field("scrape_protocols", Kind::List(&Kind::Text)),
             field("fallback_scrape_protocol", Kind::Text),
-            field("scrape_failure_log_file", Kind::Text),
+            field("scrape_failure_log_file", Kind::Path),
             with("metrics_path", Kind::Text, "/metrics"),
             with("scheme", Kind::Text, "http"),
             with("enable_compression", Kind::Bool, "true"),
@@ -58,6 +58,8 @@ pub struct ScrapeConfig {
     pub scrape_interval_ms: i64,
     pub scrape_timeout_ms: i64,
     pub scrape_protocols: Vec<ScrapeProtocol>,
+    /// Whether nobody asked for just these protocols.
+    pub has_default_protocols: bool,
     /// Taken when a target's `Content-Type` is missing or unknown.
     pub fallback_scrape_protocol: Option<ScrapeProtocol>,
     pub metrics_path: String,
@@ -69,14 +71,21 @@ pub struct ScrapeConfig {
     pub honor_timestamps: bool,
     pub track_timestamps_staleness: bool,
     pub enable_compression: bool,
-    pub follow_redirects: bool,
+    pub http: HttpConfig,
     pub extra_scrape_metrics: bool,
     pub limits: ScrapeLimits,
+    pub histograms: Histograms,
+    pub histogram_limits: HistogramLimits,
+    /// A path as it is written; empty for none.
+    pub scrape_failure_log_file: String,
     pub name_validation: NameValidation,
+    pub escaping: Escaping,
     pub relabel_configs: Vec<Rule>,
     pub metric_relabel_configs: Vec<Rule>,
     pub static_configs: Vec<StaticConfig>,
     pub discoveries: Vec<Discovery>,
+    /// Where it is not the main file.
+    pub file: Option<String>,
     /// As it is in the file.
     pub(super) node: Node,
 }
@@ -96,7 +105,8 @@ impl ScrapeConfig {
             job_name: job_name.into(),
             scrape_interval_ms: global.scrape_interval_ms,
             scrape_timeout_ms: global.scrape_timeout_ms,
-            scrape_protocols: global.scrape_protocols.clone(),
+            scrape_protocols: global.scrape_protocols.clone().unwrap_or(default_protocols(global.histograms)),
+            has_default_protocols: global.scrape_protocols.is_none(),
             fallback_scrape_protocol: None,
             metrics_path: "/metrics".to_string(),
             scheme: "http".to_string(),
@@ -105,21 +115,29 @@ impl ScrapeConfig {
             honor_timestamps: true,
             track_timestamps_staleness: false,
             enable_compression: true,
-            follow_redirects: true,
+            http: HttpConfig::default(),
             extra_scrape_metrics: global.extra_scrape_metrics,
             limits: global.limits,
+            histograms: global.histograms,
+            histogram_limits: HistogramLimits::default(),
+            scrape_failure_log_file: global.scrape_failure_log_file.clone(),
             name_validation: global.name_validation,
+            escaping: global.escaping,
             relabel_configs: Vec::new(),
             metric_relabel_configs: Vec::new(),
             static_configs: Vec::new(),
             discoveries: Vec::new(),
+            file: None,
             node: Node::nothing(),
         }
     }
 
-    /// What all its targets have alike.
+    /// What all its targets have alike, without what says which they are.
     pub fn without_targets(&self) -> Self {
-        Self { static_configs: Vec::new(), node: self.node.without("static_configs"), ..self.clone() }
+        let names_targets =
+            |key: &str| key == "static_configs" || discovery::KINDS.iter().any(|kind| kind.key == key);
+        let node = self.node.without(names_targets);
+        Self { static_configs: Vec::new(), discoveries: Vec::new(), node, ..self.clone() }
     }
 
     /// A job whose section was checked against [`SCRAPE`].
@@ -156,8 +174,12 @@ impl ScrapeConfig {
     }
 
     fn read_request(&mut self, node: &Node, path: &str, found: &Found) {
-        if let Some(protocols) = protocol::list(node, path, found) {
-            self.scrape_protocols = protocols;
+        self.histograms = Histograms::read(node, self.histograms);
+        self.histogram_limits = HistogramLimits::read(node);
+        match protocol::list(node, path, found) {
+            Some(protocols) => (self.scrape_protocols, self.has_default_protocols) = (protocols, false),
+            None if self.has_default_protocols => self.scrape_protocols = default_protocols(self.histograms),
+            None => {}
         }
         if let Some(name) = values::text(node, "fallback_scrape_protocol") {
             let key = "fallback_scrape_protocol";
@@ -176,7 +198,7 @@ impl ScrapeConfig {
         let texts = |node: &Node| node.items().iter().map(|item| item.text().unwrap_or("").to_string()).collect();
         self.params = params.iter().map(|(name, node)| (name.text.clone(), texts(node))).collect();
         self.enable_compression = values::is_true(node, "enable_compression", true);
-        self.follow_redirects = values::is_true(node, "follow_redirects", true);
+        self.http = HttpConfig::read(node);
     }
 
     fn read_samples(&mut self, node: &Node, path: &str, global: &Global, found: &Found) {
@@ -185,7 +207,11 @@ impl ScrapeConfig {
         self.track_timestamps_staleness = values::is_true(node, "track_timestamps_staleness", false);
         self.extra_scrape_metrics = values::is_true(node, "extra_scrape_metrics", global.extra_scrape_metrics);
         self.limits = ScrapeLimits::read(node, &global.limits);
+        if let Some(file) = values::text(node, "scrape_failure_log_file") {
+            self.scrape_failure_log_file = file.to_string();
+        }
         self.name_validation = protocol::name_validation(node, path, global.name_validation, found);
+        self.escaping = protocol::escaping(node, path, self.name_validation, Some(global.escaping), found);
     }
 
     /// This job as YAML, for `/api/v1/scrape_pools/config`; no secret is shown.
@@ -196,8 +222,13 @@ impl ScrapeConfig {
             ("scrape_timeout", duration::format(self.scrape_timeout_ms).into()),
             ("scrape_protocols", protocol::shown(&self.scrape_protocols)),
             ("metric_name_validation_scheme", self.name_validation.as_str().into()),
+            ("metric_name_escaping_scheme", self.escaping.as_str().into()),
         ];
+        shown.extend(self.histograms.shown());
         shown.extend(self.limits.shown());
+        if !self.scrape_failure_log_file.is_empty() {
+            shown.push(("scrape_failure_log_file", self.scrape_failure_log_file.as_str().into()));
+        }
         if self.extra_scrape_metrics {
             shown.push(("extra_scrape_metrics", true.into()));
         }
@@ -206,6 +237,14 @@ impl ScrapeConfig {
             shown.push(("static_configs", all.into()));
         }
         SCRAPE.show(&self.node, &shown)
+    }
+}
+
+/// Only protobuf has native histograms.
+fn default_protocols(histograms: Histograms) -> Vec<ScrapeProtocol> {
+    match histograms.native {
+        true => ScrapeProtocol::PROTOBUF_FIRST.to_vec(),
+        false => ScrapeProtocol::DEFAULT.to_vec(),
     }
 }
 

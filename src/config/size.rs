@@ -30,6 +30,20 @@ pub fn parse(text: &str) -> Result<u64> {
     if text.is_empty() { Err(invalid()) } else { Ok(total) }
 }
 
+/// Unit by unit, as Prometheus prints sizes: `1GiB512MiB`.
+pub fn format_mixed(bytes: u64) -> String {
+    let mut out = String::new();
+    let mut rest = bytes;
+    for (unit, shift) in UNITS.iter().rev() {
+        let unit = if *shift == 0 { unit.to_string() } else { format!("{}iB", &unit[..1]) };
+        if rest >> shift > 0 {
+            out.push_str(&format!("{}{unit}", rest >> shift));
+            rest &= (1 << shift) - 1;
+        }
+    }
+    if out.is_empty() { "0B".to_string() } else { out }
+}
+
 /// With the largest unit that leaves a whole number.
 pub fn format(bytes: u64) -> String {
     let (unit, shift) =
@@ -55,5 +69,7 @@ mod tests {
         assert_eq!(format(15 << 20), "15MB");
         assert_eq!(format(1000), "1000B");
         assert_eq!(format(0), "0B");
+        assert_eq!(format_mixed((5 << 30) + (1 << 10) + 3), "5GiB1KiB3B");
+        assert_eq!(format_mixed(0), "0B");
     }
 }

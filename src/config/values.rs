@@ -24,6 +24,10 @@ pub fn count(section: &Node, key: &str) -> Option<u64> {
     scalar(section, key).and_then(Scalar::integer).and_then(|n| u64::try_from(n).ok())
 }
 
+pub fn float(section: &Node, key: &str) -> Option<f64> {
+    scalar(section, key).and_then(Scalar::float)
+}
+
 /// A text that is not empty.
 pub fn text<'a>(section: &'a Node, key: &str) -> Option<&'a str> {
     scalar(section, key).map(|scalar| scalar.text.as_str()).filter(|text| !text.is_empty())

@@ -270,13 +270,15 @@ impl Node {
         }
     }
 
-    /// A mapping but for one key.
-    pub fn without(&self, key: &str) -> Self {
-        let mut node = self.clone();
-        if let Value::Map(entries) = &mut node.value {
-            entries.retain(|(known, _)| known.text != key);
+    /// A mapping but for some keys.
+    pub fn without(&self, is_left_out: impl Fn(&str) -> bool) -> Self {
+        match &self.value {
+            Value::Map(entries) => {
+                let kept = entries.iter().filter(|(key, _)| !is_left_out(&key.text)).cloned();
+                Self { line: self.line, value: Value::Map(kept.collect()) }
+            }
+            _ => self.clone(),
         }
-        node
     }
 
     /// Of a list; nothing of anything else.

@@ -8,15 +8,21 @@ pub mod cardinality;
 pub mod door;
 /// DataFusion's errors in our terms.
 pub mod error;
+/// Exemplars of the series that a query reads.
+pub mod exemplars;
 /// Label names, label values and series.
 pub mod names;
 /// PromQL: parse, lower to logical plans in the vector layout, kernels.
 pub mod promql;
+/// Samples as they are stored.
+pub mod raw;
 /// Threads, slots and memory of queries.
 pub mod runtime;
 /// The leaf: series runs merged from files, cached blocks and the head.
 pub mod scan;
 /// Text to plan to stream, on one screen; the engine's public door.
 pub mod session;
+/// How long queries take, for telemetry.
+pub mod times;
 /// SQL: a table per metric, system views, table and scalar functions.
 pub mod sql;

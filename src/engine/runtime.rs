@@ -6,13 +6,14 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::config::ConfigOptions;
 use datafusion::execution::disk_manager::DiskManager;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
-use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -21,7 +22,7 @@ use datafusion::physical_optimizer::ensure_coop::EnsureCooperative;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
 use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::physical_optimizer::sanity_checker::SanityCheckPlan;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -31,6 +32,7 @@ use super::door::{self, AbortOnDrop, Door};
 use super::error::from_datafusion;
 use super::promql::plan::layout::rows_per_batch;
 use super::promql::plan::node::PromqlQueryPlanner;
+use super::scan::SeriesTable;
 use super::session::EngineOptions;
 use super::sql::functions::ConcatPlanner;
 use super::sql::milliseconds::RoundToMilliseconds;
@@ -144,6 +146,18 @@ impl QueryRuntime {
         // Past the logical rules, of which there are none.
         let physical = session.state.query_planner().create_physical_plan(logical, &session.state).await;
         Ok((physical.map_err(from_datafusion)?, Arc::clone(&session.context)))
+    }
+
+    /// The rows of a leaf by itself, in no order.
+    pub async fn scan(&self, table: &SeriesTable) -> Result<SendableRecordBatchStream> {
+        let session = self.promql_session(PromqlNeeds {
+            rules: PhysicalRules::None,
+            partitions: self.partitions,
+            batch_size: 1 << rows_per_batch(1).ilog2(),
+            repartition: false,
+        });
+        let plan = table.scan(&session.state, None, &[], None).await.map_err(from_datafusion)?;
+        execute_stream(plan, Arc::clone(&session.context)).map_err(from_datafusion)
     }
 
     /// The session of all queries that need the same; to make one would take a good part of planning.

@@ -1,6 +1,7 @@
 //! The engine's door: one `Engine` for the process, queries in, results out.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -37,6 +38,7 @@ use crate::engine::scan::ScanOptions;
 use crate::engine::sql;
 use crate::engine::sql::promql::{PlannedVector, StatementPromql, StatementRuns};
 use crate::engine::sql::system::SystemTables;
+use crate::engine::times::QueryTimes;
 use crate::error::{Error, Result};
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
@@ -61,7 +63,8 @@ const SMALL_PANEL_STEPS: i64 = 1_000;
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
     pub lookback_delta_ms: i64,
-    pub default_subquery_step_ms: i64,
+    /// The evaluation interval of the configuration, which may be read again.
+    pub default_subquery_step_ms: Arc<AtomicI64>,
     pub timeout: Duration,
     pub max_samples: usize,
     pub max_concurrency: usize,
@@ -82,7 +85,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             lookback_delta_ms: 300_000,
-            default_subquery_step_ms: 60_000,
+            default_subquery_step_ms: Arc::new(AtomicI64::new(60_000)),
             timeout: Duration::from_secs(120),
             max_samples: 50_000_000,
             max_concurrency: 20,
@@ -255,12 +258,14 @@ pub struct Engine {
     pub system: Arc<SystemTables>,
     runtime: Arc<QueryRuntime>,
     active: Option<ActiveQueries>,
+    times: Arc<QueryTimes>,
 }
 
 impl Engine {
     pub fn new(store: Arc<Store>, options: EngineOptions) -> Result<Self> {
         let runtime = Arc::new(QueryRuntime::new(&options)?);
-        Ok(Self { store, options: Arc::new(options), system: Arc::default(), runtime, active: None })
+        let (system, times) = (Arc::default(), Arc::default());
+        Ok(Self { store, options: Arc::new(options), system, runtime, active: None, times })
     }
 
     /// Keeps PromQL queries in a file while they run, but for small ones.
@@ -290,6 +295,8 @@ impl Engine {
         let cancel = pass.flag.clone();
         let (store, options, runtime) = (self.store.clone(), self.options.clone(), self.runtime.clone());
         let started = Instant::now();
+        let times = self.times.clone();
+        times.queue.observe(pass.queued.as_secs_f64());
         let complete = async move |planned: PlannedQuery, request: QueryRequest, alone: bool| {
             // Its slot stays with the work, which may outlive the wait for it by a moment. A closure would take along only
             // the field that is read.
@@ -297,6 +304,7 @@ impl Engine {
             // What the result takes is held until it is rendered.
             let (mut response, _held) = finish(&runtime, &request, planned, started, alone).await?;
             response.stats.queue = pass.queued;
+            times.answered(&response.stats);
             Ok(render(response))
         };
         // Not of small queries: to write that one runs takes a good part of the time it runs.
@@ -389,9 +397,18 @@ impl Engine {
         Ok((plan, runs.take()))
     }
 
+    pub(super) fn runtime(&self) -> &Arc<QueryRuntime> {
+        &self.runtime
+    }
+
     /// What queries take at the moment.
     pub fn load(&self) -> Load {
         self.runtime.load()
+    }
+
+    /// How long PromQL queries took.
+    pub fn times(&self) -> &QueryTimes {
+        &self.times
     }
 
     /// The limits of work whose client allows it a time, of which `--query.timeout` is the most.
@@ -532,7 +549,7 @@ async fn plan_parsed(
     }
     // None and nothing are the server's own, as in Prometheus.
     let lookback_ms = request.lookback_delta_ms.filter(|ms| *ms > 0).unwrap_or(options.lookback_delta_ms);
-    let default_subquery_step_ms = options.default_subquery_step_ms;
+    let default_subquery_step_ms = options.default_subquery_step_ms.load(Ordering::Relaxed);
     let times = Times { query: grid, lookback_ms, default_subquery_step_ms };
     let most_steps = resolve::most_steps(&times, &expr)?;
     let tally = Arc::new(Tally::new(&times, &expr, options.max_samples as u64, request.stats));

@@ -4,10 +4,13 @@
 //! Callers keep their handles for as long as they like. When the head has let a series go in the meantime, the
 //! appender asks the caller for its labels, takes a new handle and says so in [`Appended::renewed`].
 //!
+//! The age of samples is bounded here: what is imported does not come this way, and may be of any age.
+//!
 //! External labels are not added: as in Prometheus they belong to what leaves the server, not to stored samples.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -15,30 +18,33 @@ use crate::error::{Error, Result};
 use crate::ingest::stats::{IngestStats, add};
 use crate::model::labels::Labels;
 use crate::storage::store::durability::Log;
-use crate::storage::store::{self, Store};
+use crate::storage::store::{self, Clock, Store};
 use crate::storage::types::{Rejection, SeriesRef, WriteBatch, WriteReport};
 
-/// 0001-01-01T00:00:00Z. Earlier days have no date in the tools that read the lake.
-const OLDEST_TIMESTAMP: i64 = -62_135_596_800_000;
+/// The oldest time of a sample. What has none, or one of another unit, says 0.
+const OLDEST_TIMESTAMP_MS: i64 = 1;
 
 /// A series may be let go again between its new handle and the append; more often than this it is a defect.
 const MAX_RENEWALS: usize = 3;
 
-#[derive(Debug)]
 pub struct Appender {
     store: Arc<Store>,
     stats: Arc<IngestStats>,
+    /// The oldest age of a sample, and what it is measured by.
+    max_age: Option<(i64, Clock)>,
 }
 
 /// What became of a batch that passed the gate.
 #[derive(Debug, Default)]
 pub struct Appended {
-    /// Indexes are those of the batch that was handed over.
+    /// Indexes are those of the batch.
     pub report: WriteReport,
     /// Handles that were stale, with their successors.
     pub renewed: HashMap<SeriesRef, SeriesRef>,
-    /// The last rows on their way into the log, which has them in order.
-    pending: Option<store::Pending>,
+    /// As it was handed over, to look up what is refused and to use its memory again.
+    pub batch: WriteBatch,
+    /// Rows on their way into the log.
+    pending: Vec<store::Pending>,
 }
 
 /// A batch that did not pass the gate, or the rest of one; nobody has it but the caller.
@@ -55,18 +61,24 @@ impl Appended {
     }
 
     /// Returns when all rows are durable and visible; they become so in any case, unless the error is of kind
-    /// `Poisoned`.
-    pub async fn durable(self) -> Result<()> {
-        match self.pending {
-            Some(pending) => pending.durable().await,
-            None => Ok(()),
+    /// `Poisoned`. May be asked again.
+    pub async fn durable(&mut self) -> Result<()> {
+        for pending in &mut self.pending {
+            pending.durable().await?;
         }
+        Ok(())
     }
 }
 
 impl Appender {
     pub fn new(store: Arc<Store>, stats: Arc<IngestStats>) -> Self {
-        Self { store, stats }
+        Self { store, stats, max_age: None }
+    }
+
+    /// Samples older than this are out of bounds from now on; without it they may be of any age after 1970.
+    pub fn with_max_age(mut self, max_age: Duration, clock: Clock) -> Self {
+        self.max_age = Some((i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX), clock));
+        self
     }
 
     pub fn stats(&self) -> &Arc<IngestStats> {
@@ -90,226 +102,216 @@ impl Appender {
         batch: WriteBatch,
         labels_of: impl FnMut(SeriesRef) -> Option<Labels> + Send,
     ) -> Result<Appended, Unsent> {
-        let mut rows = Rows::new(batch);
-        match self.submit_renewing(&mut rows, labels_of).await {
-            Ok(appended) => {
-                self.stats.record(&appended.report);
-                Ok(appended)
-            }
+        self.submit_behind_zeros(batch, (0, 0), labels_of).await
+    }
+
+    /// The same, where so many samples and histograms at the start may be refused without a word.
+    pub async fn submit_behind_zeros(
+        &self,
+        batch: WriteBatch,
+        zeros: (usize, usize),
+        labels_of: impl FnMut(SeriesRef) -> Option<Labels> + Send,
+    ) -> Result<Appended, Unsent> {
+        let oldest_allowed_ms = self.oldest_allowed_ms();
+        let (report, pending) = match self.store.submit(&batch, oldest_allowed_ms).await {
+            Ok(submitted) => submitted,
             Err(error) => {
                 add(&self.stats.ingest_append_failures, 1);
-                Err(Unsent { error, batch: rows.batch })
+                return Err(Unsent { error, batch });
+            }
+        };
+        let mut appended = Appended { report, renewed: HashMap::new(), batch, pending: vec![pending] };
+        let renewed = match appended.report.has_unknown_series() {
+            true => self.submit_renewed(&mut appended, oldest_allowed_ms, labels_of).await,
+            false => Ok(()),
+        };
+        let report = &mut appended.report;
+        report.rejected_samples.retain(|(at, _)| *at >= zeros.0);
+        report.rejected_histograms.retain(|(at, _)| *at >= zeros.1);
+        self.stats.record(report);
+        match renewed {
+            Ok(()) => Ok(appended),
+            Err(unsent) => {
+                add(&self.stats.ingest_append_failures, 1);
+                Err(unsent)
             }
         }
     }
 
-    async fn submit_renewing(
+    fn oldest_allowed_ms(&self) -> i64 {
+        let by_age = self.max_age.as_ref().map(|(max_age_ms, clock)| clock().saturating_sub(*max_age_ms));
+        by_age.unwrap_or(OLDEST_TIMESTAMP_MS).max(OLDEST_TIMESTAMP_MS)
+    }
+
+    /// Sends rows whose handle was stale with a new one.
+    async fn submit_renewed(
         &self,
-        rows: &mut Rows,
+        appended: &mut Appended,
+        oldest_allowed_ms: i64,
         mut labels_of: impl FnMut(SeriesRef) -> Option<Labels> + Send,
-    ) -> Result<Appended> {
-        let mut appended = Appended::default();
-        if rows.refuse_out_of_bounds() {
-            appended.report = std::mem::take(&mut rows.report);
-            return Ok(appended);
-        }
-        for _ in 0..=MAX_RENEWALS {
-            if rows.is_empty() {
-                break;
+    ) -> Result<(), Unsent> {
+        let mut rest = Rest::of(&appended.batch, &mut appended.report);
+        for _ in 0..MAX_RENEWALS {
+            if let Err(error) = self.renew(&mut rest.batch, &mut appended.renewed, &mut labels_of) {
+                return Err(Unsent { error, batch: rest.batch });
             }
-            let (report, pending) = self.store.submit(&rows.batch).await?;
-            appended.pending = Some(pending);
-            let stale = rows.settle(report);
-            if stale.is_empty() {
-                break;
+            match self.store.submit(&rest.batch, oldest_allowed_ms).await {
+                Ok((report, pending)) => {
+                    appended.pending.push(pending);
+                    rest = rest.settle(report, &mut appended.report);
+                }
+                Err(error) => return Err(Unsent { error, batch: rest.batch }),
             }
-            self.renew(rows, &stale, &mut appended.renewed, &mut labels_of)?;
+            if rest.is_empty() {
+                return Ok(());
+            }
         }
-        if !rows.is_empty() {
-            return Err(Error::internal("series handles go stale faster than they are taken"));
-        }
-        appended.report = std::mem::take(&mut rows.report);
-        Ok(appended)
+        let error = Error::internal("series handles go stale faster than they are taken");
+        Err(Unsent { error, batch: rest.batch })
     }
 
     fn renew(
         &self,
-        rows: &mut Rows,
-        stale: &[SeriesRef],
+        rows: &mut WriteBatch,
         renewed: &mut HashMap<SeriesRef, SeriesRef>,
         labels_of: &mut impl FnMut(SeriesRef) -> Option<Labels>,
     ) -> Result<()> {
         // The caller knows a series by the handle it gave, which is not the stale one after a second renewal.
         let given =
             |series: SeriesRef| renewed.iter().find(|(_, new)| **new == series).map_or(series, |(old, _)| *old);
+        let stale = handles(rows);
         let olds: Vec<SeriesRef> = stale.iter().map(|series| given(*series)).collect();
         let labels: Option<Vec<Labels>> = olds.iter().map(|series| labels_of(*series)).collect();
         let labels = labels.ok_or_else(|| Error::internal("a series of a batch has no labels"))?;
         add(&self.stats.ingest_series_renewed, labels.len());
-        let handles = self.intern_all(&labels);
-        let current: HashMap<SeriesRef, SeriesRef> = stale.iter().copied().zip(handles.iter().copied()).collect();
-        renewed.extend(olds.into_iter().zip(handles));
-        rows.replace(&current);
+        let fresh = self.intern_all(&labels);
+        let current: HashMap<SeriesRef, SeriesRef> = stale.into_iter().zip(fresh.iter().copied()).collect();
+        renewed.extend(olds.into_iter().zip(fresh));
+        let samples = rows.samples.iter_mut().map(|row| &mut row.series);
+        let histograms = rows.histograms.iter_mut().map(|row| &mut row.series);
+        for series in samples.chain(histograms).chain(rows.exemplars.iter_mut().map(|row| &mut row.series)) {
+            *series = current.get(series).copied().unwrap_or(*series);
+        }
         Ok(())
     }
 }
 
-/// The rows that are not settled yet, with their places in the batch of the caller.
-struct Rows {
-    batch: WriteBatch,
-    /// Parallel to the rows once rows have been taken out; empty while places are indexes.
-    sample_places: Option<Vec<usize>>,
-    histogram_places: Option<Vec<usize>>,
-    report: WriteReport,
-    settled: bool,
+impl std::fmt::Debug for Appender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let max_age_ms = self.max_age.as_ref().map(|(max_age_ms, _)| max_age_ms);
+        f.debug_struct("Appender").field("store", &self.store).field("max_age_ms", &max_age_ms).finish()
+    }
 }
 
-impl Rows {
-    fn new(batch: WriteBatch) -> Self {
-        Self { batch, sample_places: None, histogram_places: None, report: WriteReport::default(), settled: false }
+/// Every handle of a batch once.
+fn handles(batch: &WriteBatch) -> Vec<SeriesRef> {
+    let mut handles: Vec<SeriesRef> = batch.samples.iter().map(|row| row.series).collect();
+    handles.extend(batch.histograms.iter().map(|row| row.series));
+    handles.extend(batch.exemplars.iter().map(|row| row.series));
+    handles.sort_unstable_by_key(|series| (series.slot, series.generation));
+    handles.dedup();
+    handles
+}
+
+/// Rows that need another handle, and their places in the batch of the caller.
+struct Rest {
+    batch: WriteBatch,
+    samples: Vec<usize>,
+    histograms: Vec<usize>,
+    exemplars: Vec<usize>,
+}
+
+impl Rest {
+    /// Takes the rows of unknown series out of a report.
+    fn of(batch: &WriteBatch, report: &mut WriteReport) -> Self {
+        let samples = take_unknown(&mut report.rejected_samples);
+        let histograms = take_unknown(&mut report.rejected_histograms);
+        let exemplars = take_unknown(&mut report.rejected_exemplars);
+        // Metadata has no handles, and went with the rows that were good.
+        let rows = WriteBatch {
+            samples: samples.iter().map(|place| batch.samples[*place]).collect(),
+            histograms: histograms.iter().map(|place| batch.histograms[*place].clone()).collect(),
+            exemplars: exemplars.iter().map(|place| batch.exemplars[*place].clone()).collect(),
+            metadata: Vec::new(),
+        };
+        Self { batch: rows, samples, histograms, exemplars }
     }
 
     fn is_empty(&self) -> bool {
-        let batch = &self.batch;
-        self.settled
-            || (batch.samples.is_empty()
-                && batch.histograms.is_empty()
-                && batch.exemplars.is_empty()
-                && batch.metadata.is_empty())
+        self.samples.is_empty() && self.histograms.is_empty() && self.exemplars.is_empty()
     }
 
-    /// Takes out rows no date can be given to. `true` says that this settled the whole batch.
-    fn refuse_out_of_bounds(&mut self) -> bool {
-        let samples = self.batch.samples.iter().enumerate().filter(|(_, r)| r.timestamp < OLDEST_TIMESTAMP);
-        self.report.rejected_samples = samples.map(|(i, _)| (i, Rejection::OutOfBounds)).collect();
-        let histograms = self.batch.histograms.iter().enumerate().filter(|(_, r)| r.timestamp < OLDEST_TIMESTAMP);
-        self.report.rejected_histograms = histograms.map(|(i, _)| (i, Rejection::OutOfBounds)).collect();
-        self.batch.exemplars.retain(|row| row.timestamp >= OLDEST_TIMESTAMP);
-        if self.report.rejected_samples.is_empty() && self.report.rejected_histograms.is_empty() {
-            return false;
+    /// Takes over what became of these rows, and keeps those that need yet another handle.
+    fn settle(self, mut report: WriteReport, whole: &mut WriteReport) -> Self {
+        let mut rest = Self::of(&self.batch, &mut report);
+        for (places, of) in [
+            (&mut rest.samples, &self.samples),
+            (&mut rest.histograms, &self.histograms),
+            (&mut rest.exemplars, &self.exemplars),
+        ] {
+            places.iter_mut().for_each(|place| *place = of[*place]);
         }
-        if self.batch.all_or_nothing {
-            return true;
-        }
-        self.sample_places = Some(keep(&mut self.batch.samples, None, |_, r| r.timestamp >= OLDEST_TIMESTAMP));
-        self.histogram_places =
-            Some(keep(&mut self.batch.histograms, None, |_, r| r.timestamp >= OLDEST_TIMESTAMP));
-        false
-    }
-
-    /// Takes over a report. Keeps the rows that only need a new handle and yields the stale handles.
-    fn settle(&mut self, report: WriteReport) -> Vec<SeriesRef> {
-        let unknown = |rows: &[(usize, Rejection)]| -> Vec<usize> {
-            rows.iter().filter(|(_, r)| *r == Rejection::UnknownSeries).map(|(i, _)| *i).collect()
-        };
-        let (samples, histograms) = (unknown(&report.rejected_samples), unknown(&report.rejected_histograms));
-        let any_unknown = !samples.is_empty() || !histograms.is_empty();
-        if self.batch.all_or_nothing && any_unknown {
-            // Only the first bad row is reported, so every handle is taken again.
-            return self.handles();
-        }
-        // They went with the rows that were good; only a batch refused as a whole sends them again.
-        self.batch.exemplars.clear();
-        self.batch.metadata.clear();
-        self.report.samples_written += report.samples_written;
-        self.report.histograms_written += report.histograms_written;
-        self.report.exemplars_written += report.exemplars_written;
-        let place = |places: &Option<Vec<usize>>, i: usize| places.as_ref().map_or(i, |p| p[i]);
-        let rejected = |rows: Vec<(usize, Rejection)>, places: &Option<Vec<usize>>| {
-            let refused = rows.into_iter().filter(|(_, r)| *r != Rejection::UnknownSeries);
-            refused.map(|(i, r)| (place(places, i), r)).collect::<Vec<_>>()
-        };
-        self.report.rejected_samples.extend(rejected(report.rejected_samples, &self.sample_places));
-        self.report.rejected_histograms.extend(rejected(report.rejected_histograms, &self.histogram_places));
-        self.settled = !any_unknown;
-        let places = self.sample_places.take();
-        self.sample_places = Some(keep(&mut self.batch.samples, places, |i, _| samples.binary_search(&i).is_ok()));
-        let places = self.histogram_places.take();
-        self.histogram_places =
-            Some(keep(&mut self.batch.histograms, places, |i, _| histograms.binary_search(&i).is_ok()));
-        self.handles()
-    }
-
-    /// Every handle of the batch once.
-    fn handles(&self) -> Vec<SeriesRef> {
-        let batch = &self.batch;
-        let mut handles: Vec<SeriesRef> = batch.samples.iter().map(|r| r.series).collect();
-        handles.extend(batch.histograms.iter().map(|r| r.series));
-        handles.extend(batch.exemplars.iter().map(|r| r.series));
-        handles.sort_unstable_by_key(|s| (s.slot, s.generation));
-        handles.dedup();
-        handles
-    }
-
-    fn replace(&mut self, current: &HashMap<SeriesRef, SeriesRef>) {
-        let batch = &mut self.batch;
-        let samples = batch.samples.iter_mut().map(|r| &mut r.series);
-        let histograms = batch.histograms.iter_mut().map(|r| &mut r.series);
-        for series in samples.chain(histograms).chain(batch.exemplars.iter_mut().map(|r| &mut r.series)) {
-            *series = current.get(series).copied().unwrap_or(*series);
-        }
+        whole.samples_written += report.samples_written;
+        whole.histograms_written += report.histograms_written;
+        whole.exemplars_written += report.exemplars_written;
+        take_over(report.rejected_samples, &mut whole.rejected_samples, &self.samples);
+        take_over(report.rejected_histograms, &mut whole.rejected_histograms, &self.histograms);
+        take_over(report.rejected_exemplars, &mut whole.rejected_exemplars, &self.exemplars);
+        take_over(report.existing, &mut whole.existing, &self.samples);
+        whole.dropped_samples.extend(report.dropped_samples.into_iter().map(|row| self.samples[row]));
+        whole.dropped_samples.sort_unstable();
+        whole.dropped_histograms.extend(report.dropped_histograms.into_iter().map(|row| self.histograms[row]));
+        whole.dropped_histograms.sort_unstable();
+        rest
     }
 }
 
-/// Keeps the rows that pass, and says which places of the caller's batch they have.
-fn keep<T>(rows: &mut Vec<T>, places: Option<Vec<usize>>, mut pass: impl FnMut(usize, &T) -> bool) -> Vec<usize> {
-    let mut kept = Vec::new();
-    let mut index = 0;
-    rows.retain(|row| {
-        let passes = pass(index, row);
-        if passes {
-            kept.push(places.as_ref().map_or(index, |p| p[index]));
-        }
-        index += 1;
-        passes
-    });
-    kept
+fn take_unknown(rejected: &mut Vec<(usize, Rejection)>) -> Vec<usize> {
+    let unknown = rejected.extract_if(.., |(_, rejection)| *rejection == Rejection::UnknownSeries);
+    unknown.map(|(row, _)| row).collect()
+}
+
+/// Puts rows among those of the whole batch, by their places there.
+fn take_over<T>(rows: Vec<(usize, T)>, whole: &mut Vec<(usize, T)>, places: &[usize]) {
+    whole.extend(rows.into_iter().map(|(row, what)| (places[row], what)));
+    whole.sort_by_key(|(row, _)| *row);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::types::SampleRow;
-
-    fn row(slot: u32, timestamp: i64) -> SampleRow {
-        SampleRow { series: SeriesRef { slot, generation: 0 }, timestamp, value: 0.0, start_timestamp: 0 }
-    }
-
-    fn rows(timestamps: &[i64], all_or_nothing: bool) -> Rows {
-        let samples = timestamps.iter().enumerate().map(|(i, t)| row(i as u32, *t)).collect();
-        Rows::new(WriteBatch { samples, all_or_nothing, ..WriteBatch::default() })
-    }
-
-    fn report(written: usize, rejected: &[(usize, Rejection)]) -> WriteReport {
-        WriteReport { samples_written: written, rejected_samples: rejected.to_vec(), ..WriteReport::default() }
-    }
+    use crate::storage::types::{Existing, SampleRow};
 
     /// However often a part of a batch is sent, indexes are those of the caller.
     #[test]
     fn rejections_keep_their_places() {
         use Rejection::{Duplicate, OutOfBounds, TooOld, UnknownSeries};
-        let mut rows = rows(&[i64::MIN, 1, 2, 3, 4], false);
-        assert!(!rows.refuse_out_of_bounds());
-        let stale = rows.settle(report(1, &[(0, Duplicate), (1, UnknownSeries), (3, UnknownSeries)]));
-        assert_eq!(stale.iter().map(|s| s.slot).collect::<Vec<_>>(), [2, 4]);
-        let renewed = SeriesRef { slot: 2, generation: 1 };
-        rows.replace(&HashMap::from([(stale[0], renewed)]));
-        assert_eq!(rows.batch.samples[0].series, renewed);
-        assert!(!rows.is_empty());
-        assert!(rows.settle(report(1, &[(1, TooOld)])).is_empty());
-        assert!(rows.is_empty());
-        assert_eq!(rows.report.samples_written, 2);
-        assert_eq!(rows.report.rejected_samples, [(0, OutOfBounds), (1, Duplicate), (4, TooOld)]);
-    }
-
-    /// The store stops at the first bad row of such a batch, so nothing is known of the others.
-    #[test]
-    fn a_batch_refused_for_a_stale_handle_is_sent_again_as_a_whole() {
-        let mut rows = rows(&[1, 2, 3], true);
-        assert!(!rows.refuse_out_of_bounds());
-        assert_eq!(rows.settle(report(0, &[(1, Rejection::UnknownSeries)])).len(), 3);
-        assert_eq!(rows.batch.samples.len(), 3);
-        assert!(rows.settle(report(3, &[])).is_empty());
-        assert_eq!((rows.is_empty(), rows.report.samples_written), (true, 3));
+        let row = |slot: u32| SampleRow {
+            series: SeriesRef { slot, generation: 0 },
+            timestamp: 1,
+            value: 0.0,
+            start_timestamp: 0,
+        };
+        let batch = WriteBatch { samples: (0..6).map(row).collect(), ..WriteBatch::default() };
+        let report = |written, rejected: &[(usize, Rejection)]| WriteReport {
+            samples_written: written,
+            rejected_samples: rejected.to_vec(),
+            ..WriteReport::default()
+        };
+        let mut whole = report(1, &[(0, OutOfBounds), (2, UnknownSeries), (4, UnknownSeries), (5, UnknownSeries)]);
+        whole.existing = vec![(0, Existing::Histogram)];
+        let rest = Rest::of(&batch, &mut whole);
+        assert_eq!(handles(&rest.batch).iter().map(|s| s.slot).collect::<Vec<_>>(), [2, 4, 5]);
+        let first = WriteReport {
+            existing: vec![(2, Existing::Float(1.0))],
+            ..report(0, &[(0, TooOld), (1, UnknownSeries), (2, Duplicate)])
+        };
+        let rest = rest.settle(first, &mut whole);
+        assert_eq!((rest.samples.as_slice(), rest.batch.samples[0].series.slot), (&[4][..], 4));
+        let last = WriteReport { dropped_samples: vec![0], ..report(0, &[]) };
+        assert!(rest.settle(last, &mut whole).is_empty());
+        assert_eq!((whole.samples_written, whole.dropped_samples), (1, vec![4]));
+        assert_eq!(whole.rejected_samples, [(0, OutOfBounds), (2, TooOld), (5, Duplicate)]);
+        assert_eq!(whole.existing, [(0, Existing::Histogram), (5, Existing::Float(1.0))]);
     }
 }

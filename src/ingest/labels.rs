@@ -10,7 +10,7 @@ pub const MAX_NAME_BYTES: usize = 1 << 10;
 pub const MAX_VALUE_BYTES: usize = 64 << 10;
 
 /// Of the labels of an exemplar, names and values together, as in Prometheus.
-const MAX_EXEMPLAR_CHARS: usize = 128;
+pub const MAX_EXEMPLAR_CHARS: usize = 128;
 
 /// Why a label set is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,9 @@ pub fn exemplar_labels<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> Option
     let chars = |text: &str| text.chars().count();
     let total: usize = pairs.iter().map(|(name, value)| chars(name.as_ref()) + chars(value.as_ref())).sum();
     let named = pairs.iter().any(|(name, _)| name.as_ref() == METRIC_NAME);
-    (total <= MAX_EXEMPLAR_CHARS && !named)
+    let is_twice = |at: usize| pairs[..at].iter().any(|(name, _)| name.as_ref() == pairs[at].0.as_ref());
+    // What is short has few labels.
+    (total <= MAX_EXEMPLAR_CHARS && pairs.len() <= MAX_EXEMPLAR_CHARS && !named && !(0..pairs.len()).any(is_twice))
         .then(|| Labels::from_pairs(pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))))
 }
 

@@ -99,6 +99,12 @@ impl Labels {
     }
 }
 
+impl Default for Labels {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl PartialOrd for Labels {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
@@ -212,7 +218,7 @@ fn put_str(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Collects labels in any order; reusable, so that a hot loop allocates once.
-#[derive(Default, Clone)]
+#[derive(Default, Clone, Debug)]
 pub struct LabelsBuilder {
     pairs: Vec<(String, String)>,
 }

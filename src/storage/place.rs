@@ -92,7 +92,7 @@ impl Place {
                 tsdb = %folder.display(),
                 lake = %self.url,
                 "there is a Prometheus TSDB, which is left as it is; the lake is in a folder of its own below it. \
-                 This version cannot import its history, a later one will offer that"
+                 `promlake import tsdb` brings its history there"
             ),
             Found::EarlierLake(folder) => tracing::info!(
                 lake = %folder.display(),
@@ -123,7 +123,7 @@ fn is_tsdb(folder: &Path) -> Result<bool> {
 }
 
 /// 26 digits of Crockford's base 32.
-fn is_ulid(name: &str) -> bool {
+pub fn is_ulid(name: &str) -> bool {
     name.len() == 26
         && name.bytes().all(|b| b.is_ascii_digit() || (b.is_ascii_uppercase() && !b"ILOU".contains(&b)))
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -39,12 +39,16 @@ use view::View;
 
 /// Whether the write-ahead log takes rows.
 pub mod durability;
+/// Exemplars of head and lake.
+mod exemplars;
 /// Memtables to the lake, in a task.
 mod flusher;
 /// The lock of the write path: registry and queue.
 mod gate;
 /// Merges of the lake, in a task.
 mod merger;
+/// What others commit to the lake, in a task.
+mod refresher;
 /// The log after a restart.
 mod replay;
 /// Matchers to series, over head and lake.
@@ -73,6 +77,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
 const LAST_PUT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Samples later than the clock by more than this are out of bounds.
 const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
+/// 0001-01-01T00:00:00Z. Earlier days have no date in the tools that read the lake.
+const OLDEST_TIMESTAMP_MS: i64 = -62_135_596_800_000;
 /// The floor between two puts to a bucket, unless it is configured.
 const BUCKET_WAL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -174,6 +180,7 @@ struct Inner {
     /// A flush and a join of cached blocks take turns, as each holds its samples twice for a while.
     packing: tokio::sync::Mutex<()>,
     counters: Counters,
+    out_of_order_window_ms: AtomicI64,
 }
 
 impl Store {
@@ -212,6 +219,7 @@ impl Store {
         let log = Log::new(wal, writer, epoch, first, sealed.to_replay);
         let view = View { open: Arc::new(memtable), frozen: Vec::new(), cached: Vec::new(), files: lake.files() };
         let default_interval = if objects.kind == Kind::Bucket { BUCKET_WAL_INTERVAL } else { Duration::ZERO };
+        let out_of_order_window_ms = AtomicI64::new(options.out_of_order_window_ms);
         let inner = Arc::new(Inner {
             wal_interval: options.wal_flush_interval.unwrap_or(default_interval),
             days: DayIndexes::new(options.index_bytes),
@@ -236,8 +244,10 @@ impl Store {
             merging: tokio::sync::Mutex::new(()),
             packing: tokio::sync::Mutex::new(()),
             counters: Counters::default(),
+            out_of_order_window_ms,
         });
         inner.counters.wal_damaged.store(replayed.damaged as u64, Ordering::Relaxed);
+        inner.counters.replayed_objects.store(replayed.objects as u64, Ordering::Relaxed);
         let tasks = tasks::start(&inner, first, lease);
         Ok(Arc::new(Store { inner, tasks: Mutex::new(tasks), claim: Mutex::new(Some(claim)) }))
     }
@@ -258,9 +268,15 @@ impl Store {
         labels.iter().zip(hashes).map(|(labels, hash)| gate.registry.intern(labels, hash, generation)).collect()
     }
 
+    /// How far behind the newest sample of its series one may be, for what comes from now on.
+    pub fn set_out_of_order_window(&self, milliseconds: i64) {
+        self.inner.out_of_order_window_ms.store(milliseconds, Ordering::Relaxed);
+    }
+
     /// Checks a batch and queues what is accepted for the log. Fails, before anything was looked at, while the log
-    /// takes no rows: [`ErrorKind::Unavailable`] asks to come back, [`ErrorKind::Poisoned`] is for good.
-    pub async fn submit(&self, batch: &WriteBatch) -> Result<(WriteReport, Pending)> {
+    /// takes no rows: [`ErrorKind::Unavailable`] asks to come back, [`ErrorKind::Poisoned`] is for good. Rows older than
+    /// `oldest_allowed_ms` are out of bounds.
+    pub async fn submit(&self, batch: &WriteBatch, oldest_allowed_ms: i64) -> Result<(WriteReport, Pending)> {
         let inner = &self.inner;
         if let Some(error) = inner.durability.now().error() {
             return Err(error);
@@ -268,8 +284,9 @@ impl Store {
         let permit = inner.wait_for_room(queue_bytes_of(batch, inner.options.queue_room())).await?;
         let now_ms = (inner.clock)();
         let rules = Rules {
+            oldest_allowed_ms: oldest_allowed_ms.max(OLDEST_TIMESTAMP_MS),
             newest_allowed_ms: now_ms.saturating_add(MAX_AHEAD_MS),
-            out_of_order_window_ms: inner.options.out_of_order_window_ms,
+            out_of_order_window_ms: inner.out_of_order_window_ms.load(Ordering::Relaxed),
         };
         let (report, answer, queued_bytes) = {
             let mut gate = inner.gate.lock();
@@ -288,9 +305,9 @@ impl Store {
         Ok((report, Pending { inner: inner.clone(), answer }))
     }
 
-    /// Returns when the accepted rows are durable and visible.
+    /// The same for rows of any age; returns when those accepted are durable and visible.
     pub async fn append(&self, batch: WriteBatch) -> Result<WriteReport> {
-        let (report, pending) = self.submit(&batch).await?;
+        let (report, mut pending) = self.submit(&batch, i64::MIN).await?;
         pending.durable().await?;
         Ok(report)
     }
@@ -310,9 +327,14 @@ impl Store {
     /// The view a query runs on: series that satisfy all matchers and have samples on a day that `range`
     /// touches, and the sources that may hold their samples within `range`.
     pub async fn snapshot(&self, range: TimeRange, matchers: &[Matcher]) -> Result<Snapshot> {
+        self.snapshot_of_any(range, &[matchers]).await
+    }
+
+    /// The same for series that satisfy any of the matcher sets; none where there is no set.
+    pub async fn snapshot_of_any(&self, range: TimeRange, sets: &[&[Matcher]]) -> Result<Snapshot> {
         // The view first: series of samples that come later do no harm, samples without their series would.
         let view = self.inner.view();
-        let (series, label_names) = self.inner.select(&view, range, &[matchers]).await?;
+        let (series, label_names) = self.inner.select(&view, range, sets).await?;
         let (memory, files) = match series.is_empty() {
             true => (Vec::new(), Vec::new()),
             false => (view.memory(range), view.sample_files(range, &series)),
@@ -456,10 +478,14 @@ impl fmt::Debug for Pending {
 impl Pending {
     /// Returns when the rows are durable and visible, or with [`ErrorKind::Unavailable`] when that takes too long: they
     /// are not forgotten then, and sending them again changes nothing.
-    pub async fn durable(self) -> Result<()> {
-        let Some(answer) = self.answer else { return Ok(()) };
+    /// May be asked again.
+    pub async fn durable(&mut self) -> Result<()> {
+        let Some(answer) = &mut self.answer else { return Ok(()) };
         match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                self.answer = None;
+                Ok(())
+            }
             // The writer is gone, or going; it says why in a moment.
             Ok(Err(_)) => {
                 let mut log = self.inner.durability.watch();

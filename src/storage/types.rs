@@ -50,9 +50,6 @@ pub struct WriteBatch {
     pub exemplars: Vec<ExemplarRow>,
     /// Metric family name and its metadata.
     pub metadata: Vec<(String, Metadata)>,
-    /// With `true` the first rejected row rejects the whole batch and nothing is written
-    /// (Remote Write 1.0); with `false` the good rows are written.
-    pub all_or_nothing: bool,
 }
 
 /// Why a row was not accepted, in Prometheus' words (see `Display`).
@@ -64,8 +61,10 @@ pub enum Rejection {
     TooOld,
     /// The newest sample of its series has the same timestamp and another value.
     Duplicate,
-    /// More than ten minutes in the future.
+    /// Older than the caller allows.
     OutOfBounds,
+    /// More than ten minutes in the future.
+    TooFarInFuture,
     /// The handle is stale; intern the labels again.
     UnknownSeries,
 }
@@ -77,19 +76,44 @@ impl Rejection {
             Rejection::TooOld => "too old sample",
             Rejection::Duplicate => "duplicate sample for timestamp",
             Rejection::OutOfBounds => "out of bounds",
+            Rejection::TooFarInFuture => "out of bounds: timestamp is too far in the future",
             Rejection::UnknownSeries => "unknown series reference",
         }
     }
 }
 
-/// What became of a batch. Indexes point into the batch's own vectors.
+/// What a series has at the time of a [`Rejection::Duplicate`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Existing {
+    Float(f64),
+    Histogram,
+}
+
+/// What became of a batch. Indexes point into the batch's own vectors, and ascend.
+///
+/// Rows are judged by what their series had before the batch, as Prometheus' appenders do. One that only a row before it
+/// in the same batch contradicts, be it with another value for the time or with a later time, is dropped, and no
+/// rejection.
 #[derive(Default, Debug)]
 pub struct WriteReport {
     pub samples_written: usize,
     pub histograms_written: usize,
     pub exemplars_written: usize,
+    pub dropped_samples: Vec<usize>,
+    pub dropped_histograms: Vec<usize>,
     pub rejected_samples: Vec<(usize, Rejection)>,
     pub rejected_histograms: Vec<(usize, Rejection)>,
+    pub rejected_exemplars: Vec<(usize, Rejection)>,
+    /// For each of the rejected samples that is a duplicate.
+    pub existing: Vec<(usize, Existing)>,
+}
+
+impl WriteReport {
+    /// Whether a row needs another handle.
+    pub fn has_unknown_series(&self) -> bool {
+        let rejected = [&self.rejected_samples, &self.rejected_histograms, &self.rejected_exemplars];
+        rejected.into_iter().flatten().any(|(_, rejection)| *rejection == Rejection::UnknownSeries)
+    }
 }
 
 /// A series with the id it is stored under.
@@ -268,12 +292,17 @@ impl LogSamples {
         self.values.push(value);
     }
 
-    pub fn truncate(&mut self, rows: usize) {
-        self.slots.truncate(rows);
-        self.series_ids.truncate(rows);
-        self.timestamps.truncate(rows);
-        self.values.truncate(rows);
-        self.start_timestamps.truncate(rows);
+    /// Rows of one series.
+    pub fn extend(&mut self, slot: u32, series_id: i64, rows: &[SampleRow]) {
+        let before = self.timestamps.len();
+        if !self.start_timestamps.is_empty() || rows.iter().any(|row| row.start_timestamp != 0) {
+            self.start_timestamps.resize(before, 0);
+            self.start_timestamps.extend(rows.iter().map(|row| row.start_timestamp));
+        }
+        self.slots.resize(before + rows.len(), slot);
+        self.series_ids.resize(before + rows.len(), series_id);
+        self.timestamps.extend(rows.iter().map(|row| row.timestamp));
+        self.values.extend(rows.iter().map(|row| row.value));
     }
 
     /// Keeps the rows of some series.

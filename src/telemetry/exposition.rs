@@ -1,105 +1,198 @@
-//! Rendering for `/metrics`: OpenMetrics as the registry writes it, or the text format 0.0.4 made from it.
+//! Rendering for `/metrics`: OpenMetrics 1.0, or the text format 0.0.4.
 
-/// `Content-Type` of the two formats.
-pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use std::fmt::Write;
 
-/// Whether the client would rather have OpenMetrics than the text format, by the `q` of its `Accept` header.
-/// Only media ranges that name one of the two count; with neither, or equal weights, it is the text format.
-pub fn prefers_open_metrics(accept: &str) -> bool {
-    let (mut open, mut text) = (0.0_f64, 0.0_f64);
-    for range in accept.split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or("");
-        let weight = parts.filter_map(|p| p.strip_prefix("q=")).next().and_then(|q| q.parse().ok()).unwrap_or(1.0);
-        match kind {
-            "application/openmetrics-text" => open = open.max(weight),
-            "text/plain" => text = text.max(weight),
-            _ => {}
-        }
-    }
-    open > text
+use crate::model::float;
+use crate::telemetry::metrics::{Family, Kind, Sample, Value};
+
+/// The two formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    OpenMetrics,
 }
 
-/// The text format 0.0.4 of an OpenMetrics exposition of counters, gauges and classic histograms, which is
-/// what our registry holds: counters carry `_total` in their family name, there is no unit and no end mark.
-pub fn text_of(open_metrics: &str) -> String {
-    let mut out = String::with_capacity(open_metrics.len());
-    let mut help: Option<(&str, &str)> = None;
-    for line in open_metrics.lines() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = rest.split_once(' ');
-        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').unwrap_or((rest, "untyped"));
-            let (suffix, kind) = match kind {
-                "counter" => ("_total", "counter"),
-                "unknown" => ("", "untyped"),
-                kind => ("", kind),
-            };
-            if let Some((_, help)) = help.take().filter(|(n, _)| *n == name) {
-                out.push_str(&format!("# HELP {name}{suffix} {help}\n"));
+impl Format {
+    /// OpenMetrics where the client would rather have it than the text format, by the `q` of its `Accept` header.
+    /// Only media ranges that name one of the two count; with neither, or equal weights, it is the text format.
+    pub fn negotiate(accept: &str) -> Self {
+        let (mut open, mut text) = (0.0_f64, 0.0_f64);
+        for range in accept.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let kind = parts.next().unwrap_or("");
+            let weight =
+                parts.filter_map(|p| p.strip_prefix("q=")).next().and_then(|q| q.parse().ok()).unwrap_or(1.0);
+            match kind {
+                "application/openmetrics-text" => open = open.max(weight),
+                "text/plain" => text = text.max(weight),
+                _ => {}
             }
-            out.push_str(&format!("# TYPE {name}{suffix} {kind}\n"));
-        } else if !line.starts_with('#') {
-            // Exemplars follow ` # ` and do not exist in 0.0.4; we write none, so this only costs a search.
-            out.push_str(line.split_once(" # ").map_or(line, |(sample, _)| sample));
-            out.push('\n');
+        }
+        if open > text { Format::OpenMetrics } else { Format::Text }
+    }
+
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
     }
+}
+
+/// Families as text. Those without a sample are left out.
+pub fn render(families: impl IntoIterator<Item = Family>, format: Format) -> String {
+    let mut out = String::new();
+    for family in families.into_iter().filter(|family| !family.samples.is_empty()) {
+        render_family(&mut out, &family, format);
+    }
+    if format == Format::OpenMetrics {
+        out.push_str("# EOF\n");
+    }
     out
+}
+
+fn render_family(out: &mut String, family: &Family, format: Format) {
+    let name = family.name.as_ref();
+    // The text format has the family under the name of its samples.
+    let suffix = if family.kind == Kind::Counter && format == Format::Text { "_total" } else { "" };
+    let kind = match family.kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Summary => "summary",
+        Kind::Histogram => "histogram",
+    };
+    // To write to a string cannot fail, here and below.
+    let _ = writeln!(out, "# HELP {name}{suffix} {}.\n# TYPE {name}{suffix} {kind}", escaped(family.help));
+    for Sample { labels, value } in &family.samples {
+        match value {
+            Value::Number(value) => {
+                let suffix = if family.kind == Kind::Counter { "_total" } else { "" };
+                line(out, name, suffix, labels, None, *value);
+            }
+            Value::Summary(summary) => {
+                for (quantile, value) in &summary.quantiles {
+                    let bound = bound(*quantile, format);
+                    line(out, name, "", labels, Some(("quantile", &bound)), *value);
+                }
+                line(out, name, "_sum", labels, None, summary.sum);
+                line(out, name, "_count", labels, None, summary.count as f64);
+            }
+            Value::Histogram(histogram) => {
+                for (upper, count) in &histogram.buckets {
+                    let bound = bound(*upper, format);
+                    line(out, name, "_bucket", labels, Some(("le", &bound)), *count as f64);
+                }
+                line(out, name, "_sum", labels, None, histogram.sum);
+                line(out, name, "_count", labels, None, histogram.count() as f64);
+            }
+        }
+    }
+}
+
+fn line(
+    out: &mut String,
+    name: &str,
+    suffix: &str,
+    labels: &[(&'static str, String)],
+    last: Option<(&str, &str)>,
+    value: f64,
+) {
+    out.push_str(name);
+    out.push_str(suffix);
+    let pairs = labels.iter().map(|(name, value)| (*name, value.as_str())).chain(last);
+    let mut separator = '{';
+    for (name, value) in pairs {
+        out.push(separator);
+        let _ = write!(out, "{name}=\"{}\"", escaped(value));
+        separator = ',';
+    }
+    if separator == ',' {
+        out.push('}');
+    }
+    out.push(' ');
+    float::write_json(out, value);
+    out.push('\n');
+}
+
+/// OpenMetrics wants bounds to look like floats.
+fn bound(value: f64, format: Format) -> String {
+    match format {
+        Format::Text => float::format_general(value),
+        Format::OpenMetrics => float::format_open_metrics(value),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::metrics::{Family, Kind, Metrics};
+    use crate::telemetry::histogram::Histogram;
+    use crate::telemetry::summary::Summary;
 
     #[test]
     fn accept_decides() {
-        let check = |accept, open| assert_eq!(prefers_open_metrics(accept), open, "{accept}");
-        check("", false);
-        check("*/*", false);
-        check("text/plain", false);
-        check("application/openmetrics-text", true);
-        check("application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", true);
-        check("application/openmetrics-text;q=0.3,text/plain;q=0.5", false);
+        let check = |accept, format| assert_eq!(Format::negotiate(accept), format, "{accept}");
+        check("", Format::Text);
+        check("*/*", Format::Text);
+        check("text/plain", Format::Text);
+        check("application/openmetrics-text", Format::OpenMetrics);
+        check(
+            "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            Format::OpenMetrics,
+        );
+        check("application/openmetrics-text;q=0.3,text/plain;q=0.5", Format::Text);
+    }
+
+    fn families() -> Vec<Family> {
+        let summary = Summary::default();
+        [1.0, 2.5].into_iter().for_each(|value| summary.observe(value));
+        let histogram = Histogram::new(&[1.0]);
+        histogram.observe(0.25);
+        vec![
+            Family::labelled("nothing", "Left out", Kind::Gauge),
+            Family::labelled("size_bytes", "Sizes", Kind::Gauge)
+                .with(&[("part", "a\"b\\c")], 1.5)
+                .with(&[("part", "cache")], 2.0),
+            Family::labelled("seconds", "Times", Kind::Histogram).with_histogram(&[("h", "/")], histogram.read()),
+            Family::counter("things", "Things seen", 3.0),
+            Family::summary("waits", "Waits", summary.read()),
+        ]
     }
 
     #[test]
-    fn both_formats() {
-        let metrics = Metrics::new();
-        metrics.add_source(|| {
-            vec![
-                Family::counter("promlake_things", "Things seen", 3.0),
-                Family::labelled("promlake_size_bytes", "Sizes", Kind::Gauge)
-                    .with(&[("part", "head")], 1.5)
-                    .with(&[("part", "cache")], 2.0),
-            ]
-        });
-        let open = metrics.open_metrics();
-        assert!(open.contains("# TYPE promlake_things counter\npromlake_things_total 3"), "{open}");
+    fn text() {
+        let expected = r#"# HELP size_bytes Sizes.
+# TYPE size_bytes gauge
+size_bytes{part="a\"b\\c"} 1.5
+size_bytes{part="cache"} 2
+# HELP seconds Times.
+# TYPE seconds histogram
+seconds_bucket{h="/",le="1"} 1
+seconds_bucket{h="/",le="+Inf"} 1
+seconds_sum{h="/"} 0.25
+seconds_count{h="/"} 1
+# HELP things_total Things seen.
+# TYPE things_total counter
+things_total 3
+# HELP waits Waits.
+# TYPE waits summary
+waits{quantile="0.5"} 1
+waits{quantile="0.9"} 2.5
+waits{quantile="0.99"} 2.5
+waits_sum 3.5
+waits_count 2
+"#;
+        assert_eq!(render(families(), Format::Text), expected);
+    }
+
+    #[test]
+    fn open_metrics() {
+        let open = render(families(), Format::OpenMetrics);
+        assert!(open.contains("# TYPE things counter\nthings_total 3\n"), "{open}");
+        assert!(open.contains("seconds_bucket{h=\"/\",le=\"1.0\"} 1\n"), "{open}");
         assert!(open.ends_with("# EOF\n"), "{open}");
-        let text = text_of(&open);
-        assert!(text.contains("# TYPE promlake_things_total counter\npromlake_things_total 3"), "{text}");
-        assert!(text.contains("promlake_size_bytes{part=\"head\"} 1.5\n"), "{text}");
-        assert!(text.contains("promlake_size_bytes{part=\"cache\"} 2"), "{text}");
-        assert!(!text.contains("EOF"), "{text}");
-    }
-
-    #[test]
-    fn requests_are_counted_by_handler_and_code() {
-        let metrics = Metrics::new();
-        metrics.http.observe("/api/v1/query", 200, std::time::Duration::from_millis(2));
-        let text = text_of(&metrics.open_metrics());
-        assert!(
-            text.contains("promlake_http_requests_total{handler=\"/api/v1/query\",code=\"200\"} 1\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains(
-                "promlake_http_request_duration_seconds_bucket{le=\"0.003\",handler=\"/api/v1/query\"} 1\n"
-            ),
-            "{text}"
-        );
     }
 }

@@ -4,23 +4,20 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::RwLock;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, LabelSetEncoder};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
-use prometheus_client::metrics::family::Family as Labelled;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+
+use crate::telemetry::histogram::HistogramValue;
+use crate::telemetry::http::HttpMetrics;
+use crate::telemetry::summary::SummaryValue;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The name is given without `_total`.
     Counter,
     Gauge,
+    Summary,
+    Histogram,
 }
 
 /// One metric family with its values at this moment.
@@ -30,148 +27,121 @@ pub struct Family {
     /// A sentence without its full stop.
     pub help: &'static str,
     pub kind: Kind,
-    pub samples: Vec<(Vec<(&'static str, String)>, f64)>,
+    pub samples: Vec<Sample>,
+}
+
+/// Labels in the order in which they are written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    pub labels: Vec<(&'static str, String)>,
+    pub value: Value,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Number(f64),
+    Summary(SummaryValue),
+    Histogram(HistogramValue),
 }
 
 impl Family {
     pub fn counter(name: impl Into<Cow<'static, str>>, help: &'static str, value: f64) -> Self {
-        Self { name: name.into(), help, kind: Kind::Counter, samples: vec![(Vec::new(), value)] }
+        Self::labelled(name, help, Kind::Counter).with(&[], value)
     }
 
     pub fn gauge(name: impl Into<Cow<'static, str>>, help: &'static str, value: f64) -> Self {
-        Self { name: name.into(), help, kind: Kind::Gauge, samples: vec![(Vec::new(), value)] }
+        Self::labelled(name, help, Kind::Gauge).with(&[], value)
     }
 
-    /// The same family with one more labelled sample.
-    pub fn with(mut self, labels: &[(&'static str, &str)], value: f64) -> Self {
-        self.samples.push((labels.iter().map(|(n, v)| (*n, v.to_string())).collect(), value));
-        self
+    pub fn summary(name: impl Into<Cow<'static, str>>, help: &'static str, value: SummaryValue) -> Self {
+        Self::labelled(name, help, Kind::Summary).with_summary(&[], value)
     }
 
     /// A family whose samples all carry labels; see [`Family::with`].
     pub fn labelled(name: impl Into<Cow<'static, str>>, help: &'static str, kind: Kind) -> Self {
         Self { name: name.into(), help, kind, samples: Vec::new() }
     }
-}
 
-/// All metrics of the process.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: RwLock<Registry>,
-    pub http: HttpMetrics,
-}
+    /// The same family with one more labelled sample.
+    pub fn with(self, labels: &[(&'static str, &str)], value: f64) -> Self {
+        self.with_value(labels, Value::Number(value))
+    }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
+    /// The same of a family of summaries.
+    pub fn with_summary(self, labels: &[(&'static str, &str)], value: SummaryValue) -> Self {
+        self.with_value(labels, Value::Summary(value))
+    }
+
+    /// The same of a family of histograms.
+    pub fn with_histogram(self, labels: &[(&'static str, &str)], value: HistogramValue) -> Self {
+        self.with_value(labels, Value::Histogram(value))
+    }
+
+    fn with_value(mut self, labels: &[(&'static str, &str)], value: Value) -> Self {
+        let labels = labels.iter().map(|(n, v)| (*n, v.to_string())).collect();
+        self.samples.push(Sample { labels, value });
+        self
     }
 }
 
+/// All metrics of the process.
+#[derive(Default)]
+pub struct Metrics {
+    sources: RwLock<Vec<Source>>,
+    pub http: HttpMetrics,
+}
+
+type Source = Arc<dyn Fn() -> Vec<Family> + Send + Sync>;
+
 impl Metrics {
     pub fn new() -> Self {
-        let http = HttpMetrics::default();
-        let mut registry = Registry::default();
-        registry.register("promlake_http_requests", "Number of HTTP requests answered", http.requests.clone());
-        registry.register(
-            "promlake_http_request_duration_seconds",
-            "Time from a request's head to the head of its response",
-            http.seconds.clone(),
-        );
-        Self { registry: RwLock::new(registry), http }
+        Self::default()
     }
 
     /// Adds a source; `collect` is called once per exposition and must not block.
     pub fn add_source(&self, collect: impl Fn() -> Vec<Family> + Send + Sync + 'static) {
-        self.registry.write().register_collector(Box::new(Source(Arc::new(collect))));
+        self.sources.write().push(Arc::new(collect));
     }
 
-    /// All metrics as OpenMetrics 1.0, with `# EOF`.
-    pub fn open_metrics(&self) -> String {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry.read())
-            .expect("writing to a string cannot fail");
-        text
-    }
-}
-
-#[derive(Clone)]
-struct Source(Arc<dyn Fn() -> Vec<Family> + Send + Sync>);
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Source")
-    }
-}
-
-impl Collector for Source {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        for family in (self.0)() {
-            let kind = match family.kind {
-                Kind::Counter => MetricType::Counter,
-                Kind::Gauge => MetricType::Gauge,
-            };
-            let mut metric = encoder.encode_descriptor(&family.name, family.help, None, kind)?;
-            for (labels, value) in family.samples {
-                if labels.is_empty() {
-                    encode_value(family.kind, value, metric)?;
-                    // An unlabelled sample is the family's only one.
-                    break;
-                }
-                let labels = Pairs(labels);
-                encode_value(family.kind, value, metric.encode_family(&labels)?)?;
+    /// All families, sorted by name. What several sources have of one family stands together.
+    pub fn families(&self) -> Vec<Family> {
+        let sources: Vec<Source> = self.sources.read().clone();
+        let mut all: Vec<Family> = sources.iter().flat_map(|collect| collect()).collect();
+        all.extend(self.http.families());
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut families: Vec<Family> = Vec::with_capacity(all.len());
+        for family in all {
+            match families.last_mut() {
+                Some(last) if last.name == family.name => last.samples.extend(family.samples),
+                _ => families.push(family),
             }
         }
-        Ok(())
+        families
     }
 }
 
-fn encode_value(
-    kind: Kind,
-    value: f64,
-    encoder: prometheus_client::encoding::MetricEncoder<'_>,
-) -> Result<(), fmt::Error> {
-    match kind {
-        Kind::Counter => ConstCounter::new(value).encode(encoder),
-        Kind::Gauge => ConstGauge::new(value).encode(encoder),
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").field("sources", &self.sources.read().len()).finish_non_exhaustive()
     }
 }
 
-/// Label pairs known only at run time.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Pairs(Vec<(&'static str, String)>);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl EncodeLabelSet for Pairs {
-    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
-        self.0.as_slice().iter().try_for_each(|(name, value)| {
-            use prometheus_client::encoding::EncodeLabel;
-            (*name, value.as_str()).encode(encoder.encode_label())
-        })
+    #[test]
+    fn families_are_sorted_and_whole() {
+        let metrics = Metrics::new();
+        let things = |part: &'static str| {
+            move || vec![Family::labelled("b_things", "Things", Kind::Gauge).with(&[("part", part)], 1.0)]
+        };
+        metrics.add_source(things("x"));
+        metrics.add_source(|| vec![Family::gauge("c", "C", 1.0), Family::gauge("a", "A", 1.0)]);
+        metrics.add_source(things("y"));
+        let families = metrics.families();
+        let own: Vec<_> =
+            families.iter().filter(|f| f.name.len() < 9).map(|f| (&*f.name, f.samples.len())).collect();
+        assert_eq!(own, [("a", 1), ("b_things", 2), ("c", 1)]);
     }
-}
-
-/// What the HTTP server counts, by route.
-#[derive(Clone, Debug)]
-pub struct HttpMetrics {
-    requests: Labelled<Pairs, Counter>,
-    seconds: Labelled<Pairs, Histogram, fn() -> Histogram>,
-}
-
-impl Default for HttpMetrics {
-    fn default() -> Self {
-        Self { requests: Labelled::default(), seconds: Labelled::new_with_constructor(latency_histogram) }
-    }
-}
-
-impl HttpMetrics {
-    /// `handler` is a route's pattern, never a path a client chose, so that the number of series is bounded.
-    pub fn observe(&self, handler: &'static str, code: u16, elapsed: Duration) {
-        let by_code = Pairs(vec![("handler", handler.to_string()), ("code", code.to_string())]);
-        self.requests.get_or_create(&by_code).inc();
-        let by_handler = Pairs(vec![("handler", handler.to_string())]);
-        self.seconds.get_or_create(&by_handler).observe(elapsed.as_secs_f64());
-    }
-}
-
-fn latency_histogram() -> Histogram {
-    Histogram::new([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0])
 }

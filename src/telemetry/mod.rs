@@ -3,9 +3,15 @@
 
 /// Rendering: OpenMetrics, or the text format 0.0.4.
 pub mod exposition;
+/// Classic histograms.
+pub mod histogram;
+/// What the HTTP server counts.
+pub mod http;
 /// Log lines on stderr, as logfmt or JSON.
 pub mod logs;
 /// The registry behind `/metrics`, and the families other parts contribute.
 pub mod metrics;
 /// The `process_*` metrics, from `/proc`.
 pub mod process;
+/// Summaries: quantiles of the last ten minutes.
+pub mod summary;

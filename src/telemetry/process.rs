@@ -14,13 +14,16 @@ pub fn families() -> Vec<Family> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let kernel = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let network = fs::read_to_string("/proc/self/net/netstat").unwrap_or_default();
     let mut out = Vec::new();
     let mut gauge =
         |name: &'static str, help, value: Option<f64>| out.extend(value.map(|v| Family::gauge(name, help, v)));
     gauge("process_resident_memory_bytes", "Resident memory size in bytes", kilobytes(&status, "VmRSS:"));
     gauge("process_virtual_memory_bytes", "Virtual memory size in bytes", kilobytes(&status, "VmSize:"));
     gauge("process_open_fds", "Number of open file descriptors", open_files());
-    gauge("process_max_fds", "Maximum number of open file descriptors", max_files(&limits));
+    gauge("process_max_fds", "Maximum number of open file descriptors", limit(&limits, "Max open files"));
+    let help = "Maximum amount of virtual memory available in bytes";
+    gauge("process_virtual_memory_max_bytes", help, limit(&limits, "Max address space"));
     if let Some(stat) = stat {
         gauge(
             "process_start_time_seconds",
@@ -31,6 +34,13 @@ pub fn families() -> Vec<Family> {
             Family::counter("process_cpu_seconds", "Total user and system CPU time spent in seconds", seconds)
         }));
     }
+    let mut counter =
+        |name: &'static str, help, value: Option<f64>| out.extend(value.map(|v| Family::counter(name, help, v)));
+    // Of all processes that share its network, which is what the Go client has under this name, too.
+    let help = "Number of bytes received by the process over the network";
+    counter("process_network_receive_bytes", help, octets(&network, "InOctets"));
+    let help = "Number of bytes sent by the process over the network";
+    counter("process_network_transmit_bytes", help, octets(&network, "OutOctets"));
     out
 }
 
@@ -55,9 +65,20 @@ fn kilobytes(status: &str, key: &str) -> Option<f64> {
     Some(value * 1024.0)
 }
 
-fn max_files(limits: &str) -> Option<f64> {
-    let line = limits.lines().find_map(|l| l.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+/// A soft limit of the process; one that is unlimited is the largest there is, as in Go.
+fn limit(limits: &str, key: &str) -> Option<f64> {
+    let line = limits.lines().find_map(|l| l.strip_prefix(key))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(u64::MAX as f64),
+        number => number.parse().ok(),
+    }
+}
+
+/// A column of the `IpExt` table: a line of names, and one of values below it.
+fn octets(netstat: &str, column: &str) -> Option<f64> {
+    let mut rows = netstat.lines().filter_map(|line| line.strip_prefix("IpExt:"));
+    let place = rows.next()?.split_whitespace().position(|name| name == column)?;
+    rows.next()?.split_whitespace().nth(place)?.parse().ok()
 }
 
 fn open_files() -> Option<f64> {
@@ -80,17 +101,26 @@ mod tests {
     #[test]
     fn sizes_and_limits() {
         assert_eq!(kilobytes("Name:\tx\nVmRSS:\t  2048 kB\n", "VmRSS:"), Some(2_097_152.0));
-        assert_eq!(
-            max_files("Max open files            1024                 4096                 files\n"),
-            Some(1024.0)
-        );
-        assert_eq!(max_files("Max open files            unlimited            unlimited            files\n"), None);
+        let limits = "Max open files            1024                 4096                 files\n\
+                      Max address space         unlimited            unlimited            bytes\n";
+        assert_eq!(limit(limits, "Max open files"), Some(1024.0));
+        assert_eq!(limit(limits, "Max address space"), Some(18_446_744_073_709_551_615.0));
+        assert_eq!(limit(limits, "Max cpu time"), None);
+    }
+
+    #[test]
+    fn octets_stand_below_their_names() {
+        let netstat = "TcpExt: InOctets\nTcpExt: 7\nIpExt: InNoRoutes InOctets OutOctets\nIpExt: 0 12 34\n";
+        assert_eq!(octets(netstat, "InOctets"), Some(12.0));
+        assert_eq!(octets(netstat, "OutOctets"), Some(34.0));
+        assert_eq!(octets(netstat, "None"), None);
+        assert_eq!(octets("", "InOctets"), None);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn this_process_has_them_all() {
         let names: Vec<_> = families().iter().map(|f| f.name.clone()).collect();
-        assert_eq!(names.len(), 6, "{names:?}");
+        assert_eq!(names.len(), 9, "{names:?}");
     }
 }

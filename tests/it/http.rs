@@ -184,7 +184,12 @@ async fn errors() {
             "bad_data",
             r#"invalid parameter "start": cannot parse "x" to a valid timestamp"#,
         ),
-        ("/federate", 404, "not_found", "/federate: federation is not supported yet"),
+        (
+            "/api/v1/status/tsdb/blocks",
+            404,
+            "not_found",
+            "/api/v1/status/tsdb/blocks: the list of blocks is not supported yet",
+        ),
     ] {
         let (got, body) = get_json(&server.url(path)).await;
         assert_eq!((got, &body["status"]), (status, &json!("error")), "{path}: {body}");
@@ -239,9 +244,12 @@ async fn status_and_management() {
     let open = open.send().await.unwrap().text().await.unwrap();
     assert!(open.ends_with("# EOF\n"));
     let text = reqwest::get(server.url("/metrics")).await.unwrap().text().await.unwrap();
-    for name in
-        ["promlake_build_info", "promlake_http_requests_total", "promlake_head_series", "process_cpu_seconds_total"]
-    {
+    for name in [
+        "promlake_build_info",
+        "prometheus_http_requests_total",
+        "promlake_head_series",
+        "process_cpu_seconds_total",
+    ] {
         assert!(text.contains(&format!("\n{name}")), "{name} is not in\n{text}");
     }
 

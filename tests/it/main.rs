@@ -3,12 +3,24 @@
 
 /// Layers, fences, and SQL files that somebody uses.
 mod architecture;
+/// What scrapes show to be let in.
+mod credentials;
+/// Command lines of Prometheus, and promtool's small checks.
+mod command_line;
+/// What other Prometheus servers ask for.
+mod federation;
+/// Targets that are found: files, HTTP, Docker, through the real binary.
+mod discovery;
 /// Prometheus' HTTP API.
 mod http;
 /// Who may ask the HTTP API for what, and how slowly.
 mod http_security;
+/// OTLP metrics.
+mod otlp;
 /// The Postgres protocol.
 mod pg;
+/// History from elsewhere, beside a running server.
+mod import;
 /// Where the lake is laid, and that what lies there is left alone.
 mod place;
 /// The Postgres protocol byte by byte: limits, malformed messages, clients that go away.
@@ -23,6 +35,8 @@ mod remote_write;
 mod restart;
 /// Scraping over the real store.
 mod scrape;
+/// What Prometheus exposes of itself, under its names.
+mod self_metrics;
 /// How tests skip.
 #[allow(dead_code)]
 #[path = "../support/skip.rs"]
@@ -36,6 +50,8 @@ mod signals;
 mod support;
 /// What the binary says of itself.
 mod version;
+/// TLS, users and the rest of the web configuration file.
+mod web_config;
 /// Remote write requests, built by hand.
 #[path = "../support/write_request.rs"]
 mod write_request;

@@ -355,8 +355,10 @@ async fn check_hostile(server: &Promlake, query: &str, at: At, fate: Fate) {
     };
     // Not in the URL, which would be too long for some.
     let form = [("query", query), ("start", &start), ("end", &end), ("step", "1"), ("timeout", timeout)];
+    let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     let asked = Instant::now();
-    let response = reqwest::Client::new().post(url).form(&form).send().await.expect(&shown);
+    let request = reqwest::Client::new().post(url).header("Content-Type", "application/x-www-form-urlencoded");
+    let response = request.body(form).send().await.expect(&shown);
     let status = response.status().as_u16();
     let body = response.text().await.expect(&shown);
     let took = asked.elapsed();

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use promlake::config::file::Config;
 use promlake::ingest::appender::Appender;
+use promlake::ingest::scrape::features::Features;
 use promlake::ingest::scrape::manager::ScrapeManager;
 use promlake::ingest::scrape::target::Health;
 use promlake::ingest::stats::IngestStats;
@@ -22,7 +23,7 @@ const TEXT: &str = "text/plain; version=0.0.4";
 /// An exporter whose answer the test decides.
 struct Exporter {
     address: String,
-    answer: Arc<Mutex<(u16, &'static str, String)>>,
+    answer: Arc<Mutex<(u16, &'static str, Vec<u8>)>>,
     requests: Arc<AtomicUsize>,
     last_request: Arc<Mutex<String>>,
 }
@@ -32,7 +33,7 @@ impl Exporter {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let exporter = Self {
             address: listener.local_addr().unwrap().to_string(),
-            answer: Arc::new(Mutex::new((200, TEXT, body.to_string()))),
+            answer: Arc::new(Mutex::new((200, TEXT, body.as_bytes().to_vec()))),
             requests: Arc::default(),
             last_request: Arc::default(),
         };
@@ -52,12 +53,12 @@ impl Exporter {
                         *last_request.lock() = String::from_utf8_lossy(&head).into_owned();
                         head.clear();
                         let (status, content_type, body) = answer.lock().clone();
-                        let response = format!(
-                            "HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
+                        let head = format!(
+                            "HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
                             body.len()
                         );
                         requests.fetch_add(1, Ordering::SeqCst);
-                        if socket.write_all(response.as_bytes()).await.is_err() {
+                        if socket.write_all(&[head.as_bytes(), &body].concat()).await.is_err() {
                             return;
                         }
                     }
@@ -67,8 +68,8 @@ impl Exporter {
         exporter
     }
 
-    fn answer(&self, status: u16, content_type: &'static str, body: &str) {
-        *self.answer.lock() = (status, content_type, body.to_string());
+    fn answer(&self, status: u16, content_type: &'static str, body: impl AsRef<[u8]>) {
+        *self.answer.lock() = (status, content_type, body.as_ref().to_vec());
     }
 
     /// Waits for two more requests, so that one of them saw the present answer from start to end.
@@ -90,11 +91,15 @@ struct World {
     store: Arc<Store>,
     manager: ScrapeManager,
     stats: Arc<IngestStats>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl World {
     async fn new() -> Self {
+        Self::with_features(Features::default()).await
+    }
+
+    async fn with_features(features: Features) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options {
             url: folder.path().display().to_string(),
@@ -112,8 +117,8 @@ impl World {
         let store = Store::open(options, clock.clone()).await.unwrap();
         let stats = Arc::new(IngestStats::default());
         let appender = Arc::new(Appender::new(store.clone(), stats.clone()));
-        let manager = ScrapeManager::new(appender, clock, "test-host", 1 << 20);
-        Self { store, manager, stats, _folder: folder }
+        let manager = ScrapeManager::new(appender, clock, "test-host", 1 << 20).with_features(features);
+        Self { store, manager, stats, folder }
     }
 
     fn apply(&self, job: &str, exporters: &[&Exporter]) {
@@ -140,6 +145,21 @@ impl World {
             all.insert(series.labels.to_string(), samples.into_values().map(text).collect());
         }
         all
+    }
+
+    /// The native histograms of a metric, as text.
+    async fn histograms(&self, metric: &str) -> Vec<String> {
+        let snapshot = self.store.snapshot(TimeRange::ALL, &[]).await.unwrap();
+        let mut all = BTreeMap::new();
+        for series in snapshot.series.iter().filter(|series| series.labels.metric() == metric) {
+            for source in &snapshot.memory {
+                let mut run = Run::default();
+                source.read(series.id, TimeRange::ALL, &mut run);
+                let found = run.timestamps.iter().zip(&run.histograms);
+                all.extend(found.filter_map(|(t, h)| Some((*t, h.as_ref()?.test_expression()))));
+            }
+        }
+        all.into_values().collect()
     }
 
     /// The last value of a series named without its instance.
@@ -322,5 +342,182 @@ async fn explicit_timestamps_are_kept_and_not_ended() {
     let snapshot = world.store.snapshot(TimeRange::new(1000, 1000), &[]).await.unwrap();
     assert!(snapshot.series.iter().any(|s| s.labels.metric() == "a"));
     assert_eq!(world.last(r#"a{job="j"}"#).await.as_deref(), Some("1"));
+    world.manager.shutdown().await;
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
+}
+
+fn number(field: u64, value: u64) -> Vec<u8> {
+    [varint(field << 3), varint(value)].concat()
+}
+
+fn double(field: u64, value: f64) -> Vec<u8> {
+    [varint(field << 3 | 1), value.to_le_bytes().to_vec()].concat()
+}
+
+fn message(field: u64, parts: &[Vec<u8>]) -> Vec<u8> {
+    let body = parts.concat();
+    [varint(field << 3 | 2), varint(body.len() as u64), body].concat()
+}
+
+const PROTOBUF: &str =
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+
+/// A native histogram of so many observations in one bucket, with an exemplar.
+fn native(count: u64) -> Vec<u8> {
+    let exemplar =
+        [message(1, &[message(1, &[b"id".to_vec()]), message(2, &[b"x".to_vec()])]), double(2, 0.5)].concat();
+    let exemplar = message(16, &[exemplar, message(3, &[number(1, 1_700_000_000)])]);
+    let bucket = [message(12, &[number(1, 0), number(2, 1)]), number(13, 2 * count)].concat();
+    let histogram = message(7, &[number(1, count), double(2, 1.5), bucket, exemplar]);
+    let family = [message(1, &[b"n".to_vec()]), number(3, 4), message(4, &[histogram])].concat();
+    [varint(family.len() as u64), family].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn native_histograms_come_with_protobuf() {
+    let exporter = Exporter::start("").await;
+    exporter.answer(200, PROTOBUF, native(3));
+    let world = World::new().await;
+    world.apply("scrape_native_histograms: true,", &[&exporter]);
+    world.until_last(r#"scrape_samples_scraped{job="j"}"#, "1").await;
+    assert_eq!(world.histograms("n").await[0], "{{count:3 sum:1.5 buckets:[3]}}");
+    let request = exporter.last_request.lock().to_lowercase();
+    assert!(
+        request.contains("accept: application/vnd.google.protobuf;proto=io.prometheus.client.metricfamily;"),
+        "{request}"
+    );
+    let mut exemplars = Vec::new();
+    let seen = |e: &promlake::storage::lake::rows::Exemplar| {
+        exemplars.push(format!("{} {} {} {}", e.series.labels.metric(), e.labels, e.value, e.timestamp));
+        Ok(())
+    };
+    world.store.visit_exemplars(TimeRange::ALL, &[], seen).await.unwrap();
+    assert_eq!(exemplars, [r#"n {id="x"} 0.5 1700000000000"#]);
+    world.store.flush().await.unwrap();
+    let mut flushed = 0;
+    world
+        .store
+        .visit_exemplars(TimeRange::new(1_700_000_000_000, 1_700_000_000_000), &[], |_| {
+            flushed += 1;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    assert_eq!(flushed, 0, "no series is listed for that day");
+    exporter.answer(200, PROTOBUF, &native(5)[..10]);
+    world.until_last(r#"n{job="j"}"#, "stale").await;
+    world.apply("scrape_native_histograms: true, native_histogram_bucket_limit: 1,", &[&exporter]);
+    exporter.answer(200, PROTOBUF, native(5));
+    world.until_last(r#"up{job="j"}"#, "1").await;
+    world.manager.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn samples_out_of_bounds_are_left_out() {
+    let exporter = Exporter::start("a 1 0\nb 1 99999999999999\nc 1\n").await;
+    let world = World::new().await;
+    world.apply("", &[&exporter]);
+    world.until_last(r#"c{job="j"}"#, "1").await;
+    world.until_last(r#"up{job="j"}"#, "1").await;
+    world.until_last(r#"scrape_samples_post_metric_relabeling{job="j"}"#, "3").await;
+    world.until_last(r#"scrape_series_added{job="j"}"#, "0").await;
+    let all = world.read().await;
+    assert!(!all.keys().any(|key| key.starts_with("a{") || key.starts_with("b{")), "{all:?}");
+    assert!(world.stats.ingest_rejected_out_of_bounds.load(Ordering::Relaxed) >= 2);
+    world.manager.shutdown().await;
+}
+
+/// A target with nothing to say is up, whatever it says that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_body_is_one_of_any_format() {
+    let exporter = Exporter::start("a 1\n").await;
+    let world = World::new().await;
+    world.apply("", &[&exporter]);
+    world.until_last(r#"a{job="j"}"#, "1").await;
+    exporter.answer(200, "text/html", "");
+    world.until_last(r#"a{job="j"}"#, "stale").await;
+    world.until_last(r#"up{job="j"}"#, "1").await;
+    world.manager.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_fail_are_in_the_file_of_the_job() {
+    let exporter = Exporter::start("a 1\n").await;
+    let world = World::new().await;
+    let path = world.folder.path().join("failures.json");
+    world.apply(&format!("scrape_failure_log_file: '{}',", path.display()), &[&exporter]);
+    world.until_last(r#"up{job="j"}"#, "1").await;
+    // What cannot be read came through all the same.
+    exporter.answer(200, TEXT, "{");
+    world.until_last(r#"up{job="j"}"#, "0").await;
+    exporter.answer(500, TEXT, "");
+    let lines = || std::fs::read_to_string(&path).unwrap();
+    until("a line", || lines().contains('\n')).await;
+    let line: serde_json::Value = serde_json::from_str(lines().lines().next().unwrap()).unwrap();
+    assert!(line["msg"].as_str().unwrap().starts_with("server returned HTTP status 500"), "{line}");
+    assert_eq!(line["job_name"], "j");
+    assert_eq!(line["target"], format!("http://{}/metrics", exporter.address));
+    world.manager.shutdown().await;
+}
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0";
+
+/// The zero where a counter began is stored once, and so is its start if that is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_begin_where_targets_say() {
+    let exporter = Exporter::start("").await;
+    exporter.answer(200, OPEN_METRICS, "# TYPE c counter\nc_total 5\nc_created 1700000000\n# EOF\n");
+    let features = Features { start_timestamps: true, zero_samples: true, ..Features::default() };
+    let world = World::with_features(features).await;
+    world.apply("", &[&exporter]);
+    world.until_last(r#"c_total{job="j"}"#, "5").await;
+    exporter.scraped_again().await;
+    exporter.scraped_again().await;
+    world.manager.shutdown().await;
+    let all = world.read().await;
+    let values = all.iter().find(|(labels, _)| labels.starts_with("c_total")).unwrap().1;
+    assert_eq!((values[0].as_str(), values[1].as_str()), ("0", "5"));
+    assert_eq!(values.iter().filter(|value| *value == "0").count(), 1);
+    assert!(!all.keys().any(|labels| labels.starts_with("c_created")), "{all:?}");
+    let snapshot = world.store.snapshot(TimeRange::ALL, &[]).await.unwrap();
+    let series = snapshot.series.iter().find(|series| series.labels.metric() == "c_total").unwrap();
+    let mut run = Run::default();
+    snapshot.memory.iter().for_each(|source| source.read(series.id, TimeRange::ALL, &mut run));
+    assert_eq!((run.timestamps[0], run.start_timestamps[1]), (1_700_000_000_000, 1_700_000_000_000));
+    let rejected = [&world.stats.ingest_rejected_out_of_order, &world.stats.ingest_rejected_duplicate];
+    assert!(rejected.iter().all(|counter| counter.load(Ordering::Relaxed) == 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_begin_with_their_first_sample_if_targets_say_nothing() {
+    let exporter = Exporter::start("# TYPE c counter\nc 10\n# TYPE g gauge\ng 10\n").await;
+    let world = World::with_features(Features { synthesize_starts: true, ..Features::default() }).await;
+    world.apply("", &[&exporter]);
+    world.until_last(r#"c{job="j"}"#, "0").await;
+    world.until_last(r#"g{job="j"}"#, "10").await;
+    exporter.answer(200, TEXT, "# TYPE c counter\nc 15\n");
+    world.until_last(r#"c{job="j"}"#, "5").await;
+    exporter.answer(200, TEXT, "# TYPE c counter\nc 2\n");
+    world.until_last(r#"c{job="j"}"#, "2").await;
+    world.manager.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn types_and_units_become_labels() {
+    let exporter = Exporter::start("").await;
+    let body = "# TYPE a_seconds gauge\n# UNIT a_seconds seconds\na_seconds{__type__=\"x\",b=\"c\"} 1\n# EOF\n";
+    exporter.answer(200, OPEN_METRICS, body);
+    let world = World::with_features(Features { type_and_unit_labels: true, ..Features::default() }).await;
+    world.apply("", &[&exporter]);
+    world.until_last(r#"a_seconds{__type__="gauge", __unit__="seconds", b="c", job="j"}"#, "1").await;
     world.manager.shutdown().await;
 }

@@ -19,7 +19,7 @@ fn the_version_names_the_revision() {
         _ => "unknown".to_string(),
     };
     let revision = std::env::var("PROMLAKE_REVISION").unwrap_or(revision);
-    let named = [format!("(revision: {revision})"), format!("(revision: {revision}-dirty)")];
+    let named = [format!("revision: {revision})"), format!("revision: {revision}-dirty)")];
     assert!(named.iter().any(|name| text.contains(name)), "neither of {named:?} in\n{text}");
     assert!(text.contains("rustc 1."), "no compiler in\n{text}");
 }

@@ -32,7 +32,7 @@ pub static MARATHON: Schema = Schema {
             field("servers", Kind::List(&Kind::Text)),
             with("refresh_interval", Kind::Duration, "30s"),
             field("auth_token", Kind::Secret),
-            field("auth_token_file", Kind::Text),
+            field("auth_token_file", Kind::Path),
         ],
         http::FIELDS,
     ],

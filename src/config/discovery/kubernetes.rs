@@ -12,7 +12,7 @@ pub static KUBERNETES: Schema = Schema {
         &[
             field("api_server", Kind::Url),
             field("role", ROLE),
-            field("kubeconfig_file", Kind::Text),
+            field("kubeconfig_file", Kind::Path),
             field("namespaces", Kind::Section(&NAMESPACES)),
             field("selectors", Kind::List(&Kind::Section(&SELECTOR))),
             field("attach_metadata", Kind::Section(&ATTACH_METADATA)),

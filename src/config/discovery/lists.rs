@@ -19,7 +19,7 @@ pub static DNS: Schema = Schema {
 
 pub static FILE: Schema = Schema {
     name: "file_sd_config",
-    fields: &[&[field("files", Kind::List(&Kind::Text)), with("refresh_interval", Kind::Duration, "5m")]],
+    fields: &[&[field("files", Kind::List(&Kind::Path)), with("refresh_interval", Kind::Duration, "5m")]],
 };
 
 pub static HTTP: Schema = Schema {

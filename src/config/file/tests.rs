@@ -150,16 +150,13 @@ fn what_is_not_built_yet_is_another_error() {
         assert_eq!(told, expected, "{text}");
     };
     check("remote_write: [{url: 'http://x'}]", &["file:1: remote_write: is not supported yet"]);
-    check(
-        "global: {metric_name_escaping_scheme: dots}",
-        &["file:1: global.metric_name_escaping_scheme: is not supported yet"],
-    );
     check("global: {query_log_file: q.log}", &["file:1: global.query_log_file: is not supported yet"]);
     check(
-        "scrape_configs:\n- job_name: x\n  basic_auth: {username: a}\n  kubernetes_sd_configs: [{role: pod}]\n",
+        "scrape_configs:\n- job_name: x\n  basic_auth: {username: a}\n  gce_sd_configs: [{project: a, zone: b}]\n  \
+         aws_sd_configs: [{role: ecs}, {role: ec2}]\n  file_sd_configs: [{files: [a.yml]}]\n",
         &[
-            "file:3: scrape_configs[0].basic_auth: is not supported yet",
-            "file:4: scrape_configs[0].kubernetes_sd_configs: is not supported yet",
+            "file:4: scrape_configs[0].gce_sd_configs: is not supported yet",
+            "file:5: scrape_configs[0].aws_sd_configs: the role ecs is not supported yet",
         ],
     );
     let same =

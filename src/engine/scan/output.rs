@@ -17,7 +17,7 @@ use crate::engine::scan::histogram;
 use crate::engine::scan::merge::Segment;
 use crate::engine::scan::table::{Column, Shape, has_histograms, timestamp_type};
 use crate::model::histogram::FloatHistogram;
-use crate::model::labels::{METRIC_NAME, text};
+use crate::model::labels::{Labels, METRIC_NAME, text};
 use crate::model::sample::TimeRange;
 use crate::storage::types::{MemorySource, Run, Series, Snapshot};
 
@@ -300,9 +300,14 @@ impl SeriesColumns<'_> {
 
 /// The labels of each series but its metric name, as a map.
 pub(in crate::engine) fn labels_map(series: &[&Series]) -> ArrayRef {
+    labels_maps(series.iter().map(|series| &series.labels))
+}
+
+/// Sets of labels without their metric names, as maps.
+pub(in crate::engine) fn labels_maps<'a>(sets: impl Iterator<Item = &'a Labels>) -> ArrayRef {
     let mut map = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
-    for series in series {
-        for (name, value) in series.labels.iter().filter(|(name, _)| *name != METRIC_NAME) {
+    for labels in sets {
+        for (name, value) in labels.iter().filter(|(name, _)| *name != METRIC_NAME) {
             map.keys().append_value(name);
             map.values().append_value(value);
         }

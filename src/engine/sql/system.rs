@@ -1,11 +1,11 @@
-//! Schema `promlake`: `samples`, `series`, `metrics` and `files` from the store, tables the application registers
+//! Schema `promlake`: `samples`, `series`, `metrics`, `exemplars` and `files` from the store, tables the application registers
 //! (such as `targets`), and the views.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Date32Array, Int64Array, StringArray, TimestampMillisecondArray, UInt64Array};
+use arrow::array::{Date32Array, Float64Array, Int64Array, StringArray, TimestampMillisecondArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
@@ -21,7 +21,8 @@ use futures::{FutureExt, TryStreamExt, stream};
 use parking_lot::RwLock;
 
 use crate::engine::door::Memory;
-use crate::engine::scan::output::labels_map;
+use crate::engine::exemplars;
+use crate::engine::scan::output::{labels_map, labels_maps};
 use crate::engine::scan::table::{Column, Shape, labels_type, timestamp_type};
 use crate::engine::sql::catalog::external;
 use crate::engine::sql::context::Parts;
@@ -87,6 +88,7 @@ impl SystemSchema {
             "samples" => Arc::new(SamplesTable::of_all(self.parts.store.clone())),
             "series" => Arc::new(series_table(self.parts.store.clone())),
             "metrics" => Arc::new(metrics_table(self.parts.store.clone())),
+            "exemplars" => Arc::new(exemplars_table(self.parts.store.clone())),
             "files" => Arc::new(files_table(self.parts.files.clone())),
             _ => return None,
         })
@@ -102,7 +104,7 @@ impl fmt::Debug for SystemSchema {
 #[async_trait]
 impl SchemaProvider for SystemSchema {
     fn table_names(&self) -> Vec<String> {
-        let built_in = ["samples", "series", "metrics", "files"].map(str::to_string);
+        let built_in = ["samples", "series", "metrics", "exemplars", "files"].map(str::to_string);
         let views = views::VIEWS.iter().map(|view| view.name.to_string());
         built_in.into_iter().chain(self.parts.system.names()).chain(views).collect()
     }
@@ -305,6 +307,49 @@ fn describe(names: Vec<String>, metadata: Vec<(String, Metadata)>) -> Vec<(Strin
         }
     }
     rows.into_iter().collect()
+}
+
+/// `metric`, `series_labels`, `timestamp`, `value`, `labels`: as they were told, by series and time.
+fn exemplars_table(store: Arc<Store>) -> SystemTable {
+    let columns = vec![
+        ("metric".to_string(), Column::Label(METRIC_NAME.to_string())),
+        ("series_labels".to_string(), Column::Labels),
+        ("timestamp".to_string(), Column::Timestamp),
+    ];
+    let fields = [
+        Field::new("metric", DataType::Utf8, true),
+        Field::new("series_labels", labels_type(), false),
+        Field::new("timestamp", timestamp_type(), false),
+        Field::new("value", DataType::Float64, false),
+        Field::new("labels", labels_type(), false),
+    ];
+    let schema = Arc::new(Schema::new(fields.to_vec()));
+    let fill_schema = schema.clone();
+    let fill: Fill = Arc::new(move |wanted, memory| {
+        let (store, schema) = (store.clone(), fill_schema.clone());
+        async move {
+            let sets = [wanted.matchers];
+            let found =
+                exemplars::gather(&store, wanted.range, &sets, |bytes| memory.grow(bytes), || Ok(())).await?;
+            let rows = || {
+                let by_series = found.by_series.iter();
+                by_series.flat_map(|(labels, (_, exemplars))| exemplars.iter().map(move |e| (labels, e)))
+            };
+            let times = TimestampMillisecondArray::from_iter_values(rows().map(|(_, e)| e.timestamp));
+            batch(
+                schema,
+                vec![
+                    Arc::new(rows().map(|(labels, _)| labels.get(METRIC_NAME)).collect::<StringArray>()),
+                    labels_maps(rows().map(|(labels, _)| labels)),
+                    Arc::new(times.with_timezone("UTC")),
+                    Arc::new(Float64Array::from_iter_values(rows().map(|(_, e)| e.value()))),
+                    labels_maps(rows().map(|(_, e)| &e.labels)),
+                ],
+            )
+        }
+        .boxed()
+    });
+    SystemTable::new(schema, columns, fill)
 }
 
 /// The live Parquet files of `samples`.

@@ -59,6 +59,37 @@ fn parse_any(text: &[u8]) -> Option<f64> {
     (value.is_finite() || spelled).then_some(value)
 }
 
+/// Parses a number in a label, where Go's hexadecimal floats and underscores between digits count as well.
+pub fn parse_label(text: &[u8]) -> Option<f64> {
+    parse(text).or_else(|| parse_hexadecimal(text)).or_else(|| {
+        let at = memchr::memchr(b'_', text)?;
+        let is_digit = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(u8::is_ascii_digit);
+        let between = |at: usize| text[at] != b'_' || (is_digit(at.checked_sub(1)) && is_digit(Some(at + 1)));
+        let plain: Vec<u8> = text.iter().copied().filter(|byte| *byte != b'_').collect();
+        (at..text.len()).all(between).then(|| parse(&plain)).flatten()
+    })
+}
+
+/// `0x1.8p3`, of so many digits as a double can tell apart.
+fn parse_hexadecimal(text: &[u8]) -> Option<f64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
+    let (mantissa, exponent) = digits.split_once(['p', 'P'])?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || digits.len() > 13 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mantissa = u64::from_str_radix(&digits, 16).ok()? as f64;
+    let exponent = exponent.parse::<i32>().ok()?.checked_sub(4 * fraction.len() as i32)?;
+    let value = mantissa * 2f64.powi(exponent);
+    value.is_finite().then_some(if negative { -value } else { value })
+}
+
 /// OpenMetrics' canonical form: Go's `%g` with the fewest digits, and always a point or an exponent.
 pub fn format_openmetrics(value: f64) -> String {
     if value.is_nan() {

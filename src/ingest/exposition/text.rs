@@ -1,28 +1,36 @@
-//! The text format 0.0.4: one sample or comment a line, blanks wherever they do not matter.
+//! The text formats 0.0.4 and 1.0.0: one sample or comment a line, blanks wherever they do not matter. What is taken
+//! and what is refused is what Prometheus' lexer does (`model/textparse/promlex.l`), the odd cases included: targets
+//! have lived with it for years.
 
-use crate::ingest::exposition::event::{Cursor, Event, ParseError, Sample};
+use crate::ingest::exposition::event::{Cursor, Event, ParseError, Sample, Value};
 use crate::ingest::exposition::number;
-use crate::ingest::exposition::series::{self, RawSeries};
+use crate::ingest::exposition::series::{self, Grammar, RawSeries, TextSeries};
 use crate::model::metadata::MetricType;
 
 pub struct TextParser<'a> {
     pub(super) cursor: Cursor<'a>,
     /// Of the family whose `# TYPE` came last.
     kind: MetricType,
+    /// Lines so far that are only comments.
+    pub(super) comments: usize,
 }
 
 impl<'a> TextParser<'a> {
     pub fn new(body: &'a [u8]) -> Self {
-        Self { cursor: Cursor::new(body), kind: MetricType::Unknown }
+        Self { cursor: Cursor::new(body), kind: MetricType::Unknown, comments: 0 }
     }
 
-    /// The next line that says something; `None` at the end.
+    /// The next line that says something; `None` at the end, or at a zero byte in place of a line.
+    #[inline]
     fn event(&mut self) -> Result<Option<Event<'a>>, ParseError> {
         loop {
-            self.cursor.skip_blanks();
             self.cursor.line_start = self.cursor.at;
+            self.cursor.skip_blanks();
             match self.cursor.peek() {
-                None => return Ok(None),
+                None | Some(0) => {
+                    self.cursor.stop();
+                    return Ok(None);
+                }
                 Some(b'\n') => self.cursor.at += 1,
                 Some(b'#') => {
                     if let Some(event) = self.comment()? {
@@ -36,14 +44,14 @@ impl<'a> TextParser<'a> {
 
     #[inline]
     fn sample(&mut self) -> Result<Event<'a>, ParseError> {
-        let rest = self.cursor.rest();
-        let len = series::scan(rest).map_err(|message| self.cursor.error(message))?;
+        let len = series::scan(self.cursor.rest(), Grammar::Text).map_err(|message| self.cursor.error(message))?;
         self.cursor.at += len;
-        let series = RawSeries { bytes: &rest[..len], kind: self.kind };
+        let bytes = &self.cursor.body[self.cursor.line_start..self.cursor.at];
+        let series = RawSeries::Text(TextSeries { bytes, grammar: Grammar::Text, kind: self.kind });
         self.cursor.skip_blanks();
         let text = self.cursor.token();
         let value = number::parse(text).ok_or_else(|| {
-            self.cursor.error(format!("expected a value after the metric, got {:?}", String::from_utf8_lossy(text)))
+            self.cursor.error(format!("expected value after metric, got {:?}", String::from_utf8_lossy(text)))
         })?;
         self.cursor.skip_blanks();
         let timestamp = match self.cursor.peek() {
@@ -51,32 +59,79 @@ impl<'a> TextParser<'a> {
             Some(_) => Some(self.timestamp()?),
         };
         self.cursor.skip_blanks();
-        let left = self.cursor.token();
-        if !left.is_empty() {
-            let left = String::from_utf8_lossy(left).into_owned();
-            return Err(self.cursor.error(format!("expected the end of the line after the sample, got {left:?}")));
+        match self.cursor.peek() {
+            None => {}
+            Some(b'\n') => self.cursor.at += 1,
+            Some(_) => {
+                let left = String::from_utf8_lossy(self.cursor.token()).into_owned();
+                return Err(self.cursor.error(format!("expected next entry after timestamp, got {left:?}")));
+            }
         }
-        self.cursor.line();
-        Ok(Event::Sample(Sample { series, value, timestamp, exemplar: None }))
+        let value = Value::Float(value);
+        Ok(Event::Sample(Sample { series, value, timestamp, start_timestamp: 0, exemplars: Vec::new() }))
     }
 
-    /// Whole milliseconds.
+    /// Whole milliseconds, and no sign.
     fn timestamp(&mut self) -> Result<i64, ParseError> {
         let text = self.cursor.token();
-        std::str::from_utf8(text)
-            .ok()
-            .and_then(|t| t.parse().ok())
-            .ok_or_else(|| self.cursor.error(format!("invalid timestamp {:?}", String::from_utf8_lossy(text))))
+        let digits = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
+            self.cursor.error(format!("expected timestamp or new record, got {:?}", String::from_utf8_lossy(text)))
+        })
     }
 
-    /// `None` for a comment that is only a comment.
+    /// `None` for a comment that is only a comment. One that is glued to its hash always is.
     fn comment(&mut self) -> Result<Option<Event<'a>>, ParseError> {
-        let line = self.cursor.line();
-        parse_comment(line).map_err(|message| self.cursor.error_at_line_start(message)).inspect(|event| {
-            if let Some(Event::Type { kind, .. }) = event {
-                self.kind = *kind;
+        self.cursor.at += 1;
+        let blanks = series::blanks(self.cursor.rest());
+        self.cursor.at += blanks;
+        let rest = self.cursor.rest();
+        let (is_type, text) = match (keyword(rest, b"TYPE"), keyword(rest, b"HELP")) {
+            (Some(text), _) if blanks > 0 => (true, text),
+            (_, Some(text)) if blanks > 0 => (false, text),
+            _ => {
+                self.only_a_comment(blanks == 0);
+                return Ok(None);
             }
-        })
+        };
+        self.cursor.at = self.cursor.body.len() - text.len();
+        self.metadata(is_type, text).map(Some).map_err(|message| self.cursor.error_at_line_start(message))
+    }
+
+    /// Skips it. The lexer takes a zero byte in one that is glued to its hash for the end of all.
+    fn only_a_comment(&mut self, glued: bool) {
+        self.comments += 1;
+        let line = self.cursor.line();
+        if (glued && line.contains(&0)) || line.first() == Some(&0) {
+            self.cursor.stop();
+        }
+    }
+
+    fn metadata(&mut self, is_type: bool, text: &'a [u8]) -> Result<Event<'a>, String> {
+        let (family, rest) = series::family_name(text)
+            .map_err(|message| format!("{message} after {}", if is_type { "TYPE" } else { "HELP" }))?;
+        // A name in quotes may have line feeds in it.
+        self.cursor.at = self.cursor.body.len() - rest.len();
+        let line = self.cursor.line();
+        if line.first() == Some(&0) {
+            return Err("expected text".to_string());
+        }
+        // Whatever stands behind the name divides it from the text.
+        let text = if series::blanks(line) == line.len() { &[][..] } else { &line[1..] };
+        let utf8 = std::str::from_utf8(text);
+        if !is_type {
+            let text = utf8.map_err(|_| "help text is not a valid utf8 string".to_string())?;
+            return Ok(Event::Help { family, text: series::unescape(text, false) });
+        }
+        self.kind = match text {
+            b"counter" => MetricType::Counter,
+            b"gauge" => MetricType::Gauge,
+            b"histogram" => MetricType::Histogram,
+            b"summary" => MetricType::Summary,
+            b"untyped" => MetricType::Unknown,
+            other => return Err(format!("invalid metric type {:?}", String::from_utf8_lossy(other))),
+        };
+        Ok(Event::Type { family, kind: self.kind })
     }
 }
 
@@ -93,42 +148,9 @@ impl<'a> Iterator for TextParser<'a> {
     }
 }
 
-fn parse_comment(line: &[u8]) -> Result<Option<Event<'_>>, String> {
-    let rest = trim_start(&line[1..]);
-    let (is_type, rest) = match (keyword(rest, b"TYPE"), keyword(rest, b"HELP")) {
-        (Some(rest), _) => (true, rest),
-        (_, Some(rest)) => (false, rest),
-        _ => return Ok(None),
-    };
-    let (family, rest) = series::family_name(rest)?;
-    let blank = matches!(rest.first(), Some(b' ' | b'\t') | None);
-    let text = std::str::from_utf8(trim_start(rest)).map_err(|_| "text is not valid UTF-8".to_string())?;
-    if !blank {
-        return Err(format!("expected a blank after the metric name {family:?}"));
-    }
-    if !is_type {
-        return Ok(Some(Event::Help { family, text: series::unescape(text, false) }));
-    }
-    let kind = match text.trim_end_matches([' ', '\t']) {
-        "counter" => MetricType::Counter,
-        "gauge" => MetricType::Gauge,
-        "histogram" => MetricType::Histogram,
-        "summary" => MetricType::Summary,
-        "untyped" => MetricType::Unknown,
-        other => return Err(format!("invalid metric type {other:?}")),
-    };
-    Ok(Some(Event::Type { family, kind }))
-}
-
 /// What follows the word and at least one blank.
-fn keyword<'a>(line: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
-    let rest = line.strip_prefix(word)?;
-    matches!(rest.first(), Some(b' ' | b'\t')).then(|| trim_start(rest))
-}
-
-fn trim_start(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = text {
-        text = rest;
-    }
-    text
+fn keyword<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    let rest = text.strip_prefix(word)?;
+    let blanks = series::blanks(rest);
+    (blanks > 0).then(|| &rest[blanks..])
 }

@@ -1,179 +1,278 @@
-//! Requests in, outcomes out. Status codes and texts are those of Prometheus' receiver, so that senders do the
-//! right thing: a 4xx is dropped, a 5xx is sent again.
+//! Requests in, outcomes out: decompress → find the series → make rows → hand them to the store → say how it went.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::error::{Error, ErrorKind};
 use crate::ingest::appender::{Appended, Appender};
-use crate::ingest::remote_write::cache::SeriesCache;
-use crate::ingest::remote_write::decode::{DecodeError, SeriesMessage, WriteRequest};
+use crate::ingest::remote_write::body::{Reserve, decompress};
+use crate::ingest::remote_write::buffers::{Buffers, Pool, recycled};
+use crate::ingest::remote_write::cache::{Cursor, Known, SeriesCache};
+use crate::ingest::remote_write::decode::{DecodeError, Request, valid_labels};
+use crate::ingest::remote_write::negotiate::{Message, WriteHeaders, check_accepted};
+use crate::ingest::remote_write::outcome::{
+    Part, Place, Problems, WriteError, Written, exemplar_refused, sample_refused, series_text,
+};
+use crate::ingest::remote_write::rows::{Rows, SamplePlaces, refused};
+use crate::ingest::remote_write::symbols::{MetadataRefs, SymbolError};
+use crate::ingest::remote_write::unanswered::{Submitted, Unanswered, Waiting};
 use crate::ingest::stats::{IngestStats, add};
-use crate::model::labels::Labels;
-use crate::storage::types::{Rejection, SeriesRef, WriteBatch};
-
-/// Compressed; the decoded length may be no larger either.
-pub const MAX_BODY_BYTES: usize = 32 << 20;
+use crate::model::labels::{Labels, METRIC_NAME};
+use crate::model::metadata::{Metadata, MetricType};
+use crate::storage::types::{Existing, Rejection, SeriesRef, WriteBatch};
 
 /// Series whose handles are remembered over all senders.
 pub const CACHED_SERIES: usize = 1 << 20;
-
-/// The headers that matter, `None` where absent.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WriteHeaders<'a> {
-    pub content_type: Option<&'a str>,
-    pub content_encoding: Option<&'a str>,
-}
-
-/// What a request wrote. The answer is 204 without a body.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WriteOutcome {
-    pub samples: usize,
-    pub histograms: usize,
-    pub exemplars: usize,
-    /// Left out, which is no error of the request in version 1.0.
-    pub series_with_invalid_labels: usize,
-}
-
-/// Nothing was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WriteError {
-    pub status: u16,
-    pub message: String,
-}
-
-impl fmt::Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for WriteError {}
-
-impl WriteError {
-    fn new(status: u16, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
-    }
-}
-
-impl From<DecodeError> for WriteError {
-    fn from(error: DecodeError) -> Self {
-        match error {
-            DecodeError::Malformed => WriteError::new(400, "the body is not a prometheus.WriteRequest message"),
-            DecodeError::Invalid(message) => WriteError::new(400, message),
-        }
-    }
-}
 
 /// The receiver of `/api/v1/write`.
 #[derive(Debug)]
 pub struct RemoteWrite {
     appender: Arc<Appender>,
+    accepted: Vec<Message>,
     cache: Mutex<SeriesCache>,
+    pool: Pool,
+    unanswered: Unanswered,
+}
+
+/// Metadata of series of 2.0 that is new, with the keys of the series to remember it by.
+#[derive(Debug, Default)]
+struct Described {
+    families: Vec<(String, Metadata)>,
+    series: Vec<(u128, u32)>,
 }
 
 impl RemoteWrite {
+    /// Takes messages of both versions.
     pub fn new(appender: Arc<Appender>) -> Self {
-        Self { appender, cache: Mutex::new(SeriesCache::new(CACHED_SERIES)) }
+        Self {
+            appender,
+            accepted: Message::ALL.to_vec(),
+            cache: Mutex::new(SeriesCache::new(CACHED_SERIES)),
+            pool: Pool::default(),
+            unanswered: Unanswered::default(),
+        }
     }
 
-    /// Returns when everything is durable; on an error nothing is written. A request with one bad sample is bad as
-    /// a whole.
-    pub async fn write_v1(&self, headers: WriteHeaders<'_>, body: Bytes) -> Result<WriteOutcome, WriteError> {
-        let stats = self.appender.stats().clone();
+    /// Takes these messages only.
+    pub fn accepting(mut self, messages: &[Message]) -> Self {
+        self.accepted = messages.to_vec();
+        self
+    }
+
+    /// Looks at the headers, before there is a body. Errors: 415.
+    pub fn check_headers(&self, headers: WriteHeaders<'_>) -> Result<Message, WriteError> {
+        let checked = headers.message().and_then(|message| {
+            check_accepted(message, &self.accepted)?;
+            headers.check_encoding()?;
+            Ok(message)
+        });
+        checked.inspect_err(|error| {
+            add(&self.appender.stats().remote_write_requests, 1);
+            self.failed(error);
+        })
+    }
+
+    /// Returns when all that is good is durable; an error says what is not, and what was written nevertheless.
+    /// `reserve` is asked for what decoding takes, before it is taken.
+    pub async fn write(
+        &self,
+        message: Message,
+        body: Bytes,
+        reserve: &mut Reserve<'_>,
+    ) -> Result<Written, WriteError> {
+        let stats = self.appender.stats();
         add(&stats.remote_write_requests, 1);
         add(&stats.remote_write_bytes, body.len());
-        let outcome = self.write(headers, &body, &stats).await;
-        if let Err(error) = &outcome {
-            add(&stats.remote_write_requests_failed, 1);
-            tracing::debug!(status = error.status, error = error.message, "remote write refused");
-        }
-        outcome
+        let outcome = self.submit_and_wait(message, body, reserve).await;
+        outcome.inspect_err(|error| self.failed(error))
     }
 
-    async fn write(
+    fn failed(&self, error: &WriteError) {
+        add(&self.appender.stats().remote_write_requests_failed, 1);
+        tracing::debug!(status = error.status, error = error.message, "remote write refused");
+    }
+
+    async fn submit_and_wait(
         &self,
-        headers: WriteHeaders<'_>,
-        body: &[u8],
-        stats: &IngestStats,
-    ) -> Result<WriteOutcome, WriteError> {
-        check_headers(headers)?;
-        let message = decompress(body)?;
-        let request = WriteRequest::scan(&message)?;
-        let (handles, invalid) = self.resolve(&request, stats)?;
-        let mut batch = request.rows(&handles)?;
-        batch.metadata = request.metadata.clone();
-        let mut outcome = WriteOutcome { series_with_invalid_labels: invalid, ..WriteOutcome::default() };
-        if batch_is_empty(&batch) {
-            return Ok(outcome);
-        }
-        let mut by_handle = ByHandle::new(&request.series, &handles);
-        // The rows are needed once more only to say which one was bad.
-        let failed = |e: Error| WriteError::new(status_of(e.kind), e.to_string());
-        let appended = self.appender.submit(batch, |series| by_handle.labels(series)).await;
-        let appended = appended.map_err(|unsent| failed(unsent.error))?;
-        self.remember(&request.series, &handles, &appended);
-        if let Some(error) = rejection(&request, &handles, &appended)? {
-            return Err(error);
-        }
-        let report = &appended.report;
-        (outcome.samples, outcome.histograms) = (report.samples_written, report.histograms_written);
-        outcome.exemplars = report.exemplars_written;
-        appended.durable().await.map_err(failed)?;
-        Ok(outcome)
+        message: Message,
+        body: Bytes,
+        reserve: &mut Reserve<'_>,
+    ) -> Result<Written, WriteError> {
+        let submitted = match self.unanswered.take(message, &body) {
+            Some(submitted) => {
+                add(&self.appender.stats().remote_write_requests_repeated, 1);
+                submitted
+            }
+            None => self.submit(message, &body, reserve).await?,
+        };
+        Waiting::new(&self.unanswered, message, body, submitted).answer().await
     }
 
-    /// A handle for every series, `None` for those with invalid labels, and how many these are.
+    /// Hands everything that is good to the store.
+    async fn submit(
+        &self,
+        message: Message,
+        body: &[u8],
+        reserve: &mut Reserve<'_>,
+    ) -> Result<Submitted, WriteError> {
+        let mut buffers = self.pool.take();
+        let bytes = decompress(body, &mut buffers.body, reserve)?;
+        let (series, symbols) = (recycled(buffers.series), buffers.symbols.recycled());
+        let malformed = |error| malformed(message, error);
+        let mut request = Request::scan(message, bytes, series, symbols).map_err(malformed)?;
+        reserve(request.bytes())?;
+        let mut problems = Problems::default();
+        let described = self.resolve(&mut request, &mut problems, reserve)?;
+        let mut rows = buffers.rows;
+        rows.read(&request, &mut problems).map_err(malformed)?;
+        add(&self.appender.stats().ingest_invalid_histograms, rows.invalid_histograms);
+        rows.batch.metadata = described.families;
+
+        let mut appended = Appended::default();
+        if !is_empty(&rows.batch) {
+            let mut by_handle = ByHandle::new(&request);
+            let batch = std::mem::take(&mut rows.batch);
+            let submitted = self.appender.submit(batch, |series| by_handle.labels(series)).await;
+            // Nobody sees the rows again that were not taken: the sender has them.
+            appended = submitted.map_err(|unsent| WriteError::from(unsent.error))?;
+            self.remember(&request, &appended, &described.series);
+            add_refused(&request, &rows, &appended, &mut problems);
+        }
+        let outcome = outcome(message, &appended, problems);
+        let (series, symbols) = (recycled(request.series), request.symbols.recycled());
+        let rows = rows.recycled(std::mem::take(&mut appended.batch));
+        self.pool.give(Buffers { body: buffers.body, series, symbols, rows });
+        Ok(Submitted { appended, outcome })
+    }
+
+    /// Finds the handle of every series that has valid labels and rows.
     fn resolve(
         &self,
-        request: &WriteRequest<'_>,
-        stats: &IngestStats,
-    ) -> Result<(Vec<Option<SeriesRef>>, usize), WriteError> {
-        let mut handles: Vec<Option<SeriesRef>> = {
+        request: &mut Request<'_>,
+        problems: &mut Problems,
+        reserve: &mut Reserve<'_>,
+    ) -> Result<Described, WriteError> {
+        let stats = self.appender.stats();
+        let mut undescribed = 0;
+        let (mut unknown, mut changed, mut empty) = (Vec::new(), Vec::new(), Vec::new());
+        {
             let mut cache = self.cache.lock();
-            request.series.iter().map(|series| cache.get(series.key)).collect()
-        };
-        let unknown: Vec<usize> = (0..handles.len()).filter(|i| handles[*i].is_none()).collect();
-        add(&stats.remote_write_series_known, handles.len() - unknown.len());
-        if unknown.is_empty() {
-            return Ok((handles, 0));
+            let mut cursor = Cursor::default();
+            let mut last = (MetadataRefs::default(), 0);
+            for (at, series) in request.series.iter_mut().enumerate() {
+                if series.fault.is_some() {
+                    continue;
+                }
+                if series.metadata != last.0 {
+                    last = (series.metadata, request.symbols.metadata_hash(series.metadata));
+                }
+                let described = last.1;
+                if described == 0 {
+                    undescribed += (series.samples + series.histograms) as usize;
+                }
+                if series.rows() == 0 {
+                    empty.push(at);
+                } else if let Some(known) = cache.get(series.key, &mut cursor) {
+                    series.handle = Some(known.handle);
+                    if described != 0 && described != known.described {
+                        changed.push(at);
+                    }
+                } else {
+                    unknown.push(at);
+                    if described != 0 {
+                        changed.push(at);
+                    }
+                }
+            }
         }
+        add(&stats.remote_write_without_metadata_samples, undescribed);
+        add(&stats.remote_write_series_known, request.series.len() - unknown.len());
         add(&stats.remote_write_series_decoded, unknown.len());
-        let (mut found, mut labels, mut invalid) = (Vec::new(), Vec::new(), 0);
+        add_faults(request, problems, stats);
+        if !unknown.is_empty() || !empty.is_empty() {
+            self.register(request, &unknown, &empty, problems, reserve)?;
+        }
+        describe(request, &changed, reserve)
+    }
+
+    /// Decodes labels, and registers the series that have rows.
+    fn register(
+        &self,
+        request: &mut Request<'_>,
+        unknown: &[usize],
+        empty: &[usize],
+        problems: &mut Problems,
+        reserve: &mut Reserve<'_>,
+    ) -> Result<(), WriteError> {
+        let message = request.message;
+        let malformed = |error| malformed(message, error);
+        let mut bytes = unknown.len() * 2 * size_of::<Labels>();
         for at in unknown {
-            match request.series[at].labels()? {
+            bytes += request.label_bytes(&request.series[*at]).map_err(malformed)?;
+        }
+        reserve(bytes)?;
+        let (mut found, mut labels, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut invalid, mut invalid_samples) = (0, 0);
+        for (at, is_empty) in unknown.iter().map(|at| (*at, false)).chain(empty.iter().map(|at| (*at, true))) {
+            let series = &request.series[at];
+            request.read_labels(series, &mut pairs).map_err(malformed)?;
+            let place = Place { series: at, part: Part::Labels, row: 0 };
+            match valid_labels(&pairs) {
+                Ok(_) if is_empty => {
+                    if message == Message::Request {
+                        problems.add(place, || {
+                            let series = series_text(&pairs);
+                            format!("TimeSeries must contain at least one sample or histogram for series {series}")
+                        });
+                    }
+                }
                 Ok(set) => {
                     found.push(at);
                     labels.push(set);
                 }
-                Err(reason) => {
+                Err(why) => {
                     invalid += 1;
-                    tracing::debug!(reason, "series left out of a remote write");
+                    tracing::debug!(why, "series left out of a remote write");
+                    match message {
+                        // As Prometheus counts them.
+                        Message::WriteRequest => invalid_samples += 1,
+                        Message::Request => {
+                            invalid_samples += (series.samples + series.histograms) as usize;
+                            problems.add(place, || why);
+                        }
+                    }
                 }
             }
         }
+        let stats = self.appender.stats();
         add(&stats.ingest_invalid_series, invalid);
+        add(&stats.remote_write_invalid_labels_samples, invalid_samples);
         let mut cache = self.cache.lock();
-        for (at, series) in found.into_iter().zip(self.appender.intern_all(&labels)) {
-            handles[at] = Some(series);
-            cache.insert(request.series[at].key, series);
+        let mut cursor = Cursor::default();
+        for (at, handle) in found.into_iter().zip(self.appender.intern_all(&labels)) {
+            request.series[at].handle = Some(handle);
+            cache.insert(request.series[at].key, Known { handle, described: 0 }, &mut cursor);
         }
-        Ok((handles, invalid))
+        Ok(())
     }
 
-    /// Puts handles that were renewed in the place of the stale ones.
-    fn remember(&self, series: &[SeriesMessage<'_>], handles: &[Option<SeriesRef>], appended: &Appended) {
-        if appended.renewed.is_empty() {
+    /// Puts handles that were renewed in the place of the stale ones, and what the store has now of metadata.
+    fn remember(&self, request: &Request<'_>, appended: &Appended, described: &[(u128, u32)]) {
+        if appended.renewed.is_empty() && described.is_empty() {
             return;
         }
         let mut cache = self.cache.lock();
-        for (message, handle) in series.iter().zip(handles) {
-            if let Some(renewed) = handle.and_then(|handle| appended.renewed.get(&handle)) {
-                cache.insert(message.key, *renewed);
+        for (key, hash) in described {
+            cache.update(*key, |known| known.described = *hash);
+        }
+        if appended.renewed.is_empty() {
+            return;
+        }
+        for series in &request.series {
+            if let Some(renewed) = series.handle.and_then(|handle| appended.renewed.get(&handle)) {
+                cache.update(series.key, |known| known.handle = *renewed);
             }
         }
     }
@@ -181,106 +280,139 @@ impl RemoteWrite {
 
 /// Finds the labels of a handle in the request; built when it is asked for the first time, which is rare.
 struct ByHandle<'r, 'a> {
-    series: &'r [SeriesMessage<'a>],
-    handles: &'r [Option<SeriesRef>],
+    request: &'r Request<'a>,
     places: Option<HashMap<SeriesRef, usize>>,
 }
 
 impl<'r, 'a> ByHandle<'r, 'a> {
-    fn new(series: &'r [SeriesMessage<'a>], handles: &'r [Option<SeriesRef>]) -> Self {
-        Self { series, handles, places: None }
+    fn new(request: &'r Request<'a>) -> Self {
+        Self { request, places: None }
     }
 
     fn labels(&mut self, series: SeriesRef) -> Option<Labels> {
-        let handles = self.handles;
+        let all = &self.request.series;
         let places = self.places.get_or_insert_with(|| {
-            handles.iter().enumerate().filter_map(|(i, handle)| Some(((*handle)?, i))).collect()
+            all.iter().enumerate().filter_map(|(at, series)| Some((series.handle?, at))).collect()
         });
-        self.series[*places.get(&series)?].labels().ok()?.ok()
+        valid_labels(&self.request.labels(&all[*places.get(&series)?])).ok()
     }
 }
 
-fn batch_is_empty(batch: &WriteBatch) -> bool {
+fn is_empty(batch: &WriteBatch) -> bool {
     batch.samples.is_empty()
         && batch.histograms.is_empty()
         && batch.exemplars.is_empty()
         && batch.metadata.is_empty()
 }
 
-fn check_headers(headers: WriteHeaders<'_>) -> Result<(), WriteError> {
-    let content_type = headers.content_type.unwrap_or_default().trim();
-    let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
-    if !content_type.is_empty() && !media_type.trim().eq_ignore_ascii_case("application/x-protobuf") {
-        let message =
-            format!("expected application/x-protobuf as the first (media) part, got {content_type} content-type");
-        return Err(WriteError::new(415, message));
+fn malformed(message: Message, error: DecodeError) -> WriteError {
+    match error {
+        DecodeError::Malformed => WriteError::new(400, format!("the body is not a {message} message")),
+        DecodeError::Invalid(why) => WriteError::new(400, why),
     }
-    let message = parameters.split(';').filter_map(|p| p.trim().split_once('=')).find(|(name, _)| *name == "proto");
-    match message.map(|(_, value)| value.trim_matches('"')) {
-        None | Some("" | "prometheus.WriteRequest") => {}
-        Some("io.prometheus.write.v2.Request") => {
-            let message = "io.prometheus.write.v2.Request is not supported yet, send prometheus.WriteRequest";
-            return Err(WriteError::new(415, message));
+}
+
+/// References that lead nowhere.
+fn add_faults(request: &Request<'_>, problems: &mut Problems, stats: &IngestStats) {
+    for (at, series) in request.series.iter().enumerate() {
+        let Some(fault) = &series.fault else { continue };
+        let place = Place { series: at, part: Part::Labels, row: 0 };
+        let (SymbolError::Labels(text) | SymbolError::Metadata(text)) = fault;
+        problems.add(place, || text.clone());
+        if matches!(fault, SymbolError::Labels(_)) {
+            add(&stats.ingest_invalid_series, 1);
+            add(&stats.remote_write_invalid_labels_samples, (series.samples + series.histograms) as usize);
         }
-        Some(other) => return Err(WriteError::new(415, format!("unknown remote write message {other:?}"))),
-    }
-    match headers.content_encoding.unwrap_or_default() {
-        "" | "snappy" => Ok(()),
-        other => Err(WriteError::new(
-            415,
-            format!("{other} encoding (compression) is not accepted by this server; only snappy is acceptable"),
-        )),
     }
 }
 
-/// What a body says that it becomes, in bytes; 0 for one that does not say it. Nothing is allocated.
-pub fn declared_bytes(body: &[u8]) -> usize {
-    snap::raw::decompress_len(body).unwrap_or(0)
+/// Metadata of the series at these places, by family; and of 1.0, which has it by family.
+fn describe(
+    request: &mut Request<'_>,
+    changed: &[usize],
+    reserve: &mut Reserve<'_>,
+) -> Result<Described, WriteError> {
+    let mut described =
+        Described { families: std::mem::take(&mut request.metadata), series: Vec::with_capacity(changed.len()) };
+    let mut last = None;
+    for at in changed {
+        let series = &request.series[*at];
+        // One without valid labels.
+        if series.handle.is_none() {
+            continue;
+        }
+        described.series.push((series.key, request.symbols.metadata_hash(series.metadata)));
+        let pairs = request.labels(series);
+        let name =
+            pairs.iter().find(|(name, _)| *name == METRIC_NAME.as_bytes()).map_or(&b""[..], |(_, name)| name);
+        let refs = series.metadata;
+        let texts = [name, request.symbols.metadata_text(refs.help), request.symbols.metadata_text(refs.unit)]
+            .map(std::str::from_utf8);
+        let [Ok(name), Ok(help), Ok(unit)] = texts else { continue };
+        let family = family_of(name, refs.kind);
+        // Series of one family follow each other.
+        if last == Some((family, refs)) {
+            continue;
+        }
+        last = Some((family, refs));
+        reserve(family.len() + help.len() + unit.len() + size_of::<(String, Metadata)>())?;
+        let metadata = Metadata { kind: refs.kind, help: help.to_string(), unit: unit.to_string() };
+        described.families.push((family.to_string(), metadata));
+    }
+    Ok(described)
 }
 
-fn decompress(body: &[u8]) -> Result<Vec<u8>, WriteError> {
-    if body.len() > MAX_BODY_BYTES {
-        return Err(WriteError::new(413, format!("the compressed body is larger than {MAX_BODY_BYTES} bytes")));
-    }
-    let corrupt = |e: snap::Error| WriteError::new(400, format!("snappy: {e}"));
-    // The declared length is checked before anything is allocated for it.
-    let declared = snap::raw::decompress_len(body).map_err(corrupt)?;
-    if declared > MAX_BODY_BYTES {
-        let message = format!("the decoded body of {declared} bytes is larger than {MAX_BODY_BYTES} bytes");
-        return Err(WriteError::new(400, message));
-    }
-    snap::raw::Decoder::new().decompress_vec(body).map_err(corrupt)
+/// The family of a series: 2.0 has metadata by series. A classic histogram is several series.
+fn family_of(name: &str, kind: MetricType) -> &str {
+    let suffixes: &[&str] = match kind {
+        MetricType::Histogram => &["_bucket", "_sum", "_count"],
+        MetricType::GaugeHistogram => &["_bucket", "_gsum", "_gcount"],
+        MetricType::Summary => &["_sum", "_count"],
+        _ => &[],
+    };
+    suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).filter(|f| !f.is_empty()).unwrap_or(name)
 }
 
-/// The error of a refused request, naming the first bad row.
-fn rejection(
-    request: &WriteRequest<'_>,
-    handles: &[Option<SeriesRef>],
-    appended: &Appended,
-) -> Result<Option<WriteError>, WriteError> {
+/// Says which rows the store did not take.
+fn add_refused(request: &Request<'_>, rows: &Rows, appended: &Appended, problems: &mut Problems) {
+    let (report, batch) = (&appended.report, &appended.batch);
+    let mut places = SamplePlaces::of(request);
+    let existing: HashMap<usize, Existing> = report.existing.iter().copied().collect();
+    for (row, rejection) in &report.rejected_samples {
+        let (place, sample) = (places.find(*row), batch.samples[*row]);
+        problems.add(place, || {
+            let why = sample_refused(*rejection, sample.timestamp, sample.value, existing.get(row).copied());
+            refused(request, &request.series[place.series], &why)
+        });
+    }
+    for (row, rejection) in &report.rejected_histograms {
+        let place = rows.histograms[*row];
+        problems.add(place, || refused(request, &request.series[place.series], rejection.as_str()));
+    }
+    for (row, rejection) in &report.rejected_exemplars {
+        // Prometheus tells the sender of order alone, and with 1.0 of nothing.
+        if request.message == Message::Request && *rejection == Rejection::OutOfOrder {
+            let place = rows.exemplars[*row];
+            problems.add(place, || refused(request, &request.series[place.series], exemplar_refused(*rejection)));
+        }
+    }
+}
+
+/// What the sender is told. A row that only another one of the request contradicts counts as written: Prometheus sees
+/// that when it commits, and tells nobody.
+fn outcome(message: Message, appended: &Appended, problems: Problems) -> Result<Written, WriteError> {
     let report = &appended.report;
-    let first_sample = report.rejected_samples.first().map(|row| (row, true));
-    let Some((&(index, reason), is_sample)) =
-        first_sample.or_else(|| report.rejected_histograms.first().map(|row| (row, false)))
-    else {
-        return Ok(None);
+    let written = Written {
+        samples: report.samples_written + report.dropped_samples.len(),
+        histograms: report.histograms_written + report.dropped_histograms.len(),
+        exemplars: report.exemplars_written,
     };
-    let batch = request.rows(handles)?;
-    let (series, timestamp) = match is_sample {
-        true => (batch.samples[index].series, batch.samples[index].timestamp),
-        false => (batch.histograms[index].series, batch.histograms[index].timestamp),
+    let text = match message {
+        Message::WriteRequest => problems.first(),
+        Message::Request => problems.all(),
     };
-    let labels = ByHandle::new(&request.series, handles).labels(series).unwrap_or_else(Labels::empty);
-    let status = if reason == Rejection::UnknownSeries { 500 } else { 400 };
-    let message = format!("{} (series {labels}, timestamp {timestamp})", reason.as_str());
-    Ok(Some(WriteError::new(status, message)))
-}
-
-/// What the sender should do: keep trying, unless the data is at fault.
-fn status_of(kind: ErrorKind) -> u16 {
-    match kind {
-        ErrorKind::BadInput | ErrorKind::Unsupported => 400,
-        ErrorKind::Limit | ErrorKind::Timeout | ErrorKind::Unavailable => 503,
-        _ => 500,
+    match text {
+        None => Ok(written),
+        Some(message) => Err(WriteError { status: 400, message, written }),
     }
 }

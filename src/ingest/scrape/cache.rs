@@ -2,11 +2,15 @@
 //! hash and one look-up; and what was there last time and is gone now is found here, for staleness markers.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::ingest::appender::Appended;
+use crate::ingest::exposition::event::Value;
 use crate::ingest::raw_series::HashedMap;
+use crate::ingest::scrape::start::Synthesis;
+use crate::model::histogram::{CounterResetHint, FloatHistogram};
 use crate::model::labels::Labels;
 use crate::storage::types::SeriesRef;
 
@@ -18,20 +22,27 @@ pub struct Entry {
     /// `None` until the scrape that brought it is complete.
     pub series: Option<SeriesRef>,
     key: u128,
-    /// The scrape that had it last.
+    /// The scrapes that had it first and last.
+    added: u64,
     seen: u64,
-    /// Of the sample staged last: whether a marker ends the series when it is gone.
+    /// Whether a sample of that scrape is one that a marker ends when it is gone.
     tracked: bool,
     /// Has a stored sample that a marker has to end.
     live: bool,
+    /// The start that a zero was last stored for.
+    zero_at: i64,
+    /// For a counter whose target tells no start.
+    synthesis: Option<Box<Synthesis>>,
 }
 
 /// A sample of the scrape in progress.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Staged {
     pub entry: u32,
     pub timestamp: i64,
-    pub value: f64,
+    /// 0 for unset.
+    pub start_timestamp: i64,
+    pub value: Value,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +54,8 @@ pub struct TargetCache {
     /// Entries of the scrape in progress that are new.
     added: Vec<u32>,
     staged: Vec<Staged>,
+    /// Zeros of counters that began.
+    zeros: Vec<Staged>,
     /// `up` and its siblings, in their order.
     pub(super) synthetic: Vec<(Labels, SeriesRef)>,
     /// Whether the synthetic series have samples that a marker must end.
@@ -52,8 +65,13 @@ pub struct TargetCache {
 impl TargetCache {
     pub fn begin(&mut self) {
         self.scrape += 1;
-        self.staged.clear();
+        self.clear_staged();
         self.added.clear();
+    }
+
+    fn clear_staged(&mut self) {
+        self.staged.clear();
+        self.zeros.clear();
     }
 
     pub fn key(raw: &[u8]) -> u128 {
@@ -67,9 +85,7 @@ impl TargetCache {
 
     /// Remembers a series that relabelling drops.
     pub fn add_dropped(&mut self, key: u128) -> u32 {
-        let at = self.insert(key, Labels::empty());
-        self.entry_mut(at).seen = self.scrape;
-        at
+        self.insert(key, Labels::empty())
     }
 
     pub fn add(&mut self, key: u128, labels: Labels) -> u32 {
@@ -79,7 +95,18 @@ impl TargetCache {
     }
 
     fn insert(&mut self, key: u128, labels: Labels) -> u32 {
-        let entry = Entry { labels, series: None, key, seen: 0, tracked: false, live: false };
+        let seen = self.scrape;
+        let entry = Entry {
+            labels,
+            series: None,
+            key,
+            added: seen,
+            seen,
+            tracked: false,
+            live: false,
+            zero_at: 0,
+            synthesis: None,
+        };
         let at = match self.free.pop() {
             Some(at) => {
                 self.entries[at as usize] = Some(entry);
@@ -111,24 +138,63 @@ impl TargetCache {
         self.entries[at as usize].as_mut().expect("an index points at an entry")
     }
 
-    /// Whether this scrape already had the series.
+    /// This scrape has the series; `true` where it already had it.
     #[inline]
-    pub fn seen_now(&self, at: u32) -> bool {
-        self.entry(at).seen == self.scrape
-    }
-
-    /// Stages a sample; `tracked` says that a marker ends the series when it is gone.
-    #[inline]
-    pub fn stage(&mut self, at: u32, timestamp: i64, value: f64, tracked: bool) {
+    pub fn see(&mut self, at: u32) -> bool {
         let scrape = self.scrape;
         let entry = self.entry_mut(at);
-        entry.seen = scrape;
-        entry.tracked = tracked;
-        self.staged.push(Staged { entry: at, timestamp, value });
+        if entry.seen == scrape {
+            return true;
+        }
+        (entry.seen, entry.tracked) = (scrape, false);
+        false
+    }
+
+    /// Stages a sample of a series that was seen; `tracked` says that a marker ends the series when it is gone.
+    #[inline]
+    pub fn stage(&mut self, at: u32, sample: Staged, tracked: bool) {
+        self.entry_mut(at).tracked |= tracked;
+        self.staged.push(sample);
+    }
+
+    /// Stages the zero that a counter was when it began, once for each start.
+    pub fn stage_zero(&mut self, at: u32, start: i64, of: &Value) {
+        if std::mem::replace(&mut self.entry_mut(at).zero_at, start) == start {
+            return;
+        }
+        let value = match of {
+            Value::Float(_) => Value::Float(0.0),
+            Value::Histogram(histogram) => Value::Histogram(Arc::new(FloatHistogram {
+                counter_reset_hint: CounterResetHint::Reset,
+                schema: histogram.schema,
+                zero_threshold: histogram.zero_threshold,
+                custom_values: histogram.custom_values.clone(),
+                ..FloatHistogram::default()
+            })),
+        };
+        self.zeros.push(Staged { entry: at, timestamp: start, start_timestamp: 0, value });
+    }
+
+    pub fn synthesis(&mut self, at: u32) -> &mut Synthesis {
+        self.entry_mut(at).synthesis.get_or_insert_default()
     }
 
     pub fn staged(&self) -> &[Staged] {
         &self.staged
+    }
+
+    /// Zeros and samples, whose lists [`TargetCache::give_back`] takes for the next scrape.
+    pub fn take_staged(&mut self) -> (Vec<Staged>, Vec<Staged>) {
+        (std::mem::take(&mut self.zeros), std::mem::take(&mut self.staged))
+    }
+
+    pub fn give_back(&mut self, zeros: Vec<Staged>, staged: Vec<Staged>) {
+        (self.zeros, self.staged) = (zeros, staged);
+    }
+
+    /// Whether this scrape brought the series.
+    pub fn is_added(&self, at: u32) -> bool {
+        self.entry(at).added == self.scrape
     }
 
     /// Entries of this scrape that are new.
@@ -145,14 +211,19 @@ impl TargetCache {
         self.entry_mut(at).series = Some(series);
     }
 
-    /// The scrape is complete: forgets the series it did not have and yields those that end here. A series that
-    /// only changed its spelling goes on.
+    /// The scrape is complete: forgets the series it did not have and yields those that end here. A series that only
+    /// changed its spelling goes on, and one ends that from now on has times of its own.
     pub fn commit(&mut self) -> Vec<(SeriesRef, Labels)> {
         let scrape = self.scrape;
         let (mut gone, mut ended) = (Vec::new(), Vec::new());
         for (at, entry) in self.entries.iter_mut().enumerate() {
             match entry {
-                Some(entry) if entry.seen == scrape => entry.live = entry.tracked,
+                Some(entry) if entry.seen == scrape => {
+                    let was_live = std::mem::replace(&mut entry.live, entry.tracked);
+                    if was_live && !entry.tracked {
+                        ended.extend(entry.series.map(|series| (series, entry.labels.clone())));
+                    }
+                }
                 Some(_) => gone.push(at as u32),
                 None => {}
             }
@@ -162,7 +233,8 @@ impl TargetCache {
             ended.extend(entry.series.filter(|_| entry.live).map(|series| (series, entry.labels)));
         }
         if !ended.is_empty() {
-            let present: HashSet<SeriesRef> = self.entries.iter().flatten().filter_map(|e| e.series).collect();
+            let live = self.entries.iter().flatten().filter(|entry| entry.live);
+            let present: HashSet<SeriesRef> = live.filter_map(|entry| entry.series).collect();
             ended.retain(|(series, _)| !present.contains(series));
         }
         once(ended)
@@ -181,7 +253,7 @@ impl TargetCache {
         for at in dropped {
             self.forget(at);
         }
-        self.staged.clear();
+        self.clear_staged();
         self.end_all()
     }
 

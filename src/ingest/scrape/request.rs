@@ -1,12 +1,13 @@
-//! One HTTP request for metrics, within its time and size. HTTP/1.1, gzip if the job wants it, redirects if the
-//! job follows them; never through a proxy of the environment.
+//! One HTTP request for metrics, within its time and size.
 
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
-use reqwest::redirect::Policy;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::client::error::SendError;
+use crate::client::{Client, Clock, Options, Request};
 use crate::config::scrape::ScrapeConfig;
 use crate::error::{Context, ErrorKind, Result};
 use crate::ingest::exposition::negotiate::accept_header;
@@ -15,15 +16,13 @@ use crate::ingest::scrape::target::Target;
 /// Where the job sets no limit: no exporter sends this much, and it must end somewhere.
 const MAX_BODY_BYTES: u64 = 512 << 20;
 
-/// A target is asked again and again, so its connection is kept; not forever.
-const IDLE_CONNECTION: Duration = Duration::from_secs(300);
+const TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
 /// What all targets of a pool share.
 #[derive(Clone, Debug)]
 pub struct Requester {
-    client: reqwest::Client,
-    accept: String,
-    compressed: bool,
+    client: Client,
+    accept: HeaderValue,
     body_limit_bytes: u64,
 }
 
@@ -43,21 +42,15 @@ impl fmt::Display for FetchError {
 }
 
 impl Requester {
-    pub fn new(config: &ScrapeConfig) -> Result<Self> {
-        let redirects = if config.follow_redirects { Policy::limited(10) } else { Policy::none() };
-        let client = reqwest::Client::builder()
-            .http1_only()
-            .no_proxy()
-            .gzip(config.enable_compression)
-            .redirect(redirects)
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .build()
-            .context(ErrorKind::Internal, || format!("scrape_config {:?}: building its client", config.job_name))?;
+    /// `clock` tells when tokens expire.
+    pub fn new(config: &ScrapeConfig, clock: Clock) -> Result<Self> {
+        let named = || format!("scrape_config {:?}", config.job_name);
+        let options = Options { compressed: config.enable_compression, clock };
+        let accept = accept_header(&config.scrape_protocols, config.escaping);
         let limit = config.limits.body_size_limit_bytes;
         Ok(Self {
-            client,
-            accept: accept_header(&config.scrape_protocols, config.name_validation),
-            compressed: config.enable_compression,
+            client: Client::new(&config.http, options).context(ErrorKind::BadInput, named)?,
+            accept: HeaderValue::from_str(&accept).context(ErrorKind::Internal, named)?,
             body_limit_bytes: if limit == 0 { MAX_BODY_BYTES } else { limit },
         })
     }
@@ -65,28 +58,30 @@ impl Requester {
     /// Fills `body`, which is cleared first, and yields the `Content-Type`.
     pub async fn fetch(&self, target: &Target, body: &mut Vec<u8>) -> Result<Option<String>, FetchError> {
         body.clear();
+        let url = match &target.url {
+            Ok(url) => url.clone(),
+            Err(why) => return Err(FetchError::Failed(format!("Get {:?}: {why}", target.scrape_url))),
+        };
+        let late = SendError::deadline(&Method::GET, &url);
+        let request =
+            Request { headers: self.headers(target), unix_socket: target.unix_socket.clone(), ..Request::get(url) };
         let timeout = Duration::from_millis(target.timeout_ms as u64);
-        match tokio::time::timeout(timeout, self.exchange(target, body)).await {
+        match tokio::time::timeout(timeout, self.exchange(request, body)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(FetchError::Failed(format!("Get {:?}: context deadline exceeded", target.scrape_url))),
+            Err(_) => Err(FetchError::Failed(late.to_string())),
         }
     }
 
-    async fn exchange(&self, target: &Target, body: &mut Vec<u8>) -> Result<Option<String>, FetchError> {
-        let named = |why: &str| FetchError::Failed(format!("Get {:?}: {why}", target.scrape_url));
-        let failed = |e: reqwest::Error| named(&root_cause(&e.without_url()));
-        let url = target.url.as_ref().map_err(|why| named(why))?;
-        let mut request = self
-            .client
-            .get(url.clone())
-            .header(ACCEPT, &self.accept)
-            .header(USER_AGENT, concat!("promlake/", env!("CARGO_PKG_VERSION")))
-            .header("X-Prometheus-Scrape-Timeout-Seconds", (target.timeout_ms as f64 / 1000.0).to_string());
-        if !self.compressed {
-            request = request.header(ACCEPT_ENCODING, "identity");
-        }
-        let mut response = request.send().await.map_err(failed)?;
-        if response.status() != reqwest::StatusCode::OK {
+    fn headers(&self, target: &Target) -> HeaderMap {
+        let seconds = (target.timeout_ms as f64 / 1000.0).to_string();
+        let seconds = HeaderValue::from_str(&seconds).expect("a number is made of what headers may have");
+        HeaderMap::from_iter([(ACCEPT, self.accept.clone()), (TIMEOUT_HEADER, seconds)])
+    }
+
+    async fn exchange(&self, request: Request, body: &mut Vec<u8>) -> Result<Option<String>, FetchError> {
+        let failed = |e: SendError| FetchError::Failed(e.to_string());
+        let mut response = self.client.send(request).await.map_err(failed)?;
+        if response.status() != StatusCode::OK {
             return Err(FetchError::Failed(format!("server returned HTTP status {}", response.status())));
         }
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_string);
@@ -98,13 +93,4 @@ impl Requester {
         }
         Ok(content_type)
     }
-}
-
-/// The end of the chain says what happened (`connection refused`); the links before it say that something did.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }

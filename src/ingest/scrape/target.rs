@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use parking_lot::Mutex;
-use url::Url;
+use url::{Position, Url};
 
+use crate::config::protocol::Histograms;
 use crate::config::scrape::ScrapeConfig;
 use crate::error::{Error, Result};
 use crate::ingest::scrape::metadata::{FamilyMetadata, MetadataCache};
@@ -13,18 +15,26 @@ use crate::model::duration;
 use crate::model::labels::{Labels, LabelsBuilder};
 use crate::model::relabel;
 
+/// Identity of a target within its pool: labels, URL and socket.
+pub type TargetKey = (Labels, String, Option<PathBuf>);
+
 #[derive(Debug)]
 pub struct Target {
     /// Goes to every scraped series.
     pub labels: Labels,
-    /// What was known before anything was decided, `__address__` and the like included.
-    pub discovered_labels: Labels,
+    /// What was known before anything was decided, `__address__` and the like included; it can change, and the target
+    /// be the same.
+    discovered_labels: Mutex<Labels>,
     pub scrape_pool: String,
     /// As it is shown; with labels of its own making a target can have one that is none.
     pub scrape_url: String,
     pub(super) url: std::result::Result<Url, String>,
+    /// What is connected to in place of the URL's host.
+    pub(super) unix_socket: Option<PathBuf>,
     pub interval_ms: i64,
     pub timeout_ms: i64,
+    /// What is taken of it; its labels may say otherwise than the job.
+    pub histograms: Histograms,
     health: Mutex<TargetHealth>,
     /// Why no scrape may succeed now; for the target limit.
     forced_error: Mutex<Option<String>>,
@@ -82,35 +92,19 @@ pub enum Resolved {
 }
 
 impl Target {
-    /// A target of a job from its address and the labels it was found with, which win over the job's settings
-    /// as they do in Prometheus (`__scheme__`, `__metrics_path__`, `__param_x`, `__scrape_interval__`, …). Fails where
-    /// there is nothing to scrape after relabelling.
-    pub fn resolve(config: &ScrapeConfig, address: &str, labels: &[(String, String)]) -> Result<Resolved> {
-        let mut builder = LabelsBuilder::new();
-        builder.set("__address__", address);
-        for (name, value) in labels {
-            builder.set(name, value);
-        }
-        let defaults = [
-            ("job", config.job_name.clone()),
-            ("__scrape_interval__", duration::format(config.scrape_interval_ms)),
-            ("__scrape_timeout__", duration::format(config.scrape_timeout_ms)),
-            ("__metrics_path__", config.metrics_path.clone()),
-            ("__scheme__", config.scheme.clone()),
-        ];
-        let params = config.params.iter().filter_map(|(n, v)| Some((format!("__param_{n}"), v.first()?.clone())));
-        for (name, value) in defaults.into_iter().map(|(n, v)| (n.to_string(), v)).chain(params) {
-            if builder.get(&name).is_none() {
-                builder.set(&name, &value);
-            }
-        }
-        let discovered_labels = builder.build();
+    /// A target of a job from the labels it was found with, an address among them, sorted by name. They win over the
+    /// job's settings as they do in Prometheus (`__scheme__`, `__metrics_path__`, `__param_x`, `__scrape_interval__`, …). Fails
+    /// where there is nothing to scrape after relabelling.
+    pub fn resolve(config: &ScrapeConfig, found: &[(&str, &str)]) -> Result<Resolved> {
+        let discovered_labels = Self::discovered(config, found);
+        let mut builder = LabelsBuilder::from_labels(&discovered_labels);
         if !relabel::apply(&config.relabel_configs, &mut builder) {
             return Ok(Resolved::Dropped(discovered_labels));
         }
         let relabelled = builder.build();
         let (scrape_url, url) = scrape_url(config, &relabelled)?;
         let (interval_ms, timeout_ms) = schedule(&relabelled)?;
+        let histograms = histograms(&relabelled, config.histograms)?;
         let address = relabelled.get("__address__").unwrap_or("").to_string();
         if builder.get("instance").is_none() {
             builder.set("instance", &address);
@@ -119,21 +113,45 @@ impl Target {
         let public = Labels::from_pairs(public.iter().filter(|(name, _)| !name.starts_with("__")));
         Ok(Resolved::Active(Box::new(Self {
             labels: public,
-            discovered_labels,
+            discovered_labels: Mutex::new(discovered_labels),
             scrape_pool: config.job_name.clone(),
             scrape_url,
             url,
+            unix_socket: relabelled.get("__unix_socket__").filter(|path| !path.is_empty()).map(PathBuf::from),
             interval_ms,
             timeout_ms,
+            histograms,
             health: Mutex::default(),
             forced_error: Mutex::default(),
             metadata: Mutex::default(),
         })))
     }
 
+    /// What is known of a target before relabelling: what was found, and what the job says where that does not.
+    pub fn discovered(config: &ScrapeConfig, found: &[(&str, &str)]) -> Labels {
+        let settings = [
+            ("job", config.job_name.clone()),
+            ("__scrape_interval__", duration::format(config.scrape_interval_ms)),
+            ("__scrape_timeout__", duration::format(config.scrape_timeout_ms)),
+            ("__metrics_path__", config.metrics_path.clone()),
+            ("__scheme__", config.scheme.clone()),
+            (CONVERT_CLASSIC, config.histograms.convert_classic.to_string()),
+            (ALWAYS_CLASSIC, config.histograms.always_classic.to_string()),
+            (NATIVE, config.histograms.native.to_string()),
+        ];
+        let settings = settings.into_iter().map(|(name, value)| (name.to_string(), value));
+        let params = config.params.iter().filter_map(|(n, v)| Some((format!("__param_{n}"), v.first()?.clone())));
+        let of_job: BTreeMap<String, String> = settings.chain(params).collect();
+        let is_found = |name: &str| found.binary_search_by_key(&name, |(name, _)| name).is_ok();
+        let of_job = of_job.iter().filter(|(name, _)| !is_found(name)).map(|(n, v)| (n.as_str(), v.as_str()));
+        let mut all: Vec<(&str, &str)> = found.iter().copied().chain(of_job).collect();
+        all.sort_unstable();
+        Labels::from_sorted(all)
+    }
+
     /// Two targets with one key are one target.
-    pub fn key(&self) -> (Labels, String) {
-        (self.labels.clone(), self.scrape_url.clone())
+    pub fn key(&self) -> TargetKey {
+        (self.labels.clone(), self.scrape_url.clone(), self.unix_socket.clone())
     }
 
     /// How long to wait from `now_ms` for the first scrape. Scrapes are spread over the interval by target, and
@@ -146,7 +164,7 @@ impl Target {
 
     pub fn status(&self) -> TargetStatus {
         TargetStatus {
-            discovered_labels: self.discovered_labels.clone(),
+            discovered_labels: self.discovered_labels(),
             labels: self.labels.clone(),
             scrape_pool: self.scrape_pool.clone(),
             scrape_url: self.scrape_url.clone(),
@@ -156,9 +174,22 @@ impl Target {
         }
     }
 
+    pub fn discovered_labels(&self) -> Labels {
+        self.discovered_labels.lock().clone()
+    }
+
+    pub(super) fn set_discovered_labels(&self, labels: Labels) {
+        *self.discovered_labels.lock() = labels;
+    }
+
     /// What the target last told about its families, sorted by name.
     pub fn metadata(&self) -> Vec<FamilyMetadata> {
         self.metadata.lock().families()
+    }
+
+    /// Families that the target has told about, and the bytes of their texts.
+    pub(super) fn metadata_size(&self) -> (usize, usize) {
+        self.metadata.lock().size()
     }
 
     /// The last scrape was not stored, or not yet.
@@ -228,7 +259,28 @@ fn scrape_url(config: &ScrapeConfig, labels: &Labels) -> Result<(String, std::re
             }
         }
     }
-    Ok((url.to_string(), Ok(url)))
+    // As Go shows it: with its port even where that is the scheme's own.
+    let shown = format!("{}://{address}{}", url.scheme(), &url[Position::BeforePath..]);
+    Ok((shown, Ok(url)))
+}
+
+const CONVERT_CLASSIC: &str = "__convert_classic_histograms_to_nhcb__";
+const ALWAYS_CLASSIC: &str = "__always_scrape_classic_histograms__";
+const NATIVE: &str = "__scrape_native_histograms__";
+
+/// What is taken of histograms, from the labels that carry it. One that relabelling has removed says nothing.
+fn histograms(labels: &Labels, job: Histograms) -> Result<Histograms> {
+    let read = |label: &str, what: &str, default: bool| match labels.get(label) {
+        None => Ok(default),
+        Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(true),
+        Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
+        Some(other) => Err(Error::bad_input(format!("error parsing {what}: {other:?} is neither true nor false"))),
+    };
+    Ok(Histograms {
+        convert_classic: read(CONVERT_CLASSIC, "convert classic histograms to nhcb", job.convert_classic)?,
+        always_classic: read(ALWAYS_CLASSIC, "always scrape classic histograms", job.always_classic)?,
+        native: read(NATIVE, "scrape native histograms", job.native)?,
+    })
 }
 
 /// Interval and timeout from the labels that carry them.

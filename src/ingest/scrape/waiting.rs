@@ -16,6 +16,8 @@ use crate::storage::types::{SeriesRef, WriteBatch};
 #[derive(Debug, Default)]
 pub struct Batch {
     pub rows: WriteBatch,
+    /// See `ScrapeBatch::zeros`.
+    pub zeros: (usize, usize),
     /// Series that end in it; the target may not know their labels any more.
     pub ended: Vec<(SeriesRef, Labels)>,
 }
@@ -120,7 +122,7 @@ mod tests {
     fn batch(timestamp: i64) -> Batch {
         let series = SeriesRef { slot: 0, generation: 0 };
         let row = SampleRow { series, timestamp, value: 0.0, start_timestamp: 0 };
-        Batch { rows: WriteBatch { samples: vec![row; 10], ..WriteBatch::default() }, ended: Vec::new() }
+        Batch { rows: WriteBatch { samples: vec![row; 10], ..WriteBatch::default() }, ..Batch::default() }
     }
 
     #[test]

@@ -16,8 +16,12 @@ use crate::config::scrape::ScrapeConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::appender::{Appended, Appender, Unsent};
 use crate::ingest::exposition::negotiate::response_format;
-use crate::ingest::scrape::batch::{Refused, ScrapeBatch, ScrapeReport};
+use crate::ingest::scrape::batch::{Job, Refused, ScrapeBatch, ScrapeReport};
+use crate::ingest::scrape::buffers::Buffers;
 use crate::ingest::scrape::cache::TargetCache;
+use crate::ingest::scrape::failure_log::FailureLog;
+use crate::ingest::scrape::features::Features;
+use crate::ingest::scrape::metadata::SharedMetadata;
 use crate::ingest::scrape::request::{FetchError, Requester};
 use crate::ingest::scrape::target::{Health, Target, TargetHealth};
 use crate::ingest::scrape::waiting::{Batch, Room, Waiting};
@@ -25,13 +29,12 @@ use crate::ingest::stats::add;
 use crate::model::labels::Labels;
 use crate::storage::store::Clock;
 use crate::storage::store::durability::Log;
-use crate::storage::types::SeriesRef;
+use crate::storage::types::{SeriesRef, WriteReport};
+use crate::telemetry::summary::Summary;
 
-/// A tick that comes this much late is still stamped with its due time: equal distances compress better.
-const TIMESTAMP_TOLERANCE_MS: i64 = 2;
-
-/// A body buffer that a single large answer has grown beyond this is given back.
-const KEPT_BUFFER_BYTES: usize = 16 << 20;
+/// A tick that comes this much late is still stamped with its due time, where nothing else is said: equal distances
+/// compress better.
+pub const TIMESTAMP_TOLERANCE_MS: i64 = 2;
 
 /// Between a panic of a scrape loop and its next start.
 const RESTART_PAUSE: Duration = Duration::from_secs(5);
@@ -57,8 +60,22 @@ pub struct Worker {
     pub signals: Signals,
     /// Locked for the life of the worker; a successor waits here for its predecessor.
     pub cache: Arc<Mutex<TargetCache>>,
+    pub failure_log: Option<Arc<FailureLog>>,
+    /// Told the times between two scrapes.
+    pub interval_seconds: Arc<Summary>,
+    pub common: Arc<Common>,
+}
+
+/// What all targets have in common.
+#[derive(Debug)]
+pub struct Common {
+    pub features: Features,
+    pub buffers: Buffers,
+    pub metadata: SharedMetadata,
     /// What all targets together may keep for a store that takes nothing.
     pub room: Arc<Room>,
+    /// See [`TIMESTAMP_TOLERANCE_MS`]; 0 for none.
+    pub timestamp_tolerance_ms: i64,
 }
 
 impl Worker {
@@ -85,8 +102,10 @@ impl Worker {
         let mut ticker = interval_at(Instant::now(), Duration::from_millis(self.target.interval_ms as u64));
         ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut aligned_ms = (self.clock)();
-        let mut body = Vec::new();
-        let mut store = StoreSide { waiting: Waiting::new(self.room.clone()), log: self.appender.durability() };
+        let mut body_bytes = 0;
+        let mut last_scrape: Option<Instant> = None;
+        let waiting = Waiting::new(self.common.room.clone());
+        let mut store = StoreSide { waiting, log: self.appender.durability() };
         loop {
             tokio::select! {
                 biased;
@@ -99,46 +118,74 @@ impl Worker {
                     continue;
                 }
             }
-            let timestamp = align((self.clock)(), &mut aligned_ms, self.target.interval_ms);
-            if !self.scrape(&mut cache, &mut store, timestamp, &mut body).await {
+            let now = Instant::now();
+            if let Some(last) = last_scrape.replace(now) {
+                self.interval_seconds.observe((now - last).as_secs_f64());
+            }
+            let tolerance_ms = self.common.timestamp_tolerance_ms;
+            let timestamp = align((self.clock)(), &mut aligned_ms, self.target.interval_ms, tolerance_ms);
+            if !self.scrape(&mut cache, &mut store, timestamp, &mut body_bytes).await {
                 return;
             }
-            body.shrink_to(KEPT_BUFFER_BYTES);
         }
         self.end_series(&mut cache, &mut store, ticker).await;
     }
 
-    /// One scrape. `false` when the process ended in the middle of it.
+    /// One scrape. `false` when the process ended in the middle of it. `body_bytes` is the size of the last body that had
+    /// something in it.
     async fn scrape(
         &self,
         cache: &mut TargetCache,
         store: &mut StoreSide,
         timestamp: i64,
-        body: &mut Vec<u8>,
+        body_bytes: &mut usize,
     ) -> bool {
         let started = Instant::now();
+        let mut body = self.common.buffers.take(*body_bytes);
         let fetched = match self.target.forced_error() {
             Some(error) => {
                 add(&self.appender.stats().scrapes_exceeded_target_limit, 1);
-                body.clear();
                 Err(FetchError::Failed(error))
             }
             None => tokio::select! {
                 () = self.signals.shutdown.cancelled() => return false,
-                fetched = self.requester.fetch(&self.target, body) => fetched,
+                fetched = self.requester.fetch(&self.target, &mut body) => fetched.inspect_err(|error| self.log(error)),
             },
         };
         let duration_seconds = started.elapsed().as_secs_f64();
         let mut report =
             ScrapeReport { duration_seconds, body_bytes: body.len() as i64, ..ScrapeReport::default() };
-        let mut batch = ScrapeBatch::new(&self.config, &self.target.labels, &self.appender, cache, timestamp);
-        let outcome = self.take(&mut batch, fetched, body, &mut report);
+        let mut batch = ScrapeBatch::new(self.job(), cache, timestamp);
+        let outcome = self.take(&mut batch, fetched, &body, &mut report);
+        if !body.is_empty() {
+            *body_bytes = body.len();
+        }
+        // The store may take its time.
+        self.common.buffers.give(body);
         report.up = outcome.is_ok();
-        batch.report(&report, self.target.timeout_ms);
+        batch.report(&report);
         self.observe(&outcome, timestamp, &report);
-        let ScrapeBatch { batch: rows, ended, cache, .. } = batch;
-        self.store(store, Batch { rows, ended }, cache).await;
+        let ScrapeBatch { batch: rows, zeros, ended, cache, .. } = batch;
+        self.store(store, Batch { rows, zeros, ended }, cache).await;
         true
+    }
+
+    fn job(&self) -> Job<'_> {
+        Job {
+            config: &self.config,
+            target: &self.target,
+            features: self.common.features,
+            appender: &self.appender,
+            shared_metadata: &self.common.metadata,
+        }
+    }
+
+    /// A request that failed goes to the file of the job, if it has one.
+    fn log(&self, error: &FetchError) {
+        if let Some(log) = &self.failure_log {
+            let (pool, target) = (&self.target.scrape_pool, &self.target.scrape_url);
+            log.record((self.clock)(), pool, target, &error.to_string());
+        }
     }
 
     fn take(
@@ -151,6 +198,11 @@ impl Worker {
         let stats = self.appender.stats();
         add(&stats.scrapes, 1);
         let format = match fetched {
+            // A target that has nothing to say need not say in which format.
+            Ok(_) if body.is_empty() => {
+                batch.failed();
+                return Ok(());
+            }
             Ok(content_type) => response_format(content_type.as_deref(), self.config.fallback_scrape_protocol),
             Err(error) => {
                 let too_large = matches!(error, FetchError::BodyTooLarge);
@@ -161,11 +213,14 @@ impl Worker {
         };
         let format = format.inspect_err(|_| batch.failed())?;
         add(&stats.scrape_body_bytes, body.len());
-        let mut metadata = self.target.metadata.lock();
-        batch.scraped(format, body, &mut metadata, report).map_err(|refused| match refused {
+        batch.scraped(format, body, report).map_err(|refused| match refused {
             Refused::SampleLimit => {
                 add(&stats.scrapes_exceeded_sample_limit, 1);
                 "sample limit exceeded".to_string()
+            }
+            Refused::BucketLimit => {
+                add(&stats.scrapes_exceeded_native_histogram_bucket_limit, 1);
+                "histogram bucket limit exceeded".to_string()
             }
             Refused::Invalid(message) => message,
         })
@@ -193,7 +248,7 @@ impl Worker {
         };
         match sent {
             // The store has it now. It need not be waited for where the log fails, as the next scrape is due.
-            Ok(appended) => {
+            Ok(mut appended) => {
                 let outcome = tokio::select! {
                     outcome = appended.durable() => outcome,
                     failing = store.log.wait_for(|log| !log.works()) => {
@@ -239,12 +294,12 @@ impl Worker {
 
     /// Hands a batch to the store, or back where it is refused.
     async fn send(&self, batch: Batch, cache: &mut TargetCache) -> Result<Appended, (Error, Batch)> {
-        let Batch { rows, ended } = batch;
+        let Batch { rows, zeros, ended } = batch;
         let labels_by_series = SyncMutex::new(None::<HashMap<SeriesRef, Labels>>);
         let known: &TargetCache = cache;
         let sent = self
             .appender
-            .submit(rows, |series| {
+            .submit_behind_zeros(rows, zeros, |series| {
                 let mut labels = labels_by_series.lock();
                 let labels = labels.get_or_insert_with(|| {
                     let mut labels = known.labels_by_series();
@@ -256,12 +311,14 @@ impl Worker {
             .await;
         let appended = match sent {
             Ok(appended) => appended,
-            Err(Unsent { error, batch: rows }) => return Err((error, Batch { rows, ended })),
+            Err(Unsent { error, batch: rows }) => return Err((error, Batch { rows, zeros, ended })),
         };
         cache.renew(&appended);
         let (pool, target) = (&self.target.scrape_pool, self.target.scrape_url.as_str());
-        if let Some((_, first)) = appended.report.rejected_samples.first() {
-            let (refused, reason) = (appended.report.rejected_samples.len(), first.as_str());
+        self.appender.stats().record_scrape(&appended.report);
+        let WriteReport { rejected_samples, rejected_histograms, .. } = &appended.report;
+        if let Some((_, first)) = rejected_samples.first().or(rejected_histograms.first()) {
+            let (refused, reason) = (rejected_samples.len() + rejected_histograms.len(), first.as_str());
             tracing::warn!(scrape_pool = pool, target, refused, reason, "samples refused");
         }
         Ok(appended)
@@ -278,10 +335,10 @@ impl Worker {
         if self.gone(&mut ticker).await || self.stopped_within(sleep(rest)).await {
             return;
         }
-        let mut batch = ScrapeBatch::new(&self.config, &self.target.labels, &self.appender, cache, timestamp);
+        let mut batch = ScrapeBatch::new(self.job(), cache, timestamp);
         batch.removed();
-        let ScrapeBatch { batch: rows, ended, cache, .. } = batch;
-        self.store(store, Batch { rows, ended }, cache).await;
+        let ScrapeBatch { batch: rows, zeros, ended, cache, .. } = batch;
+        self.store(store, Batch { rows, zeros, ended }, cache).await;
         // The last scrapes wait on, up to the end of the process or the next life of the target.
         while !store.waiting.is_empty() {
             if self.stopped_within(store.takes_what_waits()).await {
@@ -324,12 +381,12 @@ impl StoreSide {
 }
 
 /// The timestamp of a scrape that happens at `now_ms`: its due time where it is close enough.
-fn align(now_ms: i64, aligned_ms: &mut i64, interval_ms: i64) -> i64 {
+fn align(now_ms: i64, aligned_ms: &mut i64, interval_ms: i64, tolerance_ms: i64) -> i64 {
     if now_ms - *aligned_ms >= interval_ms {
         *aligned_ms += interval_ms * ((now_ms - *aligned_ms) / interval_ms);
     }
     // Just before the next due time counts as that.
-    let tolerance_ms = TIMESTAMP_TOLERANCE_MS.min(interval_ms / 100);
+    let tolerance_ms = tolerance_ms.min(interval_ms / 100);
     if *aligned_ms + interval_ms - now_ms <= tolerance_ms {
         *aligned_ms += interval_ms;
     }
@@ -338,14 +395,18 @@ fn align(now_ms: i64, aligned_ms: &mut i64, interval_ms: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::align;
+    use super::{TIMESTAMP_TOLERANCE_MS, align};
 
     #[test]
     fn timestamps_snap_to_their_due_time() {
-        let check = |now_ms: i64, interval_ms: i64, want: i64| {
-            let mut aligned = 1_000_000;
-            assert_eq!(align(now_ms, &mut aligned, interval_ms), want, "{now_ms} {interval_ms}");
+        let aligned = |now_ms: i64, interval_ms: i64, tolerance_ms: i64| {
+            align(now_ms, &mut 1_000_000, interval_ms, tolerance_ms)
         };
+        let check = |now_ms: i64, interval_ms: i64, want: i64| {
+            assert_eq!(aligned(now_ms, interval_ms, TIMESTAMP_TOLERANCE_MS), want, "{now_ms} {interval_ms}");
+        };
+        assert_eq!(aligned(1_015_002, 15_000, 0), 1_015_002);
+        assert_eq!(aligned(1_015_100, 15_000, 120), 1_015_000);
         check(1_000_000, 15_000, 1_000_000);
         check(1_015_002, 15_000, 1_015_000);
         check(1_015_003, 15_000, 1_015_003);

@@ -10,8 +10,7 @@ impl FloatHistogram {
         if self.uses_custom_buckets() {
             self.validate_custom_buckets()?;
         } else if EXPONENTIAL_SCHEMAS.contains(&self.schema) {
-            check_spans(&self.positive_spans, &self.positive_buckets, "positive side")?;
-            check_spans(&self.negative_spans, &self.negative_buckets, "negative side")?;
+            self.validate_spans()?;
             check_counts(&self.negative_buckets, "negative side")?;
             if self.zero_count < 0.0 {
                 return Err(Error::bad_input(format!(
@@ -30,11 +29,17 @@ impl FloatHistogram {
         }
         if self.count < 0.0 {
             return Err(Error::bad_input(format!(
-                "observation count is {}: histogram's observation count is negative",
+                "observation count is  {}: histogram's observation count is negative",
                 self.count
             )));
         }
         check_counts(&self.positive_buckets, "positive side")
+    }
+
+    /// Checks that the spans of either side cover as many buckets as there are.
+    pub fn validate_spans(&self) -> Result<()> {
+        check_spans(&self.positive_spans, &self.positive_buckets, "positive side")?;
+        check_spans(&self.negative_spans, &self.negative_buckets, "negative side")
     }
 
     /// Reduces the resolution of a schema that is known but too fine (9 to 52), as ingestion does.
@@ -46,18 +51,21 @@ impl FloatHistogram {
         if !RESERVED_SCHEMAS.contains(&self.schema) || self.schema < finest {
             return Err(Error::bad_input(format!("histogram has an unknown schema, got schema {}", self.schema)));
         }
-        check_spans(&self.positive_spans, &self.positive_buckets, "positive side")?;
-        check_spans(&self.negative_spans, &self.negative_buckets, "negative side")?;
+        self.validate_spans()?;
         self.reduce_resolution(finest);
         Ok(())
     }
 
     fn validate_custom_buckets(&self) -> Result<()> {
         check_bounds(&self.custom_values)?;
-        check_spans(&self.positive_spans, &self.positive_buckets, "custom buckets")?;
-        if self.positive_spans.first().is_some_and(|s| s.offset < 0) {
-            return Err(Error::bad_input("custom buckets: histogram has a span whose offset is negative"));
+        // Here that of the first span, too.
+        if let Some(first) = self.positive_spans.first().filter(|span| span.offset < 0) {
+            return Err(Error::bad_input(format!(
+                "custom buckets: span number 1 with offset {}: histogram has a span whose offset is negative",
+                first.offset
+            )));
         }
+        check_spans(&self.positive_spans, &self.positive_buckets, "custom buckets")?;
         let covered: i64 = self.positive_spans.iter().map(|s| i64::from(s.offset) + i64::from(s.length)).sum();
         if covered > self.custom_values.len() as i64 + 1 {
             return Err(Error::bad_input(format!(

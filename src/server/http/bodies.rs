@@ -197,7 +197,7 @@ fn too_large(bytes: usize, what: &str) -> Unread {
 
 /// Tells a client that is to come back after how many seconds.
 pub fn retry_later(mut response: Response) -> Response {
-    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+    if matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
     response

@@ -1,5 +1,5 @@
-//! Connections: how many at once, how long one may be silent, and how they end at shutdown. Requests on them
-//! are the router's business.
+//! Connections: how many at once, TLS on them, how long one may be silent, and how they end at shutdown. Requests on
+//! them are the router's business.
 //!
 //! To accept waits for nothing. Where all places are taken, connections that lie idle make room, and one that finds
 //! none within [`MAKE_ROOM`] is told 503: a client, or a probe, that gets no answer cannot know why.
@@ -21,6 +21,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::server::access::door::Access;
+use crate::server::access::stream::Stream;
 use crate::server::http::router::Via;
 use crate::server::http::socket::{Activity, Patience, Socket};
 use crate::telemetry::metrics::{Family, Metrics};
@@ -33,6 +35,9 @@ const IDLE: Duration = Duration::from_secs(5);
 const MAKE_ROOM: Duration = Duration::from_secs(1);
 /// Connections that wait for a place, or for their 503. More are closed unheard.
 const MAX_SURPLUS: usize = 64;
+
+/// To a client that speaks no TLS where it is asked for, in Go's words.
+const NO_TLS: &str = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
 const NO_ROOM: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Retry-After: 5\r\nConnection: close\r\nContent-Length: 58\r\n\r\n\
@@ -102,6 +107,7 @@ impl Places {
 pub async fn serve(
     listeners: Vec<TcpListener>,
     router: Router,
+    access: Arc<Access>,
     limits: Limits,
     metrics: &Metrics,
     shutdown: CancellationToken,
@@ -111,7 +117,8 @@ pub async fn serve(
     metrics.add_source(move || counted.families());
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        accepting.spawn(accept(listener, router.clone(), limits, places.clone(), shutdown.clone()));
+        let (router, access) = (router.clone(), access.clone());
+        accepting.spawn(accept(listener, router, access, limits, places.clone(), shutdown.clone()));
     }
     while accepting.join_next().await.is_some() {}
 }
@@ -119,6 +126,7 @@ pub async fn serve(
 async fn accept(
     listener: TcpListener,
     router: Router,
+    access: Arc<Access>,
     limits: Limits,
     places: Arc<Places>,
     shutdown: CancellationToken,
@@ -143,14 +151,24 @@ async fn accept(
             },
             _ => None,
         };
-        let (router, places, shutdown) = (router.clone(), places.clone(), shutdown.clone());
+        let (router, access, places, shutdown) = (router.clone(), access.clone(), places.clone(), shutdown.clone());
         connections.spawn(async move {
             match places.take().await {
                 Some(_place) => {
                     drop(surplus);
-                    serve_connection(stream, via, router, limits, &places.crowded, shutdown).await;
+                    // Answers are written whole; waiting for more to send only delays them.
+                    let _ = stream.set_nodelay(true);
+                    let secured = tokio::select! {
+                        secured = secure(stream, &access, limits.patience.head, &places.crowded) => secured,
+                        () = shutdown.cancelled() => None,
+                    };
+                    if let Some(stream) = secured {
+                        serve_connection(stream, via, router, limits, &places.crowded, shutdown).await;
+                    }
                 }
-                None => refuse(stream).await,
+                // There is no telling a client before its handshake, for which there is no place.
+                None if access.has_tls() => {}
+                None => refuse(stream, NO_ROOM).await,
             }
         });
     }
@@ -175,10 +193,45 @@ async fn next(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Says 503, and reads what the client had sent: a socket that is closed with bytes unread takes its answer back.
-async fn refuse(mut stream: TcpStream) {
+/// TLS where it is asked for; `None` where that came to nothing, at the latest after `patience`. A handshake counts as
+/// idle, so that it makes room where it takes long.
+async fn secure(stream: TcpStream, access: &Access, patience: Duration, crowded: &Notify) -> Option<Stream> {
+    if !access.has_tls() {
+        return Some(Stream::Plain(stream));
+    }
+    let begun = Instant::now();
+    let mut handshake = std::pin::pin!(timeout(patience, shake_hands(stream, access)));
+    loop {
+        tokio::select! {
+            done = &mut handshake => return done.ok().flatten(),
+            () = crowded.notified() => if begun.elapsed() >= IDLE { return None },
+        }
+    }
+}
+
+async fn shake_hands(stream: TcpStream, access: &Access) -> Option<Stream> {
+    let mut first = [0];
+    // TLS begins with 0x16, a request with the letters of its method.
+    if stream.peek(&mut first).await.ok()? > 0 && first[0].is_ascii_alphabetic() {
+        refuse(stream, NO_TLS).await;
+        return None;
+    }
+    // Why it is closed is in the log.
+    let acceptor = access.http_acceptor().await.ok()?;
+    match acceptor.accept(stream).await {
+        Ok(stream) => Some(Stream::Tls(Box::new(stream))),
+        Err(error) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            None
+        }
+    }
+}
+
+/// Says why a connection ends, and reads what the client had sent: a socket that is closed with bytes unread takes its
+/// answer back.
+async fn refuse(mut stream: TcpStream, why: &str) {
     let said = async {
-        stream.write_all(NO_ROOM.as_bytes()).await?;
+        stream.write_all(why.as_bytes()).await?;
         stream.shutdown().await?;
         let mut unread = [0; 4096];
         while stream.read(&mut unread).await? > 0 {}
@@ -189,15 +242,13 @@ async fn refuse(mut stream: TcpStream) {
 }
 
 async fn serve_connection(
-    stream: TcpStream,
+    stream: Stream,
     via: Via,
     router: Router,
     limits: Limits,
     crowded: &Notify,
     shutdown: CancellationToken,
 ) {
-    // Answers are written whole; waiting for more to send only delays them.
-    let _ = stream.set_nodelay(true);
     let activity = Arc::new(Activity::new(Instant::now()));
     let socket = Socket::new(stream, activity.clone(), limits.patience);
     let (router, counted) = (TowerToHyperService::new(router), activity.clone());

@@ -1,7 +1,9 @@
 //! Prometheus' HTTP API (`web/api/v1` of Prometheus 3.14) over the engine and the store: requests are decoded,
-//! handed on, and encoded. A request passes `connections` → `router` (hosts, guard, metrics, CORS, compression) → one
-//! of `routes` → `json`. No PromQL is understood here, and nothing is stored.
+//! handed on, and encoded. A request passes `connections` → `router` (auth, hosts, guard, metrics, CORS, compression) →
+//! one of `routes` → `json`. No PromQL is understood here, and nothing is stored.
 
+/// Rate, user and password of a request.
+mod auth;
 /// Reading bodies under limits and one budget.
 pub mod bodies;
 /// Accepting, limiting, timing out and draining connections.
@@ -12,6 +14,8 @@ pub mod cors;
 pub mod envelope;
 /// `ErrorKind` to `errorType` and HTTP status.
 pub mod errors;
+/// The page of `/federate`.
+pub mod federate;
 /// Pages of other sites may not change anything.
 pub mod guard;
 /// The names under which the server may be asked.
@@ -22,6 +26,8 @@ pub mod json;
 pub mod pace;
 /// Query and form parameters, times and durations.
 pub mod params;
+/// The messages of remote read.
+pub mod remote_read;
 /// All routes with their layers.
 pub mod router;
 /// The handlers, one family of routes per file.

@@ -1,22 +1,27 @@
-//! All routes with what surrounds them: the name the server was asked by, counting and timing by route, the guard of
-//! what changes something, cross-origin headers, compression.
+//! All routes with what surrounds them: who may ask, the name the server was asked by, counting and timing by route, the
+//! guard of what changes something, cross-origin headers, compression.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
+use hyper::body::{Frame, SizeHint};
 use tower_http::compression::CompressionLayer;
 
 use crate::server::http::envelope::text_response;
 use crate::server::http::hosts::authorities;
 use crate::server::http::routes;
 use crate::server::http::server::Server;
-use crate::server::http::{cors, guard};
+use crate::server::http::{auth, cors, guard};
+use crate::telemetry::http::RouteMetrics;
 
 /// One path with its handlers.
 pub struct Route {
@@ -48,17 +53,19 @@ pub fn plain(path: &'static str, methods: MethodRouter<Arc<Server>>) -> Route {
 pub fn router(server: Arc<Server>) -> Router {
     let mut router = Router::new();
     for route in routes::all() {
-        let (server, path, reads_only) = (server.clone(), route.path, route.reads_only);
-        let around =
-            from_fn(move |request: Request, next: Next| surround(server.clone(), path, reads_only, request, next));
-        router = router.route(path, route.methods.layer(around));
+        let (server, reads_only) = (server.clone(), route.reads_only);
+        let counters = server.metrics.http.route(route.path);
+        let around = from_fn(move |request: Request, next: Next| {
+            surround(server.clone(), counters.clone(), reads_only, request, next)
+        });
+        router = router.route(route.path, route.methods.layer(around));
     }
     let router = router.fallback(not_found).with_state(server.clone());
     let prefix = server.settings.route_prefix.clone();
     let router = if prefix.is_empty() {
         router
     } else {
-        let home = format!("{prefix}/query");
+        let home = format!("{}/query", server.settings.link_prefix);
         Router::new()
             .route("/", get(move || async move { Redirect::temporary(&home) }))
             .nest(&prefix, router)
@@ -70,9 +77,18 @@ pub fn router(server: Arc<Server>) -> Router {
 
 /// Around everything, routes or none.
 async fn outermost(server: Arc<Server>, request: Request, next: Next) -> Response {
-    let mut response = match refuse_host(&server, &request) {
-        Some(refusal) => refusal,
-        None => next.run(request).await,
+    let mut response = match auth::admit(&server.access, request.headers()).await {
+        Ok(rules) => {
+            let mut response = match refuse_host(&server, &request) {
+                Some(refusal) => refusal,
+                None => next.run(request).await,
+            };
+            if let Some(rules) = &rules {
+                auth::decorate(&mut response, rules);
+            }
+            response
+        }
+        Err(refusal) => refusal,
     };
     // A label's value is anything, and no browser should make a page of it.
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -96,7 +112,7 @@ fn refuse_host(server: &Server, request: &Request) -> Option<Response> {
 
 async fn surround(
     server: Arc<Server>,
-    path: &'static str,
+    counters: Arc<RouteMetrics>,
     reads_only: bool,
     request: Request,
     next: Next,
@@ -112,8 +128,47 @@ async fn surround(
     if reads_only && !changes {
         cors::allow(response.headers_mut(), origin.as_ref(), &server.settings.cors_origin);
     }
-    server.metrics.http.observe(path, response.status().as_u16(), start.elapsed());
-    response
+    counters.observe(response.status().as_u16(), start.elapsed());
+    response.map(|body| Body::new(Counted { body, bytes: 0, counters }))
+}
+
+/// A body whose bytes are counted until it was sent, or nobody reads on.
+struct Counted {
+    body: Body,
+    bytes: u64,
+    counters: Arc<RouteMetrics>,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            self.bytes += data.len() as u64;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.counters.observe_bytes(self.bytes);
+    }
 }
 
 /// The answer to a page of another site that wants to change something.

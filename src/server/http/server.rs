@@ -1,6 +1,7 @@
 //! What every handler shares. The server listens before the store is open, so that `/-/ready`, `/metrics` and
 //! the log of a long replay can be watched; until [`Server::open`] the API answers 503.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -10,13 +11,17 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use parking_lot::RwLock;
 use regex::Regex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::config::file::Config;
+use crate::config::storage::Retention;
 use crate::engine::session::Engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::otlp::receiver::Otlp;
 use crate::ingest::remote_write::receiver::RemoteWrite;
 use crate::ingest::scrape::manager::ScrapeManager;
+use crate::model::labels::Labels;
+use crate::server::access::door::Access;
 use crate::server::http::bodies::{Bodies, retry_later};
 use crate::server::http::envelope::text_response;
 use crate::server::http::hosts::Hosts;
@@ -28,16 +33,38 @@ use crate::telemetry::metrics::{Family, Metrics};
 pub struct Settings {
     /// Before every path: empty, or `/prefix`.
     pub route_prefix: String,
+    /// What links begin with: the path under which users reach the server, which a proxy may strip.
+    pub link_prefix: String,
+    /// Title of the page for people.
+    pub page_title: String,
+    /// Files at `/user`.
+    pub user_assets: Option<PathBuf>,
+    pub admin_api: bool,
+    /// What is kept where the configuration says nothing.
+    pub retention: Retention,
     /// Where users reach the server, for targets that name it as `localhost`.
     pub external_url: String,
     pub cors_origin: Regex,
     pub hosts: Hosts,
     pub lifecycle: bool,
     pub remote_write: bool,
+    pub otlp: bool,
+    pub remote_read: RemoteReadLimits,
     /// All flags with their values, for `/api/v1/status/flags`.
     pub flags: Vec<(String, String)>,
     pub build: BuildInfo,
     pub started_ms: i64,
+}
+
+/// `--storage.remote.read-*`.
+#[derive(Clone, Copy, Debug)]
+pub struct RemoteReadLimits {
+    /// Of a query whose samples are sent raw; 0 for any number.
+    pub sample_limit: usize,
+    /// Requests at a time; 0 for any number.
+    pub concurrent: usize,
+    /// Of a frame of chunks, roughly.
+    pub max_bytes_in_frame: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +81,7 @@ pub struct Parts {
     pub store: Arc<Store>,
     pub scrape: Arc<ScrapeManager>,
     pub remote_write: Arc<RemoteWrite>,
+    pub otlp: Arc<Otlp>,
 }
 
 /// What a handler may ask the process to do.
@@ -65,19 +93,33 @@ pub enum Control {
 }
 
 /// The configuration in force, as text, and how the last attempt to load one went.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ConfigStatus {
     pub yaml: String,
+    /// Of what leaves this server.
+    pub external_labels: Labels,
     pub last_reload_succeeded: bool,
     pub last_loaded_ms: i64,
+    pub retention: Retention,
+}
+
+impl Default for ConfigStatus {
+    fn default() -> Self {
+        let external_labels = Labels::empty();
+        let retention = Retention::default();
+        Self { yaml: String::new(), external_labels, last_reload_succeeded: false, last_loaded_ms: 0, retention }
+    }
 }
 
 pub struct Server {
     pub settings: Settings,
+    pub access: Arc<Access>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub config: RwLock<ConfigStatus>,
     pub bodies: Arc<Bodies>,
+    /// Of remote read.
+    pub read_slots: Arc<Semaphore>,
     control: mpsc::Sender<Control>,
     parts: OnceLock<Parts>,
     stopping: AtomicBool,
@@ -86,6 +128,7 @@ pub struct Server {
 impl Server {
     pub fn new(
         settings: Settings,
+        access: Arc<Access>,
         bodies: Bodies,
         metrics: Arc<Metrics>,
         clock: Clock,
@@ -97,8 +140,12 @@ impl Server {
             let help = "Memory that the bodies of HTTP requests take, of --web.body-bytes";
             vec![Family::gauge("promlake_http_body_bytes", help, counted.used_bytes() as f64)]
         });
+        let concurrent = settings.remote_read.concurrent;
+        let read_slots = if concurrent == 0 { Semaphore::MAX_PERMITS } else { concurrent };
         Self {
             settings,
+            access,
+            read_slots: Arc::new(Semaphore::new(read_slots)),
             metrics,
             clock,
             config: RwLock::default(),
@@ -120,8 +167,13 @@ impl Server {
     }
 
     pub fn config_loaded(&self, config: &Config) {
-        *self.config.write() =
-            ConfigStatus { yaml: config.to_yaml(), last_reload_succeeded: true, last_loaded_ms: self.now_ms() };
+        *self.config.write() = ConfigStatus {
+            yaml: config.to_yaml(),
+            external_labels: config.global.external_labels.clone(),
+            last_reload_succeeded: true,
+            last_loaded_ms: self.now_ms(),
+            retention: config.storage.retention.unwrap_or(self.settings.retention),
+        };
     }
 
     /// The configuration in force stays.

@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::server::http::pace::Pace;
@@ -75,8 +74,8 @@ pub struct Patience {
     pub stall: Duration,
 }
 
-pub struct Socket {
-    stream: TcpStream,
+pub struct Socket<S> {
+    stream: S,
     activity: Arc<Activity>,
     patience: Patience,
     head: Option<Timer>,
@@ -110,8 +109,8 @@ impl Timer {
     }
 }
 
-impl Socket {
-    pub fn new(stream: TcpStream, activity: Arc<Activity>, patience: Patience) -> Self {
+impl<S> Socket<S> {
+    pub fn new(stream: S, activity: Arc<Activity>, patience: Patience) -> Self {
         Self { stream, activity, patience, head: None, writing: None }
     }
 
@@ -137,32 +136,33 @@ impl Socket {
 
     /// What writing came to, or an error once the client has let its answer wait for too long.
     fn wrote(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        let (now, request) = (Instant::now(), self.activity.requests());
-        self.writing.take_if(|(_, timer)| timer.request != request);
-        self.activity.blocked.store(result.is_pending(), Ordering::Relaxed);
-        match result {
-            Poll::Ready(Ok(bytes)) => {
-                self.activity.moved(now);
-                if let Some((pace, _)) = &mut self.writing {
-                    pace.moved(now, bytes);
-                }
-                Poll::Ready(Ok(bytes))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                let stall = self.patience.stall;
-                let (pace, timer) = self.writing.get_or_insert_with(|| {
-                    let pace = Pace::new(now, stall);
-                    (pace, Timer::new(request, pace.deadline()))
-                });
-                timer.reset(pace.deadline());
-                if timer.is_over(cx) {
-                    Poll::Ready(Err(late("the client does not read its answer")))
-                } else {
-                    Poll::Pending
-                }
+        if let Poll::Ready(Ok(bytes)) = result {
+            let (now, request) = (Instant::now(), self.activity.requests());
+            self.activity.moved(now);
+            if let Some((pace, _)) = self.writing.as_mut().filter(|(_, timer)| timer.request == request) {
+                pace.moved(now, bytes);
             }
         }
+        self.unless_late(cx, result)
+    }
+
+    /// An error in the place of a wait that has been too long. With TLS, flushing and closing write as well.
+    fn unless_late<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.activity.blocked.store(result.is_pending(), Ordering::Relaxed);
+        if result.is_ready() {
+            return result;
+        }
+        let (now, request, stall) = (Instant::now(), self.activity.requests(), self.patience.stall);
+        self.writing.take_if(|(_, timer)| timer.request != request);
+        let (pace, timer) = self.writing.get_or_insert_with(|| {
+            let pace = Pace::new(now, stall);
+            (pace, Timer::new(request, pace.deadline()))
+        });
+        timer.reset(pace.deadline());
+        if timer.is_over(cx) {
+            return Poll::Ready(Err(late("the client does not read its answer")));
+        }
+        Poll::Pending
     }
 }
 
@@ -170,7 +170,7 @@ fn late(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
-impl AsyncRead for Socket {
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
@@ -191,7 +191,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(cx, result)
@@ -211,23 +211,25 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.unless_late(cx, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let result = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.unless_late(cx, result)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
     /// A socket of little patience, its activity, and the client's end.
-    async fn connected() -> (Socket, Arc<Activity>, TcpStream) {
+    async fn connected() -> (Socket<TcpStream>, Arc<Activity>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();

@@ -16,13 +16,13 @@ use pgwire::messages::response::TransactionStatus;
 use pgwire::messages::{DecodeContext, PgWireBackendMessage, PgWireFrontendMessage};
 use pgwire::tokio::server::{PgWireMessageServerCodec, process_error};
 use tokio::io::{Empty, Join};
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::Framed;
 use tokio_util::sync::CancellationToken;
 
+use super::auth::Peer;
 use super::handlers::{Handler, Planned};
 use super::kept::Kept;
 use super::listener::Limits;
@@ -30,11 +30,13 @@ use super::receive::{Frame, Incoming, Messages, Receiving};
 use super::session::{Session, Sessions};
 use super::startup::{self, fatal};
 use super::transmit::Outgoing;
+use super::transport::{self, Writing};
 use super::{errors, message};
 use crate::engine::session::Engine;
+use crate::server::access::door::Access;
 
 /// What is sent to a client, and what the library keeps of it. Messages are read elsewhere.
-pub type Client = Framed<Join<Empty, Outgoing<OwnedWriteHalf>>, PgWireMessageServerCodec<Planned>>;
+pub type Client = Framed<Join<Empty, Outgoing<Writing>>, PgWireMessageServerCodec<Planned>>;
 
 /// How long what was asked before a good-bye may take: it is answered if it is quick, since some clients say all
 /// they have to say at once.
@@ -46,6 +48,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Shared {
     pub engine: Engine,
     pub handler: Handler,
+    /// Who may have one.
+    pub access: Arc<Access>,
     pub sessions: Arc<Sessions>,
     /// One for each session.
     pub slots: Arc<Semaphore>,
@@ -64,14 +68,20 @@ pub async fn serve(shared: &Shared, socket: TcpStream, starting: OwnedSemaphoreP
     socket.set_nodelay(true)?;
     keep_alive(&socket)?;
     let address = socket.peer_addr()?;
-    let (incoming, outgoing) = socket.into_split();
-    let mut incoming = Incoming::new(incoming, shared.receiving.clone());
-    let outgoing = Outgoing::new(outgoing, shared.limits.write_timeout);
-    let codec = PgWireMessageServerCodec::new(DefaultClient::new(address, false));
+    let deadline = Instant::now() + shared.limits.startup_timeout;
+    let agreed = match timeout_at(deadline, transport::negotiate(&shared.access, socket)).await {
+        Ok(agreed) => agreed?,
+        Err(_) => return Ok(()),
+    };
+    let Some(agreed) = agreed else { return Ok(()) };
+    let peer = Peer { address, encrypted: agreed.encrypted };
+    let mut incoming = Incoming::new(agreed.reading, agreed.begun, shared.receiving.clone());
+    let outgoing = Outgoing::new(agreed.writing, shared.limits.write_timeout);
+    let codec = PgWireMessageServerCodec::new(DefaultClient::new(address, peer.encrypted));
     let mut client = Framed::new(tokio::io::join(tokio::io::empty(), outgoing), codec);
 
-    let start = startup::start(shared, &mut incoming, &mut client);
-    let opened = match timeout(shared.limits.startup_timeout, start).await {
+    let start = startup::start(shared, &mut incoming, &mut client, peer);
+    let opened = match timeout_at(deadline, start).await {
         Ok(Ok(Some(opened))) => opened,
         Ok(Ok(None)) => return Ok(()),
         Ok(Err(error)) => return end(&mut client, &mut incoming, error).await,

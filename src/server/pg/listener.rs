@@ -16,6 +16,7 @@ use super::handlers::Handler;
 use super::receive::Receiving;
 use super::session::Sessions;
 use crate::engine::session::Engine;
+use crate::server::access::door::Access;
 
 /// The one database.
 pub const DATABASE: &str = "promlake";
@@ -57,12 +58,19 @@ impl Default for Limits {
 }
 
 /// Serves until `shutdown`; then accepts no more, and ends open connections after a short grace.
-pub async fn serve(engine: Engine, listener: TcpListener, limits: Limits, shutdown: CancellationToken) {
-    serve_shared(Arc::new(shared(engine, limits, shutdown)), listener).await;
+pub async fn serve(
+    engine: Engine,
+    access: Arc<Access>,
+    listener: TcpListener,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
+    serve_shared(Arc::new(shared(engine, access, limits, shutdown)), listener).await;
 }
 
-fn shared(engine: Engine, limits: Limits, shutdown: CancellationToken) -> Shared {
+fn shared(engine: Engine, access: Arc<Access>, limits: Limits, shutdown: CancellationToken) -> Shared {
     Shared {
+        access,
         handler: Handler::new(engine.clone()),
         engine,
         sessions: Arc::new(Sessions::default()),

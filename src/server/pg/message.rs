@@ -15,6 +15,8 @@ pub const CLOSE: u8 = b'C';
 pub const FLUSH: u8 = b'H';
 pub const SYNC: u8 = b'S';
 pub const TERMINATE: u8 = b'X';
+/// Before a session only.
+pub const PASSWORD: u8 = b'p';
 const FUNCTION_CALL: u8 = b'F';
 const COPY_DATA: u8 = b'd';
 const COPY_DONE: u8 = b'c';

@@ -6,6 +6,8 @@
 //! bounded channel that ends on cancel, deadline or disconnect. Nothing a statement says reaches the
 //! server's files: plans that write, copy or create are refused before they run.
 
+/// User and password.
+mod auth;
 /// `pg_catalog`: relations and functions clients ask for.
 pub mod catalog;
 /// SET, SHOW, transactions and other statements that are answered without the engine.
@@ -42,12 +44,14 @@ mod rewrite;
 mod run;
 /// Per-connection state: settings, time zone, the message that is dealt with.
 mod session;
-/// Encryption refused, cancel requests, the session.
+/// Cancel requests, who it is, the session.
 mod startup;
 /// SQL text to a planned statement.
 mod statement;
 /// The outgoing half, which cuts off clients that do not read.
 mod transmit;
+/// A socket with TLS or without, as client and server agree on it.
+mod transport;
 /// Arrow types to Postgres types.
 mod types;
 

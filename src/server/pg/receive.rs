@@ -10,15 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
-use futures::FutureExt;
 use pgwire::error::{PgWireError, PgWireResult};
-use tokio::io::{AsyncReadExt, Interest};
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::AsyncReadExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 
-use super::message::{self, HEADER_BYTES, TERMINATE};
+use super::message::{self, HEADER_BYTES, PASSWORD, TERMINATE};
 use super::startup;
+use super::transport::Reading;
 
 /// Bytes asked of the socket at a time, and what an idle connection keeps for them.
 const READ_BYTES: usize = 8 << 10;
@@ -69,7 +68,7 @@ impl Receiving {
 }
 
 pub struct Incoming {
-    socket: OwnedReadHalf,
+    socket: Reading,
     input: BytesMut,
     ahead: Arc<Semaphore>,
     shared: Arc<Receiving>,
@@ -90,9 +89,10 @@ impl From<io::Error> for End {
 }
 
 impl Incoming {
-    pub fn new(socket: OwnedReadHalf, shared: Arc<Receiving>) -> Self {
+    /// `begun` is what was read already.
+    pub fn new(socket: Reading, begun: BytesMut, shared: Arc<Receiving>) -> Self {
         let ahead = Arc::new(Semaphore::new(AHEAD_BYTES));
-        Self { socket, input: BytesMut::new(), ahead, shared }
+        Self { socket, input: begun, ahead, shared }
     }
 
     /// The next start-up message without its length: a code and what follows. `None` where the client is gone, or
@@ -104,6 +104,31 @@ impl Incoming {
             return Ok(None);
         }
         self.exactly(length - header.len()).await
+    }
+
+    /// The password that was asked for, without the zero that ends it.
+    ///
+    /// # Errors
+    /// Where something else comes, or the client is gone: one that has none to give goes, and comes again with it.
+    pub async fn password(&mut self) -> PgWireResult<BytesMut> {
+        let gone = || PgWireError::IoError(io::ErrorKind::UnexpectedEof.into());
+        let header = self.exactly(HEADER_BYTES).await?.ok_or_else(gone)?;
+        let (kind, length) = match *header {
+            [kind, a, b, c, d] => (kind, u32::from_be_bytes([a, b, c, d]) as usize),
+            _ => return Err(gone()),
+        };
+        if kind != PASSWORD {
+            return Err(startup::fatal("08P01", format!("expected password response, got message type {kind}")));
+        }
+        if !(HEADER_BYTES..=STARTUP_BYTES).contains(&length) {
+            return Err(startup::fatal("08P01", "invalid password packet size"));
+        }
+        let mut password = self.exactly(length + 1 - HEADER_BYTES).await?.ok_or_else(gone)?;
+        match memchr::memchr(0, &password) {
+            Some(end) if end + 1 == password.len() => password.truncate(end),
+            _ => return Err(startup::fatal("08P01", "invalid password packet size")),
+        }
+        Ok(password)
     }
 
     /// Hands messages over until the connection ends. The last may be an error to tell the client; then it only
@@ -245,11 +270,7 @@ impl Incoming {
 
     /// Whether the client has closed its side, as far as can be seen without reading what it sent before.
     fn is_closed(&self) -> bool {
-        match self.socket.ready(Interest::READABLE).now_or_never() {
-            Some(Ok(ready)) => ready.is_read_closed(),
-            Some(Err(_)) => true,
-            None => false,
-        }
+        self.socket.is_closed()
     }
 }
 

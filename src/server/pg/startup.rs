@@ -1,7 +1,8 @@
-//! From the first byte to `ReadyForQuery`: encryption refused, cancel requests passed on, a session made. All of it
+//! From the first message to `ReadyForQuery`: cancel requests passed on, the client known, a session made. Most of it
 //! is before anybody is known, so messages are short and few; the caller limits the time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use futures::SinkExt;
 use pgwire::api::ClientInfo;
 use pgwire::api::auth::{DefaultServerParameterProvider, finish_authentication};
 use pgwire::error::{PgWireError, PgWireResult};
-use pgwire::messages::response::{GssEncResponse, SslResponse};
 use pgwire::messages::startup::{NegotiateProtocolVersion, SecretKey};
 use pgwire::messages::{PgWireBackendMessage, ProtocolVersion};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use super::auth::{self, Peer};
 use super::connection::{Client, Shared};
 use super::listener::DATABASE;
 use super::receive::Incoming;
@@ -23,8 +24,6 @@ use super::session::{Registered, SERVER_VERSION, Session};
 use super::{catalog, errors};
 
 const CANCEL_REQUEST: i32 = 80_877_102;
-const SSL_REQUEST: i32 = 80_877_103;
-const GSSENC_REQUEST: i32 = 80_877_104;
 /// The major version of the protocol, in the upper half of the code.
 const MAJOR: i32 = 3;
 /// Parameters of the protocol itself, of which there are none.
@@ -45,39 +44,47 @@ pub struct Opened {
 ///
 /// # Errors
 /// What the client is told before the connection ends; all are fatal.
-pub async fn start(shared: &Shared, incoming: &mut Incoming, client: &mut Client) -> PgWireResult<Option<Opened>> {
-    let (mut ssl_asked, mut gss_asked) = (false, false);
-    loop {
-        let Some(mut message) = incoming.startup_message().await? else { return Ok(None) };
-        match message.get_i32() {
-            SSL_REQUEST if !ssl_asked => {
-                ssl_asked = true;
-                client.send(PgWireBackendMessage::SslResponse(SslResponse::Refuse)).await?;
-            }
-            GSSENC_REQUEST if !gss_asked => {
-                gss_asked = true;
-                client.send(PgWireBackendMessage::GssEncResponse(GssEncResponse::Refuse)).await?;
-            }
-            CANCEL_REQUEST => {
-                if message.len() > 4 {
-                    let process_id = message.get_i32();
-                    shared.sessions.cancel(process_id, &message);
-                }
-                return Ok(None);
-            }
-            version => return open(shared, client, version, &message).await.map(Some).map_err(made_fatal),
+pub async fn start(
+    shared: &Shared,
+    incoming: &mut Incoming,
+    client: &mut Client,
+    peer: Peer,
+) -> PgWireResult<Option<Opened>> {
+    let Some(mut message) = incoming.startup_message().await? else { return Ok(None) };
+    let version = message.get_i32();
+    if version == CANCEL_REQUEST {
+        // Whoever has the key of a session may end what it runs; old clients send this without encryption.
+        if message.len() > 4 {
+            let process_id = message.get_i32();
+            shared.sessions.cancel(process_id, &message);
         }
+        return Ok(None);
+    }
+    match open(shared, incoming, client, peer, version, &message).await {
+        Ok(opened) => Ok(Some(opened)),
+        // Gone instead of telling its password.
+        Err(PgWireError::IoError(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(made_fatal(error)),
     }
 }
 
-async fn open(shared: &Shared, client: &mut Client, version: i32, message: &BytesMut) -> PgWireResult<Opened> {
+async fn open(
+    shared: &Shared,
+    incoming: &mut Incoming,
+    client: &mut Client,
+    peer: Peer,
+    version: i32,
+    message: &BytesMut,
+) -> PgWireResult<Opened> {
     let parameters = parameters(message)?;
-    let Ok(Ok(slot)) = timeout(SLOT_WAIT, shared.slots.clone().acquire_owned()).await else {
-        return Err(fatal("53300", "sorry, too many clients already"));
-    };
     negotiate(client, version, &parameters).await?;
     let user = parameters.get("user").filter(|user| !user.is_empty()).cloned();
     let user = user.ok_or_else(|| fatal("28000", "no PostgreSQL user name specified in startup packet"))?;
+    // Those who are not known yet take no session from those who are.
+    auth::authenticate(shared, incoming, client, peer, &user).await?;
+    let Ok(Ok(slot)) = timeout(SLOT_WAIT, shared.slots.clone().acquire_owned()).await else {
+        return Err(fatal("53300", "sorry, too many clients already"));
+    };
     check_database(parameters.get("database").unwrap_or(&user), &user)?;
 
     let id = shared.sessions.next_process_id();

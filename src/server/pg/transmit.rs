@@ -23,6 +23,15 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         Self { socket, limit, stalled: None }
     }
 
+    /// An error in the place of a wait that has been too long. With TLS, flushing and closing write as well.
+    fn unless_stalled<T>(&mut self, context: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_pending() {
+            return self.wait(context).map(Err);
+        }
+        self.stalled = None;
+        result
+    }
+
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let limit = self.limit;
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
@@ -33,21 +42,18 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
 
 impl<W: AsyncWrite + Unpin> AsyncWrite for Outgoing<W> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.socket).poll_write(context, bytes) {
-            Poll::Pending => self.wait(context).map(Err),
-            written => {
-                self.stalled = None;
-                written
-            }
-        }
+        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.unless_stalled(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
+        let flushed = Pin::new(&mut self.socket).poll_flush(context);
+        self.unless_stalled(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        let closed = Pin::new(&mut self.socket).poll_shutdown(context);
+        self.unless_stalled(context, closed)
     }
 }
 

@@ -149,12 +149,17 @@ impl Memtable {
 
     /// Exemplars and the series they belong to.
     pub fn exemplars(&self) -> Vec<(Arc<Series>, LogExemplar)> {
+        self.exemplars_where(|_| true)
+    }
+
+    /// Those that are wanted.
+    pub fn exemplars_where(&self, wanted: impl Fn(&LogExemplar) -> bool) -> Vec<(Arc<Series>, LogExemplar)> {
         let table = self.table.read();
         let with_series = |row: &LogExemplar| {
             let position = table.position(row.slot).expect("labels are logged before rows");
             (table.series[position].series.clone(), row.clone())
         };
-        table.exemplars.iter().map(with_series).collect()
+        table.exemplars.iter().filter(|row| wanted(row)).map(with_series).collect()
     }
 
     /// Metadata set in this window, the last of each family winning.

@@ -13,17 +13,14 @@ use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
 use crate::storage::head::block::IdHasher;
 use crate::storage::types::{
-    LogExemplar, LogHistogram, LogRows, Rejection, Series, SeriesRef, WriteBatch, WriteReport,
+    LogExemplar, LogHistogram, LogRows, Rejection, SampleRow, Series, SeriesRef, WriteBatch, WriteReport,
 };
 
-/// What is accepted; times in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// Samples later than this are out of bounds.
-    pub newest_allowed_ms: i64,
-    /// How far behind the newest sample of its series a sample may be.
-    pub out_of_order_window_ms: i64,
-}
+pub use verdict::Rules;
+use verdict::{Before, NONE, Newest, NewestExemplar, Verdict, judge, out_of_bounds, rises, same_histogram};
+
+/// What becomes of a row.
+mod verdict;
 
 /// Read by every row of every append, so it is small and apart from the rest.
 #[derive(Clone, Copy, Debug)]
@@ -43,14 +40,12 @@ struct Hot {
     collided: bool,
 }
 
-const NONE: i64 = i64::MIN;
-
 #[derive(Debug)]
 struct Cold {
     /// `None` in a free slot.
     series: Option<Arc<Series>>,
     newest_histogram: Option<Arc<FloatHistogram>>,
-    newest_exemplar: i64,
+    newest_exemplar: Option<Box<NewestExemplar>>,
 }
 
 /// See the module.
@@ -59,9 +54,18 @@ pub struct Registry {
     hot: Vec<Hot>,
     cold: Vec<Cold>,
     free: Vec<u32>,
+    before: Before,
     by_id: HashMap<i64, u32, IdHasher>,
     /// The first id a label set asks for; a parameter so that tests can make ids collide.
     hash: fn(&Labels) -> i64,
+    pub late: Late,
+}
+
+/// Rows accepted behind the newest of their series since the start, those of batches that were taken back included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Late {
+    pub samples: u64,
+    pub histograms: u64,
 }
 
 impl Default for Registry {
@@ -70,26 +74,17 @@ impl Default for Registry {
     }
 }
 
-enum Verdict {
-    /// Newer than everything of its series.
-    Newest,
-    /// Behind the newest, within the window.
-    Behind,
-    /// The newest sample again.
-    Same,
-    Rejected(Rejection),
-}
-
-/// What a row changed, to take it back.
-struct Undo {
-    slot: u32,
-    hot: Hot,
-    newest_histogram: Option<Arc<FloatHistogram>>,
-}
-
 impl Registry {
     pub fn with_hash(hash: fn(&Labels) -> i64) -> Self {
-        Self { hot: Vec::new(), cold: Vec::new(), free: Vec::new(), by_id: HashMap::default(), hash }
+        Self {
+            hot: Vec::new(),
+            cold: Vec::new(),
+            free: Vec::new(),
+            before: Before::default(),
+            by_id: HashMap::default(),
+            hash,
+            late: Late::default(),
+        }
     }
 
     /// Number of series.
@@ -157,33 +152,23 @@ impl Registry {
             }
         }
         for row in &rows.exemplars {
-            let cold = &mut self.cold[row.slot as usize];
-            cold.newest_exemplar = cold.newest_exemplar.max(row.timestamp);
+            let exemplar = NewestExemplar::new(row.timestamp, row.value, &row.labels);
+            let newest = &mut self.cold[row.slot as usize].newest_exemplar;
+            if newest.as_ref().is_none_or(|newest| !exemplar.is_before(newest)) {
+                *newest = Some(Box::new(exemplar));
+            }
         }
     }
 
-    /// Checks the rows of a batch, reserves the good ones and adds them to `out`. With `all_or_nothing` a bad
-    /// row takes back the rows before it and ends the check.
+    /// Checks the rows of a batch, reserves the good ones and adds them to `out`.
     pub fn accept(&mut self, batch: &WriteBatch, rules: Rules, generation: u32, out: &mut LogRows) -> WriteReport {
-        let mark = (out.series.len(), out.samples.timestamps.len(), out.histograms.len());
-        let mut undo = batch.all_or_nothing.then(Vec::new);
         let mut report = WriteReport::default();
-        self.accept_samples(batch, rules, generation, out, &mut report, &mut undo);
-        if !batch.all_or_nothing || report.rejected_samples.is_empty() {
-            self.accept_histograms(batch, rules, generation, out, &mut report, &mut undo);
-        }
-        let rejected = !report.rejected_samples.is_empty() || !report.rejected_histograms.is_empty();
-        if let Some(undo) = undo
-            && rejected
-        {
-            self.take_back(undo);
-            out.series.truncate(mark.0);
-            out.samples.truncate(mark.1);
-            out.histograms.truncate(mark.2);
-            (report.samples_written, report.histograms_written) = (0, 0);
-            return report;
-        }
+        let mut before = std::mem::take(&mut self.before);
+        before.begin(out);
+        self.accept_samples(batch, rules, generation, out, &mut report, &mut before);
+        self.accept_histograms(batch, rules, generation, out, &mut report, &mut before);
         self.accept_exemplars(batch, rules, generation, out, &mut report);
+        self.before = before;
         report
     }
 
@@ -194,37 +179,82 @@ impl Registry {
         generation: u32,
         out: &mut LogRows,
         report: &mut WriteReport,
-        undo: &mut Option<Vec<Undo>>,
+        before: &mut Before,
     ) {
-        for (index, row) in batch.samples.iter().enumerate() {
-            let verdict = match self.hot_of(row.series) {
-                None => Verdict::Rejected(Rejection::UnknownSeries),
-                Some(hot) => judge(hot, row.timestamp, rules, || {
-                    !hot.newest_is_histogram && hot.newest_bits == row.value.to_bits()
-                }),
+        let mut first = 0;
+        for run in batch.samples.chunk_by(|a, b| a.series == b.series) {
+            let rows = first..first + run.len();
+            first = rows.end;
+            let series = run[0].series;
+            let slot = series.slot;
+            let Some(hot) = self.hot_of(series) else {
+                report.rejected_samples.extend(rows.map(|row| (row, Rejection::UnknownSeries)));
+                continue;
             };
-            let slot = row.series.slot;
-            match verdict {
-                Verdict::Rejected(rejection) => {
-                    report.rejected_samples.push((index, rejection));
-                    if undo.is_some() {
-                        return;
+            let (newest, id) = (hot.newest, hot.series_id);
+            if rises(run, newest, rules) {
+                let last = run[run.len() - 1];
+                before.newest.push((slot, self.newest(slot)));
+                self.log_labels(slot, generation, out);
+                self.set_newest(slot, last.timestamp, last.value.to_bits());
+                out.samples.extend(slot, id, run);
+                report.samples_written += run.len();
+                continue;
+            }
+            for (index, row) in rows.zip(run) {
+                self.accept_sample(index, row, rules, generation, out, report, before);
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the state of one append, which has no name of its own")]
+    fn accept_sample(
+        &mut self,
+        index: usize,
+        row: &SampleRow,
+        rules: Rules,
+        generation: u32,
+        out: &mut LogRows,
+        report: &mut WriteReport,
+        before: &mut Before,
+    ) {
+        let slot = row.series.slot;
+        let same = |newest: &Newest| !newest.is_histogram && newest.bits == row.value.to_bits();
+        let newest = self.newest(slot);
+        match judge(&newest, row.timestamp, rules, same) {
+            Verdict::Rejected(_) => {
+                let committed = before.of(slot).unwrap_or(&newest);
+                match judge(committed, row.timestamp, rules, same) {
+                    Verdict::Rejected(rejection) => {
+                        report.rejected_samples.push((index, rejection));
+                        if rejection == Rejection::Duplicate {
+                            report.existing.push((index, committed.existing()));
+                        }
                     }
-                    continue;
+                    Verdict::Same => report.samples_written += 1,
+                    Verdict::Newest | Verdict::Behind => report.dropped_samples.push(index),
                 }
-                Verdict::Same => {}
-                Verdict::Newest | Verdict::Behind => {
-                    self.remember(slot, undo);
-                    self.log_labels(slot, generation, out);
-                    if matches!(verdict, Verdict::Newest) {
+                return;
+            }
+            Verdict::Same => {}
+            Verdict::Behind if before.has_sample(&out.samples, slot, row.timestamp) => {
+                report.dropped_samples.push(index);
+                return;
+            }
+            verdict @ (Verdict::Newest | Verdict::Behind) => {
+                self.log_labels(slot, generation, out);
+                match verdict {
+                    Verdict::Newest => {
+                        before.newest.push((slot, newest));
                         self.set_newest(slot, row.timestamp, row.value.to_bits());
                     }
-                    let id = self.hot[slot as usize].series_id;
-                    out.samples.push(slot, id, row.timestamp, row.value, row.start_timestamp);
+                    _ => self.late.samples += 1,
                 }
+                let id = self.hot[slot as usize].series_id;
+                out.samples.push(slot, id, row.timestamp, row.value, row.start_timestamp);
             }
-            report.samples_written += 1;
         }
+        report.samples_written += 1;
     }
 
     fn accept_histograms(
@@ -234,30 +264,33 @@ impl Registry {
         generation: u32,
         out: &mut LogRows,
         report: &mut WriteReport,
-        undo: &mut Option<Vec<Undo>>,
+        before: &mut Before,
     ) {
         for (index, row) in batch.histograms.iter().enumerate() {
             let slot = row.series.slot;
-            let verdict = match self.hot_of(row.series) {
-                None => Verdict::Rejected(Rejection::UnknownSeries),
-                Some(hot) => judge(hot, row.timestamp, rules, || {
-                    let newest = self.cold[slot as usize].newest_histogram.as_ref();
-                    hot.newest_is_histogram && newest.is_some_and(|h| same_histogram(h, &row.histogram))
-                }),
+            if self.hot_of(row.series).is_none() {
+                report.rejected_histograms.push((index, Rejection::UnknownSeries));
+                continue;
+            }
+            let same = |newest: &Newest| {
+                let histogram = newest.histogram.as_ref();
+                newest.is_histogram && histogram.is_some_and(|h| same_histogram(h, &row.histogram))
             };
-            match verdict {
-                Verdict::Rejected(rejection) => {
-                    report.rejected_histograms.push((index, rejection));
-                    if undo.is_some() {
-                        return;
+            let newest = self.newest(slot);
+            match judge(&newest, row.timestamp, rules, same) {
+                Verdict::Rejected(_) => {
+                    match judge(before.of(slot).unwrap_or(&newest), row.timestamp, rules, same) {
+                        Verdict::Rejected(rejection) => report.rejected_histograms.push((index, rejection)),
+                        Verdict::Same => report.histograms_written += 1,
+                        Verdict::Newest | Verdict::Behind => report.dropped_histograms.push(index),
                     }
                     continue;
                 }
                 Verdict::Same => {}
-                Verdict::Newest | Verdict::Behind => {
-                    self.remember(slot, undo);
+                verdict @ (Verdict::Newest | Verdict::Behind) => {
                     self.log_labels(slot, generation, out);
                     if matches!(verdict, Verdict::Newest) {
+                        before.newest.push((slot, newest));
                         self.set_newest_histogram(slot, row.timestamp, &row.histogram);
                     }
                     out.histograms.push(LogHistogram {
@@ -273,8 +306,8 @@ impl Registry {
         }
     }
 
-    /// Exemplars that are not newer than the last one of their series are left out without an error, as are
-    /// those of unknown series and from the future: they are samples of samples.
+    /// Prometheus' order of exemplars (`tsdb/exemplar.go`): by time, value and labels, behind the newest one that the
+    /// series had before this batch, which may come again and again.
     fn accept_exemplars(
         &mut self,
         batch: &WriteBatch,
@@ -283,15 +316,32 @@ impl Registry {
         out: &mut LogRows,
         report: &mut WriteReport,
     ) {
-        for row in &batch.exemplars {
+        let mut committed: HashMap<u32, Option<NewestExemplar>> = HashMap::new();
+        for (index, row) in batch.exemplars.iter().enumerate() {
             let slot = row.series.slot;
-            if self.hot_of(row.series).is_none()
-                || row.timestamp > rules.newest_allowed_ms
-                || row.timestamp <= self.cold[slot as usize].newest_exemplar
-            {
+            let rejected = &mut report.rejected_exemplars;
+            if self.hot_of(row.series).is_none() {
+                rejected.push((index, Rejection::UnknownSeries));
                 continue;
             }
-            self.cold[slot as usize].newest_exemplar = row.timestamp;
+            if let Some(rejection) = out_of_bounds(row.timestamp, rules) {
+                rejected.push((index, rejection));
+                continue;
+            }
+            let exemplar = NewestExemplar::new(row.timestamp, row.value, &row.labels);
+            let newest = self.cold[slot as usize].newest_exemplar.as_deref();
+            let committed = committed.entry(slot).or_insert_with(|| newest.cloned());
+            if committed.as_ref().is_some_and(|c| exemplar != *c && exemplar.is_refused_behind(c, rules)) {
+                rejected.push((index, Rejection::OutOfOrder));
+                continue;
+            }
+            report.exemplars_written += 1;
+            if committed.as_ref() == Some(&exemplar) || newest == Some(&exemplar) {
+                continue;
+            }
+            if newest.is_none_or(|newest| !exemplar.is_before(newest)) {
+                self.cold[slot as usize].newest_exemplar = Some(Box::new(exemplar));
+            }
             self.log_labels(slot, generation, out);
             out.exemplars.push(LogExemplar {
                 slot,
@@ -300,7 +350,6 @@ impl Registry {
                 value: row.value,
                 labels: row.labels.clone(),
             });
-            report.exemplars_written += 1;
         }
     }
 
@@ -315,7 +364,7 @@ impl Registry {
             }
             let cold = &mut self.cold[slot];
             let Some(series) = cold.series.take() else { continue };
-            cold.newest_histogram = None;
+            (cold.newest_histogram, cold.newest_exemplar) = (None, None);
             hot.handle = hot.handle.wrapping_add(1);
             self.by_id.remove(&series.id);
             self.free.push(slot as u32);
@@ -336,7 +385,7 @@ impl Registry {
             newest_is_histogram: false,
             collided,
         };
-        let cold = Cold { series: Some(series), newest_histogram: None, newest_exemplar: NONE };
+        let cold = Cold { series: Some(series), newest_histogram: None, newest_exemplar: None };
         let slot = match self.free.pop() {
             Some(slot) => {
                 hot.handle = self.hot[slot as usize].handle;
@@ -391,53 +440,12 @@ impl Registry {
         self.cold[slot as usize].newest_histogram = Some(histogram.clone());
     }
 
-    fn remember(&self, slot: u32, undo: &mut Option<Vec<Undo>>) {
-        if let Some(undo) = undo {
-            let newest_histogram = self.cold[slot as usize].newest_histogram.clone();
-            undo.push(Undo { slot, hot: self.hot[slot as usize], newest_histogram });
-        }
+    fn newest(&self, slot: u32) -> Newest {
+        let hot = &self.hot[slot as usize];
+        let histogram =
+            if hot.newest_is_histogram { self.cold[slot as usize].newest_histogram.clone() } else { None };
+        Newest { timestamp: hot.newest, bits: hot.newest_bits, is_histogram: hot.newest_is_histogram, histogram }
     }
-
-    fn take_back(&mut self, undo: Vec<Undo>) {
-        for Undo { slot, hot, newest_histogram } in undo.into_iter().rev() {
-            self.hot[slot as usize] = hot;
-            self.cold[slot as usize].newest_histogram = newest_histogram;
-        }
-    }
-}
-
-/// Prometheus' order rules (`tsdb/head_append.go`), per series.
-fn judge(hot: &Hot, timestamp: i64, rules: Rules, same: impl FnOnce() -> bool) -> Verdict {
-    if timestamp > rules.newest_allowed_ms {
-        return Verdict::Rejected(Rejection::OutOfBounds);
-    }
-    if hot.newest == NONE || timestamp > hot.newest {
-        return Verdict::Newest;
-    }
-    if timestamp == hot.newest {
-        return if same() { Verdict::Same } else { Verdict::Rejected(Rejection::Duplicate) };
-    }
-    match rules.out_of_order_window_ms {
-        ..=0 => Verdict::Rejected(Rejection::OutOfOrder),
-        window if timestamp >= hot.newest.saturating_sub(window) => Verdict::Behind,
-        _ => Verdict::Rejected(Rejection::TooOld),
-    }
-}
-
-/// Equality by bits, since a stale histogram has a NaN for its sum. The counter reset hint is no part of it.
-fn same_histogram(a: &FloatHistogram, b: &FloatHistogram) -> bool {
-    let bits =
-        |x: &[f64], y: &[f64]| x.len() == y.len() && x.iter().zip(y).all(|(x, y)| x.to_bits() == y.to_bits());
-    a.schema == b.schema
-        && bits(
-            &[a.zero_threshold, a.zero_count, a.count, a.sum],
-            &[b.zero_threshold, b.zero_count, b.count, b.sum],
-        )
-        && a.positive_spans == b.positive_spans
-        && a.negative_spans == b.negative_spans
-        && bits(&a.positive_buckets, &b.positive_buckets)
-        && bits(&a.negative_buckets, &b.negative_buckets)
-        && bits(&a.custom_values, &b.custom_values)
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub mod merge;
 pub mod migrate;
 /// Runs in key order to uploaded files.
 pub mod output;
+/// Days of history from elsewhere.
+pub mod import;
 /// Parquet files back to runs of samples.
 pub mod reader;
 /// The small tables: series, exemplars, metadata.

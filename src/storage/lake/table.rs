@@ -64,8 +64,12 @@ pub struct Change {
     pub remove: Vec<String>,
     /// `false` for a merge, which moves rows and changes none.
     pub data_change: bool,
-    /// A commit with a stamp that is already there is not made again, and one of an older epoch never.
-    pub transaction: Option<Transaction>,
+    /// A commit whose stamps are already there is not made again, one with a part of them is a conflict, and one of an
+    /// older epoch is never made.
+    pub transactions: Vec<Transaction>,
+    /// Whether the transactions are looked for also where nobody else has committed since the last look: they may be our own,
+    /// asked for again.
+    pub may_be_made: bool,
     /// A new `metaData` action; the commit is then only valid at the version it was made for.
     pub metadata: Option<Value>,
 }
@@ -267,7 +271,7 @@ impl Table {
             }
             let stamp = Stamp { epoch, sequence: applied.sequence };
             let transaction = Transaction { application: application.to_string(), stamp };
-            let change = Change { operation: "TAKE OVER", transaction: Some(transaction), ..Change::default() };
+            let change = Change { operation: "TAKE OVER", transactions: vec![transaction], ..Change::default() };
             let version = known_version(self.name, &known.delta)? + 1;
             match self.put_version(version, &self.lines(&change, now_ms)).await {
                 Ok(()) => {
@@ -301,7 +305,7 @@ impl Table {
                 tokio::time::sleep(backoff(attempt)).await;
                 self.update(&mut known).await?;
             }
-            if !known.settled && self.is_made(&known.delta, change).await? {
+            if (change.may_be_made || !known.settled) && self.is_made(&known.delta, change).await? {
                 return Ok(Committed::Before);
             }
             self.still_fits(&known.delta, change, begun)?;
@@ -331,13 +335,20 @@ impl Table {
 
     /// Whether the log already has this very change. An error of kind `Poisoned` where a later epoch has taken over.
     async fn is_made(&self, delta: &DeltaTable, change: &Change) -> Result<bool> {
-        if let Some(transaction) = &change.transaction {
+        let mut made = 0;
+        for transaction in &change.transactions {
             let applied = self.applied_of(delta, &transaction.application).await?;
             if applied.epoch > transaction.stamp.epoch {
                 return Err(overtaken(&transaction.application));
             }
-            if applied >= transaction.stamp {
-                return Ok(true);
+            made += usize::from(applied >= transaction.stamp);
+        }
+        match made {
+            0 => {}
+            all if all == change.transactions.len() => return Ok(true),
+            _ => {
+                let message = format!("another commit to table {} has a part of this one", self.name);
+                return Err(Error::new(ErrorKind::Conflict, message));
             }
         }
         let Some(first) = change.add.first() else { return Ok(false) };
@@ -373,7 +384,7 @@ impl Table {
         if let Some(metadata) = &change.metadata {
             lines.push(json!({"metaData": metadata}));
         }
-        if let Some(Transaction { application, stamp }) = &change.transaction {
+        for Transaction { application, stamp } in &change.transactions {
             let version = stamp.version();
             lines.push(json!({"txn": {"appId": application, "version": version, "lastUpdated": now_ms}}));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::TryStreamExt;
 use object_store::path::Path;
@@ -68,6 +69,8 @@ pub struct Lake {
     application: String,
     clock: Clock,
     files: RwLock<Arc<FileSet>>,
+    /// Tables are known further than the file set: a refresh that failed half-way goes on the next time.
+    behind: AtomicBool,
     /// How far this node's write-ahead log is in the lake, and the epoch this process commits as.
     applied: RwLock<Stamp>,
     /// One flush, merge or refresh at a time changes the file set.
@@ -92,6 +95,7 @@ impl Lake {
             application: format!("ingest-{node}"),
             clock,
             files: RwLock::default(),
+            behind: AtomicBool::new(false),
             applied: RwLock::default(),
             turn: tokio::sync::Mutex::default(),
         };
@@ -198,8 +202,8 @@ impl Lake {
 
     async fn commit_rows(&self, table: &Table, seq: u64, add: Vec<AddFile>) -> Result<Committed> {
         let stamp = Stamp { epoch: self.applied.read().epoch, sequence: seq };
-        let transaction = Some(Transaction { application: self.application.clone(), stamp });
-        let change = Change { operation: "WRITE", add, data_change: true, transaction, ..Change::default() };
+        let transactions = vec![Transaction { application: self.application.clone(), stamp }];
+        let change = Change { operation: "WRITE", add, data_change: true, transactions, ..Change::default() };
         let committed = table.commit(&change, (self.clock)()).await?;
         table.checkpoint_if_due().await;
         Ok(committed)
@@ -210,7 +214,13 @@ impl Lake {
         Ok(table.version().await? as i64 + 1)
     }
 
-    async fn upload_rows(&self, table: &Table, day: Option<i32>, rows: usize, bytes: Vec<u8>) -> Result<AddFile> {
+    pub(super) async fn upload_rows(
+        &self,
+        table: &Table,
+        day: Option<i32>,
+        rows: usize,
+        bytes: Vec<u8>,
+    ) -> Result<AddFile> {
         let name = files::row_file_name(day, self.next_position(table).await?, Uuid::new_v4());
         let path = format!("{}/{name}", table.name());
         let size_bytes = bytes.len() as u64;
@@ -225,6 +235,24 @@ impl Lake {
             modified_ms: (self.clock)(),
             stats: json!({"numRecords": rows}),
         })
+    }
+
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    pub(super) fn root(&self) -> &Arc<dyn ObjectStore> {
+        &self.root
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// Takes the file set from the tables, for a commit that was made without the lock.
+    pub(super) async fn reload_now(&self) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        self.reload().await
     }
 
     /// One file, or several when large, for each day the block touches.
@@ -251,17 +279,41 @@ impl Lake {
         Ok(add)
     }
 
+    /// Follows the log of samples, and those of all tables when that has anything new: commits to the others come first.
+    /// Returns whether it had. Costs one request when it had not.
+    pub async fn refresh_samples(&self) -> Result<bool> {
+        let _turn = self.turn.lock().await;
+        // Samples before series, so that none is visible without its series.
+        self.follow(&self.tables.samples).await?;
+        if !self.behind.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        self.follow_all().await
+    }
+
     /// Follows the logs of all tables; returns whether anything was new.
     pub async fn refresh(&self) -> Result<bool> {
         let _turn = self.turn.lock().await;
-        let mut changed = false;
+        self.follow_all().await
+    }
+
+    async fn follow_all(&self) -> Result<bool> {
         for table in self.tables.all() {
-            changed |= table.refresh().await?;
+            self.follow(table).await?;
         }
+        let changed = self.behind.load(Ordering::Relaxed);
         if changed {
             self.reload().await?;
+            self.behind.store(false, Ordering::Relaxed);
         }
         Ok(changed)
+    }
+
+    async fn follow(&self, table: &Table) -> Result<()> {
+        if table.refresh().await? {
+            self.behind.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Takes the file set from the tables as they are known. Files that were there keep their `Arc`.
@@ -321,6 +373,11 @@ impl Lake {
         });
         out.dedup();
         Ok(out)
+    }
+
+    /// The exemplars of one file.
+    pub async fn read_exemplar_file(&self, file: &RowFile) -> Result<Vec<StoredExemplar>> {
+        rows::decode_exemplars(self.read(file).await?, &file.path)
     }
 
     async fn read(&self, file: &RowFile) -> Result<bytes::Bytes> {

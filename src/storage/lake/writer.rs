@@ -27,6 +27,8 @@ use crate::storage::types::RunSlice;
 
 /// Rows of a row group, about.
 pub const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Histograms of a row group, about: a million of them would take gigabytes until they are encoded.
+const ROW_GROUP_HISTOGRAM_BYTES: usize = 64 << 20;
 /// A page is cut before it would hold more rows than this.
 pub const PAGE_ROWS: usize = 2048;
 /// A change of metric closes a page with at least this many rows.
@@ -109,7 +111,7 @@ impl SampleWriter {
 
     /// Whether the gathered rows should be encoded now.
     pub fn is_full(&self) -> bool {
-        self.rows.timestamps.len() >= ROW_GROUP_ROWS
+        self.rows.timestamps.len() >= ROW_GROUP_ROWS || self.rows.histogram_bytes >= ROW_GROUP_HISTOGRAM_BYTES
     }
 
     /// Bytes of the file so far, without the rows still gathered.
@@ -228,6 +230,7 @@ struct RowGroup {
     /// The scale of each run.
     scales: Vec<Option<u8>>,
     histograms: Vec<Option<Arc<FloatHistogram>>>,
+    histogram_bytes: usize,
     start_timestamps: Vec<i64>,
     /// Row each page ends before.
     pages: Vec<usize>,
@@ -262,6 +265,7 @@ impl RowGroup {
         self.kinds.clear();
         self.scales.clear();
         self.histograms.clear();
+        self.histogram_bytes = 0;
         self.start_timestamps.clear();
         self.pages.clear();
         self.metrics.clear();
@@ -280,7 +284,10 @@ impl RowGroup {
         if columns.histogram {
             match run.histograms.is_empty() {
                 true => self.histograms.resize(self.timestamps.len(), None),
-                false => self.histograms.extend_from_slice(run.histograms),
+                false => {
+                    self.histograms.extend_from_slice(run.histograms);
+                    self.histogram_bytes += run.histograms.iter().flatten().map(|h| bytes_of(h)).sum::<usize>();
+                }
             }
         }
         if columns.start_timestamp {
@@ -602,6 +609,13 @@ impl RowGroup {
             Ok(())
         })
     }
+}
+
+/// Memory of a histogram, about.
+fn bytes_of(histogram: &FloatHistogram) -> usize {
+    let spans = histogram.positive_spans.len() + histogram.negative_spans.len();
+    let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
+    size_of::<FloatHistogram>() + 8 * (spans + buckets + histogram.custom_values.len())
 }
 
 fn column(

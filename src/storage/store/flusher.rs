@@ -44,7 +44,7 @@ pub struct Progress {
 /// What goes to the lake beside samples and series.
 #[derive(Debug, Default)]
 pub struct Rest {
-    exemplars: Vec<Exemplar>,
+    pub exemplars: Vec<Exemplar>,
     metadata: Vec<(String, Metadata)>,
 }
 
@@ -212,6 +212,7 @@ impl Flusher {
             let mut gate = self.inner.gate.lock();
             let gone = gate.registry.evict(from, from + EVICT_SLOTS, touched_before);
             if !gone.is_empty() {
+                self.inner.counters.series_evicted.fetch_add(gone.len() as u64, Ordering::Relaxed);
                 // Still under the gate: nobody can register one of them again before the index forgot it.
                 self.inner.head_index.write().remove(&gone);
             }

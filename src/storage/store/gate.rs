@@ -73,8 +73,7 @@ impl Gate {
         }
         let before = self.queue.rows.rows();
         let report = self.registry.accept(batch, rules, self.generation, &mut self.queue.rows);
-        let rejected = !report.rejected_samples.is_empty() || !report.rejected_histograms.is_empty();
-        let described = !(batch.all_or_nothing && rejected) && self.accept_metadata(&batch.metadata);
+        let described = self.accept_metadata(&batch.metadata);
         if report.samples_written + report.histograms_written + report.exemplars_written == 0 && !described {
             return Ok((report, None));
         }

@@ -2,9 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::model::sample::TimeRange;
 use crate::storage::head::cache;
-use crate::storage::store::Inner;
+use crate::storage::head::registry::Late;
+use crate::storage::store::{Inner, Store};
 use crate::storage::types::{MemorySource, WriteReport};
+use crate::telemetry::summary::{Summary, SummaryValue};
 
 /// Counters since the start.
 #[derive(Default, Debug)]
@@ -24,6 +27,11 @@ pub struct Counters {
     pub merged_files: AtomicU64,
     pub wal_damaged: AtomicU64,
     pub task_failures: AtomicU64,
+    /// Objects of the log that the start had to replay.
+    pub replayed_objects: AtomicU64,
+    pub series_evicted: AtomicU64,
+    /// From the first attempt at a put of the log until it was durable.
+    pub put_seconds: Summary,
 }
 
 impl Counters {
@@ -77,15 +85,31 @@ pub struct StoreStats {
     pub wal_works: bool,
     /// Panics and ends of background tasks.
     pub task_failures_total: u64,
+    /// The start had nothing to replay, so the last process ended in order.
+    pub clean_start: bool,
+    /// Series that the head let go.
+    pub series_evicted_total: u64,
+    /// Samples accepted behind the newest of their series.
+    pub late: Late,
+    /// The times of the samples that are not in the lake yet; both the newest there is where there are none.
+    pub head_times: Option<TimeRange>,
+    /// The oldest sample that is kept.
+    pub lowest_timestamp: Option<i64>,
 }
 
 impl Inner {
     pub fn stats(&self) -> StoreStats {
         let view = self.view();
-        let (head_series, queued_bytes, queued_since_ms) = {
+        let (head_series, late, queued_bytes, queued_since_ms) = {
             let gate = self.gate.lock();
-            (gate.registry.len(), gate.queued_bytes(), gate.queued_since_ms())
+            (gate.registry.len(), gate.registry.late, gate.queued_bytes(), gate.queued_since_ms())
         };
+        let sources =
+            view.frozen.iter().map(|frozen| frozen.source.as_memory().bounds()).chain([view.open.bounds()]);
+        let head = sources.flatten().reduce(|a, b| a.union(&b));
+        let files = &view.files.samples;
+        let newest = files.iter().map(|file| file.max_timestamp).max();
+        let oldest = files.iter().map(|file| file.min_timestamp).min();
         let log = &self.durability;
         let oldest_ms = [log.in_flight_since_ms(), queued_since_ms].into_iter().flatten().min();
         let seconds = |ms: i64| ms as f64 / 1e3;
@@ -123,6 +147,18 @@ impl Inner {
             wal_damaged_total: counter(&c.wal_damaged),
             wal_works: log.now().works(),
             task_failures_total: counter(&c.task_failures),
+            clean_start: counter(&c.replayed_objects) == 0,
+            series_evicted_total: counter(&c.series_evicted),
+            late,
+            head_times: head.or(newest.map(|at| TimeRange { start_inclusive: at, end_inclusive: at })),
+            lowest_timestamp: head.map(|times| times.start_inclusive).into_iter().chain(oldest).min(),
         }
+    }
+}
+
+impl Store {
+    /// How long puts of the write-ahead log took to become durable.
+    pub fn put_seconds(&self) -> SummaryValue {
+        self.inner.counters.put_seconds.read()
     }
 }

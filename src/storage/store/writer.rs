@@ -78,7 +78,9 @@ enum Put {
 async fn put(inner: &Inner, sequence: u64, group: &Group) -> Result<Put> {
     let object = inner.log.encode(&group.rows, sequence)?;
     inner.durability.put_begins(group.since_ms);
+    let started = Instant::now();
     let outcome = put_until_durable(inner, sequence, &object).await?;
+    inner.counters.put_seconds.observe(started.elapsed().as_secs_f64());
     inner.durability.put_succeeded((inner.clock)());
     inner.counters.wal_objects.fetch_add(1, Ordering::Relaxed);
     inner.counters.wal_bytes.fetch_add(object.len() as u64, Ordering::Relaxed);

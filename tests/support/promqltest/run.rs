@@ -131,7 +131,6 @@ impl Database {
 fn engine_options() -> EngineOptions {
     EngineOptions {
         lookback_delta_ms: 300_000,
-        default_subquery_step_ms: 60_000,
         timeout: QUERY_DEADLINE,
         max_samples: 50_000_000,
         max_concurrency: 4,

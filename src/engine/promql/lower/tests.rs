@@ -103,7 +103,6 @@ fn load(text: &str) -> Data {
 pub(crate) fn options(delayed_name_removal: bool) -> EngineOptions {
     EngineOptions {
         lookback_delta_ms: 300_000,
-        default_subquery_step_ms: 60_000,
         timeout: Duration::from_secs(60),
         max_samples: 1_000_000,
         max_concurrency: 4,

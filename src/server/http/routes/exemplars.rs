@@ -1,12 +1,13 @@
-//! `/api/v1/query_exemplars`. Exemplars are accepted and kept, but the store has no door to read them yet: the
-//! parameters are checked, the list is empty, and a warning says why.
+//! `/api/v1/query_exemplars`: the exemplars of the series that a query reads, by series.
 
 use axum::routing::get;
 
+use crate::engine::exemplars::{Exemplars, selectors};
 use crate::engine::promql::parse;
 use crate::error::Error;
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult};
+use crate::server::http::json;
 use crate::server::http::params::Params;
 use crate::server::http::router::{Route, read};
 use crate::server::http::routes::syntax;
@@ -21,7 +22,34 @@ async fn query_exemplars(Ready(parts): Ready, params: Params) -> ApiResult {
     if range.is_empty() {
         return Err(ApiError(Error::bad_input("end timestamp must not be before start timestamp")));
     }
-    parse::parse(params.get("query"), &syntax::options(&parts.engine.options.features)).map_err(Error::from)?;
-    let nothing: [(); 0] = [];
-    Ok(envelope::success_with(&nothing, vec!["exemplars cannot be queried yet".into()]))
+    let options = syntax::options(&parts.engine.options.features);
+    let expr = parse::parse(params.get("query"), &options).map_err(Error::from)?;
+    let matchers = selectors(&expr);
+    // A query that reads nothing has none; no matchers at all would mean all series.
+    let data = match matchers.is_empty() {
+        true => "[]".to_string(),
+        false => parts.engine.exemplars(range, matchers, |found| render(&found)).await.map_err(ApiError)?,
+    };
+    Ok(envelope::success_json(&data, Vec::new(), Vec::new()))
+}
+
+fn render(exemplars: &Exemplars) -> String {
+    let mut out = String::from("[");
+    for (at, (labels, (_, exemplars))) in exemplars.by_series.iter().enumerate() {
+        out.push_str(if at == 0 { "{\"seriesLabels\":" } else { ",{\"seriesLabels\":" });
+        json::write_labels(&mut out, labels);
+        out.push_str(",\"exemplars\":[");
+        for (at, exemplar) in exemplars.iter().enumerate() {
+            out.push_str(if at == 0 { "{\"labels\":" } else { ",{\"labels\":" });
+            json::write_labels(&mut out, &exemplar.labels);
+            out.push_str(",\"value\":");
+            json::write_value(&mut out, exemplar.value());
+            out.push_str(",\"timestamp\":");
+            json::write_timestamp(&mut out, exemplar.timestamp);
+            out.push('}');
+        }
+        out.push_str("]}");
+    }
+    out.push(']');
+    out
 }

@@ -14,7 +14,7 @@ use crate::server::http::envelope::{json_response, text_response};
 use crate::server::http::router::{Route, plain};
 use crate::server::http::routes::status::build_info_json;
 use crate::server::http::server::{Control, Ready, Server};
-use crate::telemetry::exposition;
+use crate::telemetry::exposition::{Format, render};
 
 pub fn routes() -> Vec<Route> {
     vec![
@@ -97,15 +97,10 @@ fn lifecycle_off() -> Response {
 }
 
 async fn metrics(State(server): State<Arc<Server>>, headers: HeaderMap) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let open = server.metrics.open_metrics();
-    let (text, content_type) = if exposition::prefers_open_metrics(accept) {
-        (open, exposition::OPEN_METRICS)
-    } else {
-        (exposition::text_of(&open), exposition::TEXT)
-    };
-    let mut response = text_response(StatusCode::OK, text);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let _counted = server.metrics.http.page();
+    let format = Format::negotiate(headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or(""));
+    let mut response = text_response(StatusCode::OK, render(server.metrics.families(), format));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     response
 }
 

@@ -8,13 +8,7 @@ use crate::server::http::router::{Route, plain};
 
 /// Path and what it is called.
 const MISSING: &[(&str, &str)] = &[
-    ("/api/v1/read", "remote read"),
-    ("/api/v1/otlp/v1/metrics", "the OTLP receiver"),
-    ("/api/v1/admin/tsdb/delete_series", "deleting series"),
-    ("/api/v1/admin/tsdb/clean_tombstones", "cleaning tombstones"),
-    ("/api/v1/admin/tsdb/snapshot", "snapshots of the storage"),
     ("/api/v1/targets/metadata", "metadata by target"),
-    ("/api/v1/targets/relabel_steps", "explaining relabelling"),
     ("/api/v1/status/tsdb/blocks", "the list of blocks"),
     ("/api/v1/status/self_metrics", "filtered own metrics"),
     ("/api/v1/search/metric_names", "the search API"),
@@ -24,7 +18,6 @@ const MISSING: &[(&str, &str)] = &[
     ("/api/v1/notifications", "notifications"),
     ("/api/v1/notifications/live", "notifications"),
     ("/api/v1/openapi.yaml", "the OpenAPI description"),
-    ("/federate", "federation"),
 ];
 
 pub fn routes() -> Vec<Route> {

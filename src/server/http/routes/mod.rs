@@ -1,5 +1,9 @@
 //! The handlers. A family of routes is a file with a `routes()`; adding one is a file and a line here.
 
+/// `admin/tsdb/*`.
+pub mod admin;
+/// `/user/*`.
+pub mod assets;
 /// `status/tsdb`.
 pub mod cardinality;
 /// `query_exemplars`.
@@ -24,6 +28,12 @@ pub mod status;
 pub mod syntax;
 /// `targets`, `scrape_pools`.
 pub mod targets;
+/// `read`.
+pub mod read;
+/// `/federate`.
+pub mod federate;
+/// `otlp/v1/metrics`.
+pub mod otlp;
 /// `write`.
 pub mod write;
 
@@ -39,10 +49,15 @@ pub fn all() -> Vec<Route> {
         targets::routes,
         rules::routes,
         write::routes,
+        otlp::routes,
+        read::routes,
+        federate::routes,
         status::routes,
         cardinality::routes,
         management::routes,
+        admin::routes,
         pages::routes,
+        assets::routes,
         missing::routes,
     ];
     families.into_iter().flat_map(|routes: fn() -> Vec<Route>| routes()).collect()

@@ -20,14 +20,16 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn home(State(server): State<Arc<Server>>) -> Redirect {
-    Redirect::temporary(&format!("{}/query", server.settings.route_prefix))
+    Redirect::temporary(&format!("{}/query", server.settings.link_prefix))
 }
 
 async fn page(State(server): State<Arc<Server>>) -> Html<String> {
-    Html(render(&server.settings.route_prefix, server.settings.build.version, server.parts().is_some()))
+    let settings = &server.settings;
+    Html(render(&settings.link_prefix, &settings.page_title, settings.build.version, server.parts().is_some()))
 }
 
-fn render(prefix: &str, version: &str, ready: bool) -> String {
+fn render(prefix: &str, title: &str, version: &str, ready: bool) -> String {
+    let title = title.replace('&', "&amp;").replace('<', "&lt;");
     let state = if ready { "ready" } else { "starting" };
     let links: String = [
         ("/api/v1/query?query=up", "up, now"),
@@ -43,7 +45,7 @@ fn render(prefix: &str, version: &str, ready: bool) -> String {
     .map(|(path, text)| format!("<li><a href=\"{prefix}{path}\">{text}</a></li>\n"))
     .collect();
     format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>promlake</title>\n\
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n\
          <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:3rem auto;padding:0 1rem}}\
          input{{width:70%;font:inherit}}button{{font:inherit}}</style></head><body>\n\
          <h1>promlake {version}</h1>\n<p>{state}. This is Prometheus' HTTP API: add it to Grafana as a \
@@ -59,7 +61,8 @@ mod tests {
 
     #[test]
     fn links_carry_the_prefix() {
-        let page = render("/lake", "1.2.3", true);
+        let page = render("/lake", "A <b> & c", "1.2.3", true);
+        assert!(page.contains("<title>A &lt;b> &amp; c</title>"));
         assert!(page.contains("href=\"/lake/metrics\""));
         assert!(page.contains("action=\"/lake/api/v1/query\""));
         assert!(page.contains("promlake 1.2.3"));

@@ -65,7 +65,8 @@ async fn runtime_info(State(server): State<Arc<Server>>, Ready(parts): Ready) ->
         "GOMEMLIMIT": 0,
         "GOGC": "",
         "GODEBUG": "",
-        "storageRetention": "unlimited",
+        // What was asked for; it is not enforced yet, which the log says.
+        "storageRetention": config.retention.to_string(),
         // Ours: empty where samples are taken.
         "storageWriteError": alarm.map(|error| error.to_string()).unwrap_or_default(),
     })))

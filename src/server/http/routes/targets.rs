@@ -1,4 +1,4 @@
-//! `/api/v1/targets`, `/api/v1/scrape_pools` and the configuration of a pool.
+//! `/api/v1/targets`, how relabelling makes them, `/api/v1/scrape_pools` and the configuration of a pool.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use url::Url;
 use crate::error::Error;
 use crate::ingest::scrape::target::TargetStatus;
 use crate::model::duration;
-use crate::model::labels::Labels;
+use crate::model::labels::{Labels, LabelsBuilder};
+use crate::model::relabel::{self, Rule};
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult};
 use crate::server::http::params::Params;
@@ -25,6 +26,7 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 pub fn routes() -> Vec<Route> {
     vec![
         read("/api/v1/targets", get(targets)),
+        read("/api/v1/targets/relabel_steps", get(relabel_steps)),
         read("/api/v1/scrape_pools", get(scrape_pools)),
         read("/api/v1/scrape_pools/config", get(pool_config)),
     ]
@@ -91,6 +93,50 @@ fn global_url(scrape_url: &str, external_url: &str) -> String {
         let _ = url.set_host(Some(host));
     }
     url.to_string()
+}
+
+/// What each rule of a pool makes of some labels, a JSON object.
+async fn relabel_steps(Ready(parts): Ready, params: Params) -> ApiResult {
+    let bad = |message: String| ApiError(Error::bad_input(message));
+    let (pool, labels) = match (params.get("scrapePool"), params.get("labels")) {
+        ("", _) => return Err(bad("no scrapePool parameter provided".to_string())),
+        (_, "") => return Err(bad("no labels parameter provided".to_string())),
+        given => given,
+    };
+    let labels: BTreeMap<String, String> =
+        serde_json::from_str(labels).map_err(|error| bad(format!("error parsing labels: {error}")))?;
+    let Some(rules) = parts.scrape.relabel_rules(pool) else {
+        return Err(bad(format!("error retrieving scrape config: scrape pool not found: {pool:?}")));
+    };
+    let mut labels = LabelsBuilder::from_labels(&Labels::from_pairs(labels));
+    let mut keep = true;
+    let step = |rule: &Rule| {
+        keep = keep && relabel::apply(std::slice::from_ref(rule), &mut labels);
+        let output = if keep { labels.clone().build() } else { Labels::empty() };
+        json!({ "rule": rule_json(rule), "output": labels_json(&output), "keep": keep })
+    };
+    Ok(envelope::success(&json!({ "steps": rules.iter().map(step).collect::<Vec<_>>() })))
+}
+
+/// What is empty is left out where Prometheus leaves it out.
+fn rule_json(rule: &Rule) -> Value {
+    let parts = &rule.parts;
+    let mut shown = json!({
+        "separator": parts.separator,
+        "regex": parts.regex,
+        "replacement": parts.replacement,
+        "action": parts.action.as_str(),
+    });
+    if !parts.source_labels.is_empty() {
+        shown["source_labels"] = json!(parts.source_labels);
+    }
+    if parts.modulus != 0 {
+        shown["modulus"] = json!(parts.modulus);
+    }
+    if !parts.target_label.is_empty() {
+        shown["target_label"] = json!(parts.target_label);
+    }
+    shown
 }
 
 async fn scrape_pools(Ready(parts): Ready) -> ApiResult {

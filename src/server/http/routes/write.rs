@@ -6,16 +6,23 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
-use crate::ingest::remote_write::receiver::{MAX_BODY_BYTES, WriteHeaders, declared_bytes};
-use crate::server::http::bodies::{Unread, Whole, retry_later};
+use crate::ingest::remote_write::body::MAX_BODY_BYTES;
+use crate::ingest::remote_write::negotiate::{Message, WriteHeaders};
+use crate::ingest::remote_write::outcome::{WriteError, Written};
+use crate::ingest::remote_write::receiver::RemoteWrite;
+use crate::server::http::bodies::{Unread, retry_later};
 use crate::server::http::envelope::text_response;
 use crate::server::http::guard;
 use crate::server::http::router::{Route, plain};
 use crate::server::http::server::{Ready, Server};
+
+const SAMPLES_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-samples-written");
+const HISTOGRAMS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-histograms-written");
+const EXEMPLARS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
 
 pub fn routes() -> Vec<Route> {
     vec![plain("/api/v1/write", post(write))]
@@ -34,29 +41,41 @@ async fn write(State(server): State<Arc<Server>>, Ready(parts): Ready, headers: 
         let text = "a page has to say that it sends a content-type of application/x-protobuf\n";
         return text_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
     }
-    // Held until everything is durable, as the decoded rows are.
-    let whole = match read(&server, body).await {
-        Ok(whole) => whole,
-        Err(error) => return refused(error.status, &error),
-    };
     let headers =
         WriteHeaders { content_type: content_type.as_deref(), content_encoding: content_encoding.as_deref() };
-    match parts.remote_write.write_v1(headers, whole.bytes).await {
-        Ok(_) => StatusCode::NO_CONTENT.into_response(),
+    let message = match parts.remote_write.check_headers(headers) {
+        Ok(message) => message,
         Err(error) => {
-            let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            refused(status, &error)
+            // A sender that is still sending would not see the answer, and would try again.
+            let _ = server.bodies.read(body, MAX_BODY_BYTES).await;
+            return refused(&error);
         }
+    };
+    let outcome = receive(&server, &parts.remote_write, message, body).await;
+    let written = outcome.as_ref().map_or_else(|error| error.written, |written| *written);
+    let response = match outcome {
+        Ok(_) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => refused(&error),
+    };
+    match message {
+        // Senders of 1.0 would take them for something else.
+        Message::WriteRequest => response,
+        Message::Request => with_counts(response, written),
     }
 }
 
-/// The body, with room in the budget for what it says to become once it is decompressed.
-async fn read(server: &Server, body: Body) -> Result<Whole, Unread> {
-    let mut whole = server.bodies.read(body, MAX_BODY_BYTES).await?;
-    // One that is larger than may be is refused where it is decoded.
-    let decoded = declared_bytes(&whole.bytes).min(MAX_BODY_BYTES);
-    server.bodies.hold_more(&mut whole.held, decoded)?;
-    Ok(whole)
+async fn receive(
+    server: &Server,
+    remote_write: &RemoteWrite,
+    message: Message,
+    body: Body,
+) -> Result<Written, WriteError> {
+    let unread = |error: Unread| WriteError::new(error.status.as_u16(), error.message);
+    let mut whole = server.bodies.read(body, MAX_BODY_BYTES).await.map_err(unread)?;
+    // Held until everything is durable, as the rows are.
+    let held = &mut whole.held;
+    let mut reserve = |bytes| server.bodies.hold_more(held, bytes).map_err(unread);
+    remote_write.write(message, whole.bytes, &mut reserve).await
 }
 
 /// A header that is no text is not the same as none.
@@ -64,7 +83,18 @@ fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<Cow<'_, str>> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
 }
 
-fn refused(status: StatusCode, error: &dyn std::error::Error) -> Response {
+fn with_counts(mut response: Response, written: Written) -> Response {
+    let counts = [
+        (SAMPLES_WRITTEN, written.samples),
+        (HISTOGRAMS_WRITTEN, written.histograms),
+        (EXEMPLARS_WRITTEN, written.exemplars),
+    ];
+    response.headers_mut().extend(counts.map(|(name, count)| (name, HeaderValue::from(count))));
+    response
+}
+
+fn refused(error: &WriteError) -> Response {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     // A store that takes nothing for a while has said so itself, once and not for each request.
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         tracing::error!(%error, "remote write failed");

@@ -40,7 +40,8 @@ impl World {
         let engine = Engine::new(store, EngineOptions::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(shared(engine, limits, CancellationToken::new()));
+        let access = Arc::new(Access::open(None).unwrap());
+        let shared = Arc::new(shared(engine, access, limits, CancellationToken::new()));
         let task = tokio::spawn(serve_shared(shared.clone(), listener));
         Self { shared, address, task, _folder: folder }
     }

@@ -1,0 +1,100 @@
+//! Whether a request is heard at all, as the web configuration file has it: the rate, then user and password (RFC 7617),
+//! for every path. The answers are those of Prometheus' exporter-toolkit.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::server::access::door::{Access, Password, Rules};
+use crate::server::http::bodies::retry_later;
+use crate::server::http::envelope::text_response;
+
+/// What the file says where the request may go on, or the answer where it may not.
+pub async fn admit(access: &Access, headers: &HeaderMap) -> Result<Option<std::sync::Arc<Rules>>, Response> {
+    let closed = |_| text_response(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error\n");
+    let Some(rules) = access.rules().await.map_err(closed)? else { return Ok(None) };
+    if !rules.allows_request() {
+        return Err(text_response(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests\n"));
+    }
+    if rules.is_open() {
+        return Ok(Some(rules));
+    }
+    let verdict = match credentials(headers) {
+        Some((user, password)) => access.check_password(&rules, &user, &password).await,
+        None => Password::Wrong,
+    };
+    let mut refusal = match verdict {
+        Password::Right => return Ok(Some(rules)),
+        Password::Busy => {
+            let text = "too many passwords are being checked, try again\n";
+            retry_later(text_response(StatusCode::SERVICE_UNAVAILABLE, text))
+        }
+        Password::Wrong => {
+            let mut refusal = text_response(StatusCode::UNAUTHORIZED, "Unauthorized\n");
+            refusal.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+            refusal
+        }
+    };
+    decorate(&mut refusal, &rules);
+    Err(refusal)
+}
+
+/// Gives an answer the headers that every one has.
+pub fn decorate(response: &mut Response, rules: &Rules) {
+    for (name, value) in &rules.headers {
+        // The file's check has let nothing else pass.
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+}
+
+/// User and password of `Authorization: Basic`, whatever bytes they have. Of several headers the first counts, as in Go.
+fn credentials(headers: &HeaderMap) -> Option<(Vec<u8>, Vec<u8>)> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, encoded) = value.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let mut user = STANDARD.decode(encoded).ok()?;
+    let colon = memchr::memchr(b':', &user)?;
+    let password = user.split_off(colon + 1);
+    user.truncate(colon);
+    Some((user, password))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks() {
+        let check = |value: &[u8], expected: Option<(&[u8], &[u8])>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+            let expected = expected.map(|(user, password)| (user.to_vec(), password.to_vec()));
+            assert_eq!(credentials(&headers), expected, "{value:?}");
+        };
+        check(b"Basic YWRhOm9uZQ==", Some((b"ada", b"one")));
+        check(b"bASIC YWRhOm9uZQ==", Some((b"ada", b"one")));
+        // Only the first colon divides.
+        check(b"Basic YTpiOmM=", Some((b"a", b"b:c")));
+        check(b"Basic Og==", Some((b"", b"")));
+        check(b"Basic YTr/AA==", Some((b"a", b"\xff\0")));
+        for wrong in [
+            "",
+            "Basic",
+            "Basic ",
+            "Basic YWRh",
+            "Basic YWRhOm9uZQ",
+            "Basic !!!!",
+            "Bearer YWRhOm9uZQ==",
+            "YWRhOm9uZQ==",
+        ] {
+            check(wrong.as_bytes(), None);
+        }
+        check("Bäsic é".as_bytes(), None);
+        assert_eq!(credentials(&HeaderMap::new()), None);
+    }
+}
