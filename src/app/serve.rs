@@ -110,7 +110,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         delta: settings.web.otlp_delta,
     };
     let otlp = Arc::new(Otlp::new(appender.clone(), otlp_options, clock.clone(), &config.otlp));
-    let discovery = discovery(&scrape, clock.clone());
+    let discovery = discovery(&scrape, clock.clone(), settings.scrape.discovery_reload_interval);
     metrics::register_discovery(&own_metrics, discovery.clone());
     let parts = Configured {
         http: http.clone(),
@@ -270,13 +270,13 @@ impl Configured {
 }
 
 /// Discovery whose targets are scraped. Must be called within the runtime.
-fn discovery(scrape: &Arc<ScrapeManager>, clock: Clock) -> Arc<Discoveries> {
+fn discovery(scrape: &Arc<ScrapeManager>, clock: Clock, longest_wait: Duration) -> Arc<Discoveries> {
     let context = way::Context { clock, stats: Arc::default(), env: |name| std::env::var(name).ok() };
     let scrape = scrape.clone();
     let consumer = Arc::new(move |jobs: Vec<(String, Vec<_>)>| {
         jobs.into_iter().for_each(|(job, groups)| scrape.update_targets(&job, groups));
     });
-    Arc::new(Discoveries::new(context, consumer))
+    Arc::new(Discoveries::new(context, consumer, longest_wait))
 }
 
 /// A file that cannot be used leaves the old configuration in force. `None` where there is no file.

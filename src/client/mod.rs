@@ -30,7 +30,7 @@ mod transport;
 /// Certificates: ours, and whose we take.
 mod tls;
 /// Texts that are read when they are used.
-mod secrets;
+pub mod secrets;
 
 /// As Go's client.
 const MAX_REDIRECTS: usize = 10;

@@ -182,6 +182,9 @@ async fn a_request_shows_what_its_section_says() {
             "Get \"{url}\": unable to read authorization credentials: unable to read file {path}: open {path}: no such file or directory"
         )
     );
+    let endless = client("authorization: {credentials_file: /dev/zero}");
+    let error = get(&endless, peer.url("/")).await.unwrap_err();
+    assert!(error.ends_with("unable to read file /dev/zero: it has more than 1048576 bytes"), "{error}");
     let with_headers = client("http_headers: {X-Scope: {values: [a], secrets: [b]}}");
     get(&with_headers, peer.url("/")).await.unwrap();
     let scopes: Vec<String> =

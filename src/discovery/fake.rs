@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::config::file::Config;
-use crate::discovery::manager::Manager;
+use crate::discovery::manager::{LONGEST_WAIT, Manager};
 use crate::discovery::way::Context;
 use crate::model::labels::Labels;
 
@@ -132,6 +132,7 @@ impl Running {
                     *into.lock() = all;
                 }
             }),
+            LONGEST_WAIT,
         );
         manager.apply(config.scrape_configs.iter().map(|job| (job.job_name.as_str(), job.discoveries.as_slice())));
         Self { manager, found }

@@ -1,6 +1,6 @@
 //! One of a kind for all jobs that have the same entry, and what it found last. A reload starts and stops only what
 //! changed. Updates are gathered: the first goes out at once, further ones ever slower while they do not cease, at most
-//! every five seconds, and only jobs whose groups changed are told.
+//! every five seconds or as a flag says, and only jobs whose groups changed are told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,9 +24,10 @@ use crate::discovery::stats::Numbers;
 use crate::discovery::way::Context;
 use crate::storage::store::Clock;
 
-/// How long updates are gathered: at first, and at most.
+/// How long updates are gathered at first.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// And at most, where nobody says otherwise (`--scrape.discovery-reload-interval`).
+pub const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Before an entry that cannot run is tried again: at first, and at most.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
@@ -85,12 +86,13 @@ pub struct Updates {
 }
 
 impl Manager {
-    /// Nothing is asked before `apply`. Must be made within a tokio runtime.
-    pub fn new(context: Context, consumer: Consumer) -> Self {
+    /// Nothing is asked before `apply`. `longest_wait` is the time between two updates that do not cease. Must be made
+    /// within a tokio runtime.
+    pub fn new(context: Context, consumer: Consumer, longest_wait: Duration) -> Self {
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Notify::new() });
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let clock = context.clock.clone();
-        let sender = send_on(shared.clone(), consumer, clock);
+        let sender = send_on(shared.clone(), consumer, clock, Pace::new(longest_wait));
         let stop = shutdown.clone();
         tasks.spawn(async move {
             tokio::select! {
@@ -325,31 +327,31 @@ async fn run_on(discovery: Discovery, context: Context, updates: Updates) {
 #[derive(Debug)]
 struct Pace {
     wait: Duration,
+    longest: Duration,
     last_sent: Option<Instant>,
 }
 
 impl Pace {
-    fn new() -> Self {
-        Self { wait: SHORTEST_WAIT, last_sent: None }
+    fn new(longest: Duration) -> Self {
+        Self { wait: SHORTEST_WAIT.min(longest), longest, last_sent: None }
     }
 
     /// Of an update at this time. After a while without any the next goes out at once again.
     fn wait(&mut self, now: Instant) -> Duration {
-        if self.last_sent.is_none_or(|sent| now - sent > LONGEST_WAIT) {
-            self.wait = SHORTEST_WAIT;
+        if self.last_sent.is_none_or(|sent| now - sent > self.longest) {
+            self.wait = SHORTEST_WAIT.min(self.longest);
         }
         self.wait
     }
 
     fn sent(&mut self, now: Instant) {
         self.last_sent = Some(now);
-        self.wait = (self.wait * 3 / 2).min(LONGEST_WAIT);
+        self.wait = (self.wait * 3 / 2).min(self.longest);
     }
 }
 
 /// Tells the consumer of what changed.
-async fn send_on(shared: Arc<Shared>, consumer: Consumer, clock: Clock) {
-    let mut pace = Pace::new();
+async fn send_on(shared: Arc<Shared>, consumer: Consumer, clock: Clock, mut pace: Pace) {
     loop {
         shared.changed.notified().await;
         let wait = pace.wait(Instant::now());

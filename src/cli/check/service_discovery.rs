@@ -13,7 +13,7 @@ use crate::app::{install_crypto, system_clock};
 use crate::config::file::Config;
 use crate::config::scrape::ScrapeConfig;
 use crate::discovery::group::Group;
-use crate::discovery::manager::Manager;
+use crate::discovery::manager::{LONGEST_WAIT, Manager};
 use crate::discovery::way::Context;
 use crate::ingest::scrape::target::{Resolved, Target};
 use crate::model::labels::Labels;
@@ -62,7 +62,7 @@ async fn find(scrape: &ScrapeConfig, timeout: Duration) -> Vec<Arc<Group>> {
     let statics = scrape.static_configs.iter().enumerate();
     let mut groups: Vec<Arc<Group>> = statics.map(|(at, config)| Arc::new(Group::of_static(at, config))).collect();
     if !scrape.discoveries.is_empty() {
-        let manager = Manager::new(context, consumer);
+        let manager = Manager::new(context, consumer, LONGEST_WAIT);
         manager.apply([(scrape.job_name.as_str(), scrape.discoveries.as_slice())]);
         tokio::time::sleep(timeout).await;
         manager.shutdown().await;

@@ -95,7 +95,7 @@ impl World {
         let now = AtomicI64::new(1000);
         let clock: Clock = Arc::new(move || now.fetch_add(1, Ordering::SeqCst));
         let context = Context { clock, stats: Arc::default(), env: |_| None };
-        let manager = Manager::new(context, consumer);
+        let manager = Manager::new(context, consumer, LONGEST_WAIT);
         Self { folder: tempfile::tempdir().unwrap(), manager, told }
     }
 
@@ -178,7 +178,7 @@ async fn a_reload_touches_only_what_changed() {
 fn updates_are_gathered() {
     let start = Instant::now();
     let at = |ms: u64| start + Duration::from_millis(ms);
-    let mut pace = Pace::new();
+    let mut pace = Pace::new(LONGEST_WAIT);
     let (mut now, mut waits) = (0, vec![]);
     while now < 100_000 {
         let wait = pace.wait(at(now)).as_millis() as u64;
@@ -191,6 +191,14 @@ fn updates_are_gathered() {
     assert!((20..35).contains(&waits.len()), "{waits:?}");
     assert_eq!(pace.wait(at(now + 4000)), LONGEST_WAIT);
     assert_eq!(pace.wait(at(now + 6000)), SHORTEST_WAIT);
+    let mut pace = Pace::new(Duration::from_millis(200));
+    let waits: Vec<Duration> = (0..4)
+        .map(|_| {
+            pace.sent(start);
+            pace.wait(start)
+        })
+        .collect();
+    assert_eq!(waits, [150, 200, 200, 200].map(Duration::from_millis));
 }
 
 /// What an entry found before it panicked is there until it tells of something.

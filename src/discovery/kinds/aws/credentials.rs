@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -13,6 +13,7 @@ use http::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use crate::client::Request;
+use crate::client::secrets::read_file;
 use crate::config::http::HttpConfig;
 use crate::discovery::api::Api;
 use crate::discovery::way;
@@ -143,8 +144,8 @@ impl Chain {
             return Ok(Source::Keys(lasting(Credentials { access_key, secret_key, token })));
         }
         if let (Some(file), Some(role_arn)) = (self.env("AWS_WEB_IDENTITY_TOKEN_FILE"), self.env("AWS_ROLE_ARN")) {
-            let token = tokio::fs::read_to_string(&file).await;
-            let token = token.context(ErrorKind::Unavailable, || format!("reading {file}"))?.trim().to_string();
+            let token = read_file(Path::new(&file)).map_err(|why| Error::new(ErrorKind::Unavailable, why))?;
+            let token = token.trim().to_string();
             let session = self.env("AWS_ROLE_SESSION_NAME").unwrap_or_else(|| "promlake".to_string());
             return Ok(Source::WebIdentity { role_arn, session, token });
         }
@@ -188,7 +189,7 @@ impl Chain {
             (file("AWS_CONFIG_FILE", ".aws/config"), "profile "),
             (file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"), ""),
         ] {
-            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let Ok(text) = read_file(Path::new(&path)) else { continue };
             let section = if profile == "default" { profile.to_string() } else { format!("{prefix}{profile}") };
             if let Some(of_file) = section_of(&text, &section) {
                 is_there = true;
@@ -232,8 +233,8 @@ impl Chain {
         let api = Api::new(&HttpConfig::default(), &base, TIMEOUT, &self.context.clock)?;
         let token = match self.env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
             Some(file) => {
-                let text = tokio::fs::read_to_string(&file).await;
-                Some(text.context(ErrorKind::Unavailable, || format!("reading {file}"))?.trim().to_string())
+                let text = read_file(Path::new(&file)).map_err(|why| Error::new(ErrorKind::Unavailable, why))?;
+                Some(text.trim().to_string())
             }
             None => self.env("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
         };

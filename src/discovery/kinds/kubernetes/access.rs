@@ -7,12 +7,13 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use crate::client::secrets::read_file;
 use crate::config::discovery::settings::Settings;
 use crate::config::http::{Authorization, HttpConfig, ProxyConfig, Secret, TlsConfig};
 use crate::config::yaml::{self, Node};
 use crate::discovery::api::Api;
 use crate::discovery::way;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What a pod finds: its token, which is another one every hour, who signs for the API, and its namespace.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -28,7 +29,7 @@ pub(super) struct Access {
 pub(super) fn read(settings: &Settings<'_>, own_namespace: bool, context: &way::Context) -> Result<Access> {
     let (server, file) = (settings.text("api_server"), settings.text("kubeconfig_file"));
     let (base, config) = if !file.is_empty() {
-        let text = std::fs::read_to_string(file).context(ErrorKind::Unavailable, || format!("reading {file}"))?;
+        let text = read_file(Path::new(file)).map_err(|why| Error::new(ErrorKind::Unavailable, why))?;
         kubeconfig(&text, Path::new(file)).map_err(|error| Error::bad_input(format!("{file}: {error}")))?
     } else if server.is_empty() {
         in_cluster(context.env)?
@@ -41,8 +42,8 @@ pub(super) fn read(settings: &Settings<'_>, own_namespace: bool, context: &way::
 
 fn namespace_of_pod() -> Result<String> {
     let path = format!("{ACCOUNT}/namespace");
-    let wrong = || "could not determine the pod's namespace".to_string();
-    let text = std::fs::read_to_string(&path).context(ErrorKind::Unavailable, wrong)?;
+    let wrong = |why| format!("could not determine the pod's namespace: {why}");
+    let text = read_file(Path::new(&path)).map_err(|why| Error::new(ErrorKind::Unavailable, wrong(why)))?;
     match text.trim() {
         "" => Err(Error::bad_input(format!("could not read own namespace name: {path} is empty"))),
         name => Ok(name.to_string()),
