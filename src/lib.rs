@@ -18,6 +18,8 @@ pub mod discovery;
 pub mod ingest;
 /// Read side: PromQL and SQL to DataFusion plans.
 pub mod engine;
+/// Remote write out: what became durable, to other stores.
+pub mod forward;
 /// Protocols: Prometheus' HTTP API and the Postgres wire protocol.
 pub mod server;
 /// Composition root: opens every part and shuts it down in order.

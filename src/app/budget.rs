@@ -39,6 +39,8 @@ pub struct Budget {
     pub queue_bytes: usize,
     /// Scrapes that wait while the write-ahead log cannot be written.
     pub wal_buffer_bytes: usize,
+    /// Rows that were just written, for remotes that keep up, and samples on their way to remotes.
+    pub forward_bytes: usize,
     /// Series indexes of the lake's days.
     pub index_bytes: usize,
     /// Footers of Parquet files that were read, which is where their pages are.
@@ -68,6 +70,7 @@ pub fn of(machine: Machine) -> Budget {
         flush_bytes: share(64, MIB, 48 * MIB),
         queue_bytes: share(32, MIB, 64 * MIB),
         wal_buffer_bytes: share(32, MIB, (256 * MIB).max(limit / 64)),
+        forward_bytes: share(64, MIB, 256 * MIB),
         index_bytes: share(32, MIB, 256 * MIB),
         footer_bytes: share(64, MIB, 64 * MIB),
         body_bytes: share(16, MIB, 256 * MIB),
@@ -92,6 +95,7 @@ impl Budget {
             // The queue and the object that is made of it.
             self.queue_bytes.saturating_mul(2),
             self.wal_buffer_bytes,
+            self.forward_bytes,
             self.index_bytes,
             self.footer_bytes,
             self.body_bytes,
@@ -101,6 +105,11 @@ impl Budget {
             self.threads.saturating_mul(2 * THREAD_BYTES),
         ];
         parts.iter().fold(0u64, |sum, part| sum.saturating_add(*part as u64))
+    }
+
+    /// The part of `forward_bytes` for rows that were just written.
+    pub fn recent_bytes(&self) -> usize {
+        self.forward_bytes / 4
     }
 
     /// The line of the log that says what there is and what becomes of it, and a warning where that is too much.
@@ -115,6 +124,7 @@ impl Budget {
             flush = %show(self.flush_bytes),
             queue = %show(self.queue_bytes),
             wal_buffer = %show(self.wal_buffer_bytes),
+            forward = %show(self.forward_bytes),
             index = %show(self.index_bytes),
             footers = %show(self.footer_bytes),
             bodies = %show(self.body_bytes),
@@ -138,7 +148,8 @@ impl Budget {
             format!(
                 "the budgets of memory add up to {} of {}, which is {}% where 80% are safe: the process may be killed \
                  when they are used; lower --query.memory-bytes, --storage.cache-bytes, --storage.flush-bytes, \
-                 --storage.wal.queue-bytes, --storage.wal.buffer-bytes, --storage.index-bytes or the connections",
+                 --storage.wal.queue-bytes, --storage.wal.buffer-bytes, --storage.remote.buffer-bytes, --storage.index-bytes or \
+                 the connections",
                 whole(total),
                 whole(limit),
                 percent(total),

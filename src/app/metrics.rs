@@ -8,6 +8,7 @@ use crate::app::build_info;
 use crate::discovery::manager::Manager as Discoveries;
 use crate::discovery::stats::Stats as DiscoveryStats;
 use crate::engine::session::Engine;
+use crate::forward::forwarder::Forwarder;
 use crate::ingest::scrape::manager::ScrapeManager;
 use crate::ingest::stats::IngestStats;
 use crate::server::access::door::Access;
@@ -90,6 +91,10 @@ pub fn register_scrapes(metrics: &Metrics, scrapes: Arc<ScrapeManager>) {
         families.push(Family::gauge("promlake_scrapes_waiting_bytes", help, scrapes.waiting_bytes() as f64));
         families
     });
+}
+
+pub fn register_forwarder(metrics: &Metrics, forwarder: Arc<Forwarder>) {
+    metrics.add_source(move || forwarder.families());
 }
 
 /// Under Prometheus' names.
@@ -267,6 +272,7 @@ fn store_families(store: &Store) -> Vec<Family> {
         counter("promlake_store_histograms", "Native histograms appended", s.histograms_appended_total as f64),
         counter("promlake_store_exemplars", "Exemplars appended", s.exemplars_appended_total as f64),
         counter("promlake_store_rows_rejected", "Rows refused by the head", s.rows_rejected_total as f64),
+        gauge("promlake_wal_retained_bytes", "Objects of the write-ahead log that only remotes still need", s.wal_retained_bytes as f64),
         counter("promlake_wal_objects", "Objects put into the write-ahead log", s.wal_objects_total as f64),
         counter("promlake_wal_bytes", "Bytes put into the write-ahead log", s.wal_bytes_total as f64),
         counter("promlake_flushes", "Flushes of the head into the lake", s.flushes_total as f64),

@@ -1,5 +1,5 @@
 //! The life of the server: bind → open the store → join the parts → serve, reload on request → stop scraping,
-//! stop the servers, flush.
+//! stop the servers and the remotes, flush.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use crate::discovery::way;
 use crate::engine::active::ActiveQueries;
 use crate::engine::session::Engine;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::forward::forwarder::Forwarder;
 use crate::ingest::appender::Appender;
 use crate::ingest::otlp::receiver::{self as otlp, Otlp};
 use crate::ingest::remote_write::receiver::RemoteWrite;
@@ -104,6 +105,8 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         .with_timestamp_tolerance_ms(settings.scrape.timestamp_tolerance_ms);
     let scrape = Arc::new(scrape);
     metrics::register_scrapes(&own_metrics, scrape.clone());
+    let forwarder = Arc::new(Forwarder::new(store.clone(), clock.clone(), settings.forward.clone()));
+    metrics::register_forwarder(&own_metrics, forwarder.clone());
     let otlp_options = otlp::Options {
         lookback_delta_ms: engine.options.lookback_delta_ms,
         type_and_unit_labels: engine.options.features.type_and_unit_labels,
@@ -117,10 +120,15 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         store: store.clone(),
         engine: engine.clone(),
         scrape: scrape.clone(),
+        forwarder: forwarder.clone(),
         otlp: otlp.clone(),
         discovery: discovery.clone(),
     };
     parts.apply(&config)?;
+    // What comes in from here on is sent, even if this process is killed soon.
+    if let Err(error) = store.save_tails().await {
+        tracing::warn!("the positions of remote write are not saved for now: {error}");
+    }
     http.open(Parts {
         engine: engine.clone(),
         store: store.clone(),
@@ -165,6 +173,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
             tracing::error!(%error, "a server ended with a panic");
         }
     }
+    forwarder.shutdown().await;
     store.shutdown().await?;
     second_signal.abort();
     tracing::info!("stopped, everything is in the lake");
@@ -250,6 +259,7 @@ struct Configured {
     store: Arc<Store>,
     engine: Engine,
     scrape: Arc<ScrapeManager>,
+    forwarder: Arc<Forwarder>,
     otlp: Arc<Otlp>,
     discovery: Arc<Discoveries>,
 }
@@ -257,7 +267,9 @@ struct Configured {
 impl Configured {
     /// What cannot be used is found before anything is changed.
     fn apply(&self, config: &Config) -> Result<()> {
+        let remotes = self.forwarder.prepare(config)?;
         self.scrape.apply_config(config)?;
+        self.forwarder.install(remotes);
         let jobs = config.scrape_configs.iter();
         self.discovery.apply(jobs.map(|job| (job.job_name.as_str(), job.discoveries.as_slice())));
         self.store.set_out_of_order_window(config.storage.out_of_order_time_window_ms);

@@ -10,6 +10,7 @@ use crate::app::external_url::ExternalUrl;
 use crate::config::file::Options;
 use crate::config::storage::Retention;
 use crate::engine::session::EngineOptions;
+use crate::forward::forwarder;
 use crate::ingest::otlp::translated::Delta;
 use crate::ingest::remote_write::negotiate::Message;
 use crate::ingest::scrape::features::Features;
@@ -39,6 +40,7 @@ pub struct Settings {
     /// What the parts were given of it; their settings say the same.
     pub budget: Budget,
     pub storage: store::Options,
+    pub forward: forwarder::Options,
     /// Of scraped and received samples; `None` for any.
     pub max_age: Option<Duration>,
     pub engine: EngineOptions,

@@ -30,7 +30,6 @@ enum Why {
     Notifications,
     Rules,
     Search,
-    Sending,
 }
 
 impl Why {
@@ -44,7 +43,6 @@ impl Why {
             Why::Notifications => "there are no live notifications yet",
             Why::Rules => "rules are not evaluated yet, and alerts are not sent",
             Why::Search => "the search API is not built yet",
-            Why::Sending => "samples are not sent by remote write yet",
         }
     }
 }
@@ -86,7 +84,6 @@ static ROWS: &[Row] = &[
     row("storage.agent.wal-compression-type", COMPRESSION, "snappy", Why::Agent),
     row("storage.agent.wal-segment-size", Kind::Size, "0B", Why::Agent),
     row("storage.agent.wal-truncate-frequency", Kind::Duration, "0s", Why::Agent),
-    row("storage.remote.flush-deadline", Kind::Duration, "1m", Why::Sending),
     row("storage.tsdb.allow-overlapping-compaction", Kind::Switch, "true", Why::Blocks),
     row("storage.tsdb.block-reload-interval", Kind::Duration, "1m", Why::Blocks),
     row("storage.tsdb.delay-compact-file.path", Kind::Text, "", Why::Blocks),

@@ -17,6 +17,8 @@ use crate::config::size;
 use crate::config::storage::Retention;
 use crate::engine::session::EngineOptions;
 use crate::error::{Error, Result};
+use crate::forward::forwarder;
+use crate::forward::remote::Behind;
 use crate::ingest::remote_write::negotiate::Message;
 use crate::server::http::server::RemoteReadLimits;
 use crate::storage::place::Place;
@@ -149,6 +151,18 @@ pub struct Serve {
     /// 64th if that is more
     #[arg(long = "storage.wal.buffer-bytes", value_name = "SIZE", value_parser = values::memory)]
     storage_wal_buffer_bytes: Option<usize>,
+    /// How much of the write-ahead log is kept for remotes that lag, beyond what the lake lacks
+    #[arg(long = "storage.wal.retain-bytes", value_name = "SIZE", default_value = "4GB", value_parser = values::memory)]
+    storage_wal_retain_bytes: usize,
+    /// What becomes of the rest of a remote that lags by more: reread finds it in the lake, by time; drop goes on without it
+    #[arg(long = "storage.remote.when-behind", value_name = "WHAT", default_value = "reread", value_parser = ["reread", "drop"])]
+    storage_remote_when_behind: String,
+    /// How long a remote that a reload takes away, or a stop, may go on with what was read for it
+    #[arg(long = "storage.remote.flush-deadline", value_name = "DURATION", default_value = "1m", value_parser = values::duration)]
+    storage_remote_flush_deadline: Duration,
+    /// Samples on their way to remotes; by default a 32nd of the memory limit, up to 256MB
+    #[arg(long = "storage.remote.buffer-bytes", value_name = "SIZE", value_parser = values::memory)]
+    storage_remote_buffer_bytes: Option<usize>,
     /// How much memory the series lists of past days may take; by default a 32nd of the memory limit, up to 256MB
     #[arg(long = "storage.index-bytes", value_name = "SIZE", value_parser = values::memory)]
     storage_index_bytes: Option<usize>,
@@ -304,9 +318,16 @@ impl Serve {
                 cache_bytes: budget.cache_bytes,
                 queue_bytes: budget.queue_bytes,
                 wal_buffer_bytes: budget.wal_buffer_bytes,
+                wal_retain_bytes: self.storage_wal_retain_bytes,
+                recent_bytes: budget.recent_bytes(),
                 index_bytes: budget.index_bytes,
                 // From the configuration file, which the composition root reads.
                 out_of_order_window_ms: 0,
+            },
+            forward: forwarder::Options {
+                flush_deadline: self.storage_remote_flush_deadline,
+                memory_bytes: budget.forward_bytes - budget.recent_bytes(),
+                behind: if self.storage_remote_when_behind == "drop" { Behind::Drop } else { Behind::Reread },
             },
             engine: EngineOptions {
                 lookback_delta_ms: self.query_lookback_delta.as_millis() as i64,
@@ -341,6 +362,7 @@ impl Serve {
             flush_bytes: self.storage_flush_bytes.unwrap_or(share.flush_bytes),
             queue_bytes: self.storage_wal_queue_bytes.unwrap_or(share.queue_bytes),
             wal_buffer_bytes: self.storage_wal_buffer_bytes.unwrap_or(share.wal_buffer_bytes),
+            forward_bytes: self.storage_remote_buffer_bytes.unwrap_or(share.forward_bytes),
             index_bytes: self.storage_index_bytes.unwrap_or(share.index_bytes),
             body_bytes: self.web_body_bytes.unwrap_or(share.body_bytes),
             message_bytes: self.pg_message_bytes.unwrap_or(share.message_bytes),
@@ -415,6 +437,7 @@ fn fill_in(flags: &mut [(String, String)], budget: &Budget) {
             "storage.flush-bytes" => size(budget.flush_bytes),
             "storage.wal.queue-bytes" => size(budget.queue_bytes),
             "storage.wal.buffer-bytes" => size(budget.wal_buffer_bytes),
+            "storage.remote.buffer-bytes" => size(budget.forward_bytes),
             "storage.index-bytes" => size(budget.index_bytes),
             "web.body-bytes" => size(budget.body_bytes),
             "pg.message-bytes" => size(budget.message_bytes),

@@ -87,7 +87,21 @@ impl Client {
     /// Connects to nobody, and looks at no file: what is missing then may come, and fails the requests until it does. An error
     /// is what can never work.
     pub fn new(config: &HttpConfig, options: Options) -> Result<Self> {
+        Self::with_transport(config, options, |transport| transport)
+    }
+
+    /// The same with connections spread over the addresses of a host.
+    pub fn round_robin(config: &HttpConfig, options: Options) -> Result<Self> {
+        Self::with_transport(config, options, Transport::round_robin)
+    }
+
+    fn with_transport(
+        config: &HttpConfig,
+        options: Options,
+        change: impl FnOnce(Transport) -> Transport,
+    ) -> Result<Self> {
         let transport = Transport::new(&config.tls, &config.proxy, !config.no_http2, options.compressed)?;
+        let transport = change(transport);
         let tokens = match &config.authorization {
             Authorization::OAuth2(oauth2) => Some(Tokens::new(oauth2, options.clock.clone())?),
             _ => None,

@@ -35,6 +35,8 @@ pub struct Transport {
     connect_headers: HeaderMap,
     http2: bool,
     compressed: bool,
+    /// Each connection takes one of the host's addresses at random.
+    round_robin: bool,
     state: Mutex<State>,
 }
 
@@ -81,7 +83,12 @@ impl Transport {
                 }
             }
         }
-        Ok(Self { tls: tls.clone(), proxies, connect_headers, http2, compressed, state: Mutex::default() })
+        let (tls, state) = (tls.clone(), Mutex::default());
+        Ok(Self { tls, proxies, connect_headers, http2, compressed, round_robin: false, state })
+    }
+
+    pub fn round_robin(self) -> Self {
+        Self { round_robin: true, ..self }
     }
 
     pub fn way(&self, url: &Url) -> Way {
@@ -140,6 +147,9 @@ impl Transport {
             .pool_idle_timeout(IDLE);
         match way {
             Way::Network => {
+                if self.round_robin {
+                    builder = builder.dns_resolver(Arc::new(Shuffled));
+                }
                 // The headers are for the proxy, and would go on to the host where there is no tunnel.
                 if !self.proxies.is_empty() {
                     let of = |scheme: &'static str| {
@@ -169,6 +179,19 @@ fn stamp(path: &PathBuf) -> Stamp {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+}
+
+/// Finds the addresses of a host in another order each time.
+struct Shuffled;
+
+impl Resolve for Shuffled {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let mut found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            fastrand::shuffle(&mut found);
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
 }
 
 /// Finds one host, whatever name is asked for.

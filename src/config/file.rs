@@ -15,6 +15,7 @@ use crate::config::mistake::{Found, Mistakes};
 use crate::config::otlp::{self, OTLP, OtlpConfig, RUNTIME, TRACING};
 use crate::config::relabel::texts;
 use crate::config::remote;
+use crate::config::remote::write::{self, RemoteWrite};
 use crate::config::schema::{Field, Kind, Schema, field};
 use crate::config::scrape::{SCRAPE, ScrapeConfig, StaticConfig};
 use crate::config::storage::{STORAGE, StorageConfig};
@@ -59,6 +60,7 @@ pub struct Config {
     pub storage: StorageConfig,
     pub otlp: OtlpConfig,
     pub alerting: Alerting,
+    pub remote_writes: Vec<RemoteWrite>,
     /// Patterns.
     pub rule_files: Vec<String>,
     root: Node,
@@ -110,7 +112,7 @@ impl Config {
         let nothing = Node::nothing();
         let section = |key: &str| root.get(key).filter(|node| !node.is_null()).unwrap_or(&nothing);
         let global = Global::read(section("global"), env, found);
-        remote::check_writes(section("remote_write").items(), global.name_validation, found);
+        let remote_writes = remote::writes(section("remote_write").items(), global.name_validation, found);
         remote::check_reads(section("remote_read").items(), found);
         if root.get("tracing").is_some_and(|node| !node.entries().is_empty()) {
             otlp::check_tracing(section("tracing"), found);
@@ -119,6 +121,7 @@ impl Config {
             storage: StorageConfig::read(section("storage"), found),
             otlp: OtlpConfig::read(section("otlp"), global.name_validation, found),
             alerting: Alerting::read(section("alerting"), global.name_validation, found),
+            remote_writes,
             rule_files: texts(&root, "rule_files"),
             global,
             scrape_configs: vec![],
@@ -212,9 +215,10 @@ impl Config {
                 found.add(line_of(node, key), path, "is not supported yet");
             }
         };
-        for key in ["tracing", "remote_write", "remote_read"] {
+        for key in ["tracing", "remote_read"] {
             refuse(&self.root, key, key);
         }
+        write::not_built(self.root.get("remote_write").map(Node::items).unwrap_or_default(), &found);
         if let Some(global) = self.root.get("global") {
             for key in NOT_BUILT_IN_GLOBAL {
                 refuse(global, key, &format!("global.{key}"));

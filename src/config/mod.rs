@@ -19,7 +19,7 @@ pub mod http;
 /// The `alerting` section.
 pub mod alerting;
 /// `remote_write` and `remote_read`.
-mod remote;
+pub mod remote;
 /// The `storage` section.
 pub mod storage;
 /// `otlp`, `tracing` and `runtime`.

@@ -1,5 +1,8 @@
 //! `remote_write` and `remote_read`: other stores that samples are sent to, and asked of.
 
+/// One remote that samples are sent to.
+pub mod write;
+
 use std::collections::HashSet;
 
 use crate::config::alerting::SIGV4;
@@ -7,6 +10,7 @@ use crate::config::http::{self, is_set, line_of, text};
 use crate::config::mistake::Found;
 use crate::config::protocol::NameValidation;
 use crate::config::relabel;
+use crate::config::remote::write::RemoteWrite;
 use crate::config::schema::{Kind, Schema, below, field, with};
 use crate::config::yaml::{Node, Value};
 
@@ -114,7 +118,14 @@ const RESERVED_HEADERS: &[&str] = &[
     "x-amz-content-sha256",
 ];
 
-pub(super) fn check_writes(items: &[Node], names: NameValidation, found: &Found) {
+/// Checks the section and reads it.
+pub(super) fn writes(items: &[Node], names: NameValidation, found: &Found) -> Vec<RemoteWrite> {
+    check_writes(items, names, found);
+    let remotes = items.iter().enumerate();
+    remotes.map(|(at, node)| RemoteWrite::read(node, &format!("remote_write[{at}]"), names)).collect()
+}
+
+fn check_writes(items: &[Node], names: NameValidation, found: &Found) {
     check_names(items, "remote_write", "write", found);
     for (position, node) in items.iter().enumerate() {
         let path = format!("remote_write[{position}]");

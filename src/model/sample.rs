@@ -29,6 +29,9 @@ pub struct TimeRange {
 impl TimeRange {
     pub const ALL: TimeRange = TimeRange { start_inclusive: i64::MIN, end_inclusive: i64::MAX };
 
+    /// Of no time at all; a [`TimeRange::union`] with it is the other range.
+    pub const NONE: TimeRange = TimeRange { start_inclusive: i64::MAX, end_inclusive: i64::MIN };
+
     pub fn new(start_inclusive: i64, end_inclusive: i64) -> Self {
         Self { start_inclusive, end_inclusive }
     }

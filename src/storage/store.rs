@@ -35,6 +35,7 @@ use durability::Durability;
 use flusher::Progress;
 use gate::{Answer, Gate};
 use stats::{Counters, StoreStats};
+use tails::Tails;
 use view::View;
 
 /// Whether the write-ahead log takes rows.
@@ -55,6 +56,10 @@ mod replay;
 mod select;
 /// Numbers for telemetry.
 pub mod stats;
+/// Rows that became durable, for those who send them on.
+pub mod tails;
+/// What of a range is in files, for those whose part of the log is gone.
+pub mod past;
 /// The background tasks, supervised.
 mod tasks;
 /// What a query sees, as one value.
@@ -106,6 +111,10 @@ pub struct Options {
     pub queue_bytes: usize,
     /// Scrapes that wait before the gate while the log cannot be written; the oldest is dropped beyond it.
     pub wal_buffer_bytes: usize,
+    /// Objects of the log that the lake contains are kept up to this for readers that lag.
+    pub wal_retain_bytes: usize,
+    /// Rows kept in memory for readers of the log that keep up.
+    pub recent_bytes: usize,
     /// Memory of the series indexes of the lake's days.
     pub index_bytes: usize,
     pub out_of_order_window_ms: i64,
@@ -124,6 +133,8 @@ impl Default for Options {
             cache_bytes: 128 << 20,
             queue_bytes: 64 << 20,
             wal_buffer_bytes: 256 << 20,
+            wal_retain_bytes: 4 << 30,
+            recent_bytes: 16 << 20,
             index_bytes: 256 << 20,
             out_of_order_window_ms: 0,
         }
@@ -174,8 +185,10 @@ struct Inner {
     durability: Durability,
     /// Why the process has to end.
     fatal: watch::Sender<Option<Arc<Error>>>,
-    /// The last log object known to be gone.
-    deleted_through: AtomicU64,
+    /// The last log object whose rows are in the lake.
+    flushed_through: AtomicU64,
+    tails: Tails,
+    trimming: tokio::sync::Mutex<()>,
     merging: tokio::sync::Mutex<()>,
     /// A flush and a join of cached blocks take turns, as each holds its samples twice for a while.
     packing: tokio::sync::Mutex<()>,
@@ -202,24 +215,23 @@ impl Store {
         let applied = lake.take_over(epoch).await?;
         let own = Origin { writer, epoch, sequence: 0 };
         let sealed = wal::epoch::seal_older(&wal, own, applied).await?;
-        if let Err(error) = wal.delete(&sealed.flushed).await {
-            tracing::warn!("flushed log objects stay for now: {error}");
-        }
+        let readers = wal::readers::load(&wal).await?;
         let mut gate = Gate::new(1);
         gate.metadata.extend(lake.read_metadata().await?);
         let (memtable, mut head_index) = (Memtable::new(gate.generation), SeriesIndex::default());
         let mut head = replay::Head { gate: &mut gate, memtable: &memtable, index: &mut head_index };
         let source = replay::Source { objects: &wal, own, skip_damaged: options.skip_damaged };
-        let replayed = replay::replay(&source, &sealed.to_replay, applied.sequence, &mut head).await?;
+        let replayed = replay::replay(&source, &sealed.to_replay(), applied.sequence, &mut head).await?;
         if replayed != replay::Replayed::default() {
             tracing::info!(?replayed, "write-ahead log replayed");
         }
         let lease = claim.lease();
         let first = sealed.last_sequence + 1;
-        let log = Log::new(wal, writer, epoch, first, sealed.to_replay);
+        let log = Log::new(wal, writer, epoch, first, sealed.objects);
         let view = View { open: Arc::new(memtable), frozen: Vec::new(), cached: Vec::new(), files: lake.files() };
         let default_interval = if objects.kind == Kind::Bucket { BUCKET_WAL_INTERVAL } else { Duration::ZERO };
         let out_of_order_window_ms = AtomicI64::new(options.out_of_order_window_ms);
+        let tails = Tails::new(readers, first - 1, options.recent_bytes);
         let inner = Arc::new(Inner {
             wal_interval: options.wal_flush_interval.unwrap_or(default_interval),
             days: DayIndexes::new(options.index_bytes),
@@ -240,7 +252,9 @@ impl Store {
             warmer_wake: Notify::new(),
             progress: watch::Sender::new(Progress { flushed_before: 1, ..Progress::default() }),
             fatal: watch::Sender::new(None),
-            deleted_through: AtomicU64::new(first - 1),
+            flushed_through: AtomicU64::new(applied.sequence),
+            tails,
+            trimming: tokio::sync::Mutex::new(()),
             merging: tokio::sync::Mutex::new(()),
             packing: tokio::sync::Mutex::new(()),
             counters: Counters::default(),
@@ -248,6 +262,9 @@ impl Store {
         });
         inner.counters.wal_damaged.store(replayed.damaged as u64, Ordering::Relaxed);
         inner.counters.replayed_objects.store(replayed.objects as u64, Ordering::Relaxed);
+        if let Err(error) = inner.trim().await {
+            tracing::warn!("flushed log objects stay for now: {error}");
+        }
         let tasks = tasks::start(&inner, first, lease);
         Ok(Arc::new(Store { inner, tasks: Mutex::new(tasks), claim: Mutex::new(Some(claim)) }))
     }
@@ -418,6 +435,9 @@ impl Store {
     pub async fn shutdown(&self) -> Result<()> {
         self.inner.gate.lock().close();
         let flushed = self.flush().await;
+        if let Err(error) = self.save_tails().await {
+            tracing::warn!("the positions of remote write are not saved: {error}");
+        }
         let lease = self.claim.lock().as_ref().and_then(Claim::lease);
         self.stop().await;
         // Without an answer in time the next start finds that this process has ended.

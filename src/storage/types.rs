@@ -267,6 +267,13 @@ impl LogRows {
     pub fn rows(&self) -> usize {
         self.samples.timestamps.len() + self.histograms.len() + self.exemplars.len()
     }
+
+    /// Of samples and histograms; [`TimeRange::NONE`] without any.
+    pub fn times(&self) -> TimeRange {
+        let of = |range: TimeRange, timestamp: i64| range.union(&TimeRange::new(timestamp, timestamp));
+        let samples = self.samples.timestamps.iter().copied().fold(TimeRange::NONE, of);
+        self.histograms.iter().map(|row| row.timestamp).fold(samples, of)
+    }
 }
 
 /// Float samples as parallel columns.

@@ -31,6 +31,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("engine", 50),
     ("ingest", 50),
     ("rules", 60),
+    ("forward", 60),
     ("server/access", 65),
     ("server/http", 70),
     ("server/pg", 70),

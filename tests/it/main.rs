@@ -11,6 +11,8 @@ mod command_line;
 mod federation;
 /// Targets that are found: files, HTTP, Docker, through the real binary.
 mod discovery;
+/// Remote write out.
+mod forward;
 /// Prometheus' HTTP API.
 mod http;
 /// Who may ask the HTTP API for what, and how slowly.

@@ -58,8 +58,8 @@ async fn every_documented_metric_is_there() {
     let home = Home::on_disk();
     let config = |interval: &str, target: &str| {
         format!(
-            "global: {{scrape_interval: {interval}}}\nscrape_configs:\n- job_name: self\n  static_configs:\n  \
-             - targets: ['{target}']\n"
+            "global: {{scrape_interval: {interval}}}\nremote_write: [{{url: 'http://127.0.0.1:1/'}}]\n\
+             scrape_configs:\n- job_name: self\n  static_configs:\n  - targets: ['{target}']\n"
         )
     };
     let server = home.start(NO_TARGETS, &["--web.enable-lifecycle", "--storage.flush-interval=1s"]);

@@ -149,7 +149,10 @@ fn what_is_not_built_yet_is_another_error() {
         let told: Vec<String> = mistakes.shown("file").lines().map(str::to_string).collect();
         assert_eq!(told, expected, "{text}");
     };
-    check("remote_write: [{url: 'http://x'}]", &["file:1: remote_write: is not supported yet"]);
+    check(
+        "remote_write: [{url: 'http://x', sigv4: {region: r}}]",
+        &["file:1: remote_write[0].sigv4: is not supported yet"],
+    );
     check("global: {query_log_file: q.log}", &["file:1: global.query_log_file: is not supported yet"]);
     check(
         "scrape_configs:\n- job_name: x\n  basic_auth: {username: a}\n  gce_sd_configs: [{project: a, zone: b}]\n  \

@@ -138,6 +138,11 @@ impl Registry {
         self.by_id.get(&series_id).copied()
     }
 
+    /// The series of an id.
+    pub fn series_of(&self, series_id: i64) -> Option<&Arc<Series>> {
+        self.cold[self.slot_of(series_id)? as usize].series.as_ref()
+    }
+
     /// Takes over the newest samples of rows that were accepted before a restart.
     pub fn replay(&mut self, rows: &LogRows) {
         for (row, &slot) in rows.samples.slots.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! The flusher task: frozen memtables to the lake, oldest first. Sorting frees the memtable before the Parquet
 //! files are written, the block is packed and becomes a cache entry once they are committed, and the log objects up to
-//! it are deleted. A flush that fails is tried again until it succeeds; queries and the log hold the rows.
+//! it are deleted, save what a reader of the log still needs. A flush that fails is tried again until it succeeds; queries and the log hold the rows.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -187,11 +187,10 @@ impl Flusher {
     }
 
     async fn delete_log(&self, through: u64) {
-        let after = self.inner.deleted_through.load(Ordering::Relaxed);
-        match self.inner.log.delete(after, through).await {
-            Ok(()) => self.inner.deleted_through.store(through, Ordering::Relaxed),
-            // The next flush, or the next start, deletes them.
-            Err(error) => tracing::warn!("flushed log objects stay for now: {error}"),
+        self.inner.flushed_through.store(through, Ordering::Relaxed);
+        // Otherwise the next flush, or the next start, deletes them.
+        if let Err(error) = self.inner.trim().await {
+            tracing::warn!("flushed log objects stay for now: {error}");
         }
     }
 

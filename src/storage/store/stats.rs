@@ -63,6 +63,8 @@ pub struct StoreStats {
     pub rows_rejected_total: u64,
     pub wal_objects_total: u64,
     pub wal_bytes_total: u64,
+    /// Of objects of the log whose rows are in the lake.
+    pub wal_retained_bytes: u64,
     pub flushes_total: u64,
     pub flush_failures_total: u64,
     pub flush_seconds_total: f64,
@@ -133,6 +135,7 @@ impl Inner {
             rows_rejected_total: counter(&c.rejected),
             wal_objects_total: counter(&c.wal_objects),
             wal_bytes_total: counter(&c.wal_bytes),
+            wal_retained_bytes: self.log.bytes_through(self.flushed_through.load(Ordering::Relaxed)),
             flushes_total: counter(&c.flushes),
             flush_failures_total: counter(&c.flush_failures),
             flush_seconds_total: counter(&c.flush_us) as f64 / 1e6,

@@ -11,7 +11,7 @@ use futures::FutureExt;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, ErrorKind};
-use crate::storage::store::{Inner, flusher, merger, refresher, warmer, writer};
+use crate::storage::store::{Inner, flusher, merger, refresher, tails, warmer, writer};
 use crate::storage::wal::claim::{Lease, RENEWAL};
 
 /// Between the end of a task and its next start.
@@ -25,6 +25,7 @@ pub fn start(inner: &Arc<Inner>, sequence: u64, lease: Option<Lease>) -> Vec<Joi
         supervised("merger", inner, merger::run),
         supervised("refresher", inner, refresher::run),
         supervised("warmer", inner, warmer::run),
+        supervised("tails", inner, tails::run),
     ];
     tasks.extend(lease.map(|lease| supervised("lease", inner, move |inner| renew(inner, lease.clone()))));
     tasks

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::sample::TimeRange;
 use crate::storage::head::memtable::Memtable;
 use crate::storage::store::Inner;
 use crate::storage::store::gate::Group;
@@ -18,6 +19,7 @@ use crate::storage::store::view::{Frozen, Source, View};
 use crate::storage::types::LogRows;
 use crate::storage::wal::objects::Attempt;
 use crate::storage::wal::pauses::Pauses;
+use crate::storage::wal::readers::Position;
 
 /// Runs until another process has the node, which is what it returns. `sequence` is the number of the first object.
 pub async fn run(inner: Arc<Inner>, mut sequence: u64) -> Error {
@@ -29,17 +31,23 @@ pub async fn run(inner: Arc<Inner>, mut sequence: u64) -> Error {
         loop {
             wait_for_floor(&inner, last_put).await;
             let full = inner.view().open.bytes() > inner.options.flush_bytes;
-            let Some(group) = inner.gate.lock().take(full) else { break };
+            let Some(mut group) = inner.gate.lock().take(full) else { break };
             if !group.rows.is_empty() {
                 last_put = Some(Instant::now());
                 match put(&inner, sequence, &group).await {
-                    // What queued up meanwhile is one group more.
-                    Ok(Put::Failing) => behind = 2,
-                    Ok(Put::Smooth) => {}
+                    Ok(done) => {
+                        // What queued up meanwhile is one group more.
+                        if done.failed {
+                            behind = 2;
+                        }
+                        apply(&inner, &group.rows);
+                        let rows = std::mem::take(&mut group.rows);
+                        let position = Position { sequence, put_ms: done.at_ms };
+                        inner.tails.push(position, rows, done.times, done.bytes);
+                    }
                     Err(error) => return error,
                 }
                 sequence += 1;
-                apply(&inner, &group.rows);
             }
             if group.freeze {
                 freeze(&inner, sequence - 1);
@@ -68,31 +76,36 @@ async fn wait_for_floor(inner: &Inner, last_put: Option<Instant>) {
     }
 }
 
-enum Put {
-    Smooth,
+struct Put {
     /// It took more than one attempt.
-    Failing,
+    failed: bool,
+    at_ms: i64,
+    bytes: usize,
+    times: TimeRange,
 }
 
 /// Returns when the object is durable; an error is final.
 async fn put(inner: &Inner, sequence: u64, group: &Group) -> Result<Put> {
     let object = inner.log.encode(&group.rows, sequence)?;
+    let times = group.rows.times();
     inner.durability.put_begins(group.since_ms);
     let started = Instant::now();
-    let outcome = put_until_durable(inner, sequence, &object).await?;
+    let failed = put_until_durable(inner, sequence, &object, times).await?;
     inner.counters.put_seconds.observe(started.elapsed().as_secs_f64());
-    inner.durability.put_succeeded((inner.clock)());
+    let at_ms = (inner.clock)();
+    inner.durability.put_succeeded(at_ms);
     inner.counters.wal_objects.fetch_add(1, Ordering::Relaxed);
     inner.counters.wal_bytes.fetch_add(object.len() as u64, Ordering::Relaxed);
-    Ok(outcome)
+    Ok(Put { failed, at_ms, bytes: object.len(), times })
 }
 
-async fn put_until_durable(inner: &Inner, sequence: u64, object: &Bytes) -> Result<Put> {
-    let mut outcome = Put::Smooth;
+/// Whether it took more than one attempt.
+async fn put_until_durable(inner: &Inner, sequence: u64, object: &Bytes, times: TimeRange) -> Result<bool> {
+    let mut failed = false;
     let mut pauses = Pauses::default();
     loop {
-        match inner.log.attempt(sequence, object).await {
-            Attempt::Durable => return Ok(outcome),
+        match inner.log.attempt(sequence, object, (inner.clock)(), times).await {
+            Attempt::Durable => return Ok(failed),
             Attempt::Taken => {
                 let node = inner.log.node();
                 let message = format!("another process writes as node {node:?} and has taken over");
@@ -101,7 +114,7 @@ async fn put_until_durable(inner: &Inner, sequence: u64, object: &Bytes) -> Resu
             Attempt::Unknown(error) => {
                 let waiting = inner.gate.lock().queued_bytes() + object.len();
                 inner.durability.put_failed(&error, (inner.clock)(), waiting);
-                outcome = Put::Failing;
+                failed = true;
             }
         }
         tokio::time::sleep(pauses.next().expect("pauses have no end")).await;

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::types::{MAX_EPOCH, Stamp};
 use crate::storage::wal::codec::{self, Content, MAX_MARK_BYTES, Origin};
-use crate::storage::wal::objects::{Attempt, Key, Objects};
+use crate::storage::wal::objects::{Attempt, Kept, Key, Objects};
 use crate::storage::wal::pauses::Pauses;
 
 /// Attempts at a put of a start before it fails; the longest pause is three seconds.
@@ -35,66 +35,72 @@ pub async fn claim(objects: &Objects, writer: u64, now_ms: i64) -> Result<u64> {
 /// What the log holds once all older epochs are sealed.
 #[derive(Debug, Default)]
 pub struct Sealed {
-    /// Objects with rows that the lake does not contain, in order.
-    pub to_replay: Vec<Key>,
-    /// Objects the lake contains.
-    pub flushed: Vec<Key>,
+    /// Objects with rows, in order.
+    pub objects: Vec<Kept>,
+    /// The last number the lake contains.
+    pub applied: u64,
     /// The last number any older epoch used.
     pub last_sequence: u64,
+}
+
+impl Sealed {
+    /// The objects that the lake does not contain.
+    pub fn to_replay(&self) -> Vec<Key> {
+        self.objects.iter().map(|kept| kept.key).filter(|key| key.sequence > self.applied).collect()
+    }
 }
 
 /// Seals every epoch before `own.epoch`. `applied` is what the lake contains after no older epoch can commit any more:
 /// then an older epoch has deleted no object above it, so its next number can be told from what is left.
 pub async fn seal_older(objects: &Objects, own: Origin, applied: Stamp) -> Result<Sealed> {
     let listing = objects.list().await?;
-    let mut sealed = Sealed { last_sequence: applied.sequence, ..Sealed::default() };
-    let mut epochs: Vec<(u64, Vec<(u64, u64)>)> =
+    let mut sealed = Sealed { applied: applied.sequence, last_sequence: applied.sequence, ..Sealed::default() };
+    let mut epochs: Vec<(u64, Vec<Kept>)> =
         listing.epochs.into_iter().filter(|(epoch, _)| *epoch < own.epoch).collect();
     // A promlake without epochs leaves nothing behind when all is flushed, but may still be there.
     if applied.epoch == 0 && applied.sequence > 0 && epochs.first().is_none_or(|(epoch, _)| *epoch > 0) {
         epochs.insert(0, (0, Vec::new()));
     }
-    for (epoch, listed) in epochs {
-        let mut numbers: Vec<u64> = listed.iter().map(|(sequence, _)| *sequence).collect();
-        if is_sealed(objects, epoch, listed.last().copied()).await? {
-            numbers.pop();
+    for (epoch, mut found) in epochs {
+        if is_sealed(objects, found.last()).await? {
+            found.pop();
         } else {
-            seal(objects, own, epoch, sealed.last_sequence, &mut numbers).await?;
+            seal(objects, own, epoch, sealed.last_sequence, &mut found).await?;
         }
-        sealed.last_sequence = numbers.last().copied().unwrap_or(0).max(sealed.last_sequence);
-        let keys = numbers.into_iter().map(|sequence| Key { epoch, sequence });
-        let (flushed, to_replay): (Vec<Key>, Vec<Key>) = keys.partition(|key| key.sequence <= applied.sequence);
-        sealed.flushed.extend(flushed);
-        sealed.to_replay.extend(to_replay);
+        let last = found.last().map_or(0, |kept| kept.key.sequence);
+        sealed.last_sequence = last.max(sealed.last_sequence);
+        sealed.objects.extend(found);
     }
     Ok(sealed)
 }
 
 /// Whether the last object of an epoch is a seal. Objects with rows are larger, and not read for this.
-async fn is_sealed(objects: &Objects, epoch: u64, last: Option<(u64, u64)>) -> Result<bool> {
+async fn is_sealed(objects: &Objects, last: Option<&Kept>) -> Result<bool> {
     match last {
-        Some((sequence, bytes)) if bytes <= MAX_MARK_BYTES => {
-            let found = objects.read(Key { epoch, sequence }).await?;
+        Some(kept) if kept.bytes <= MAX_MARK_BYTES => {
+            let found = objects.read(kept.key).await?;
             Ok(found.is_ok_and(|decoded| matches!(decoded.content, Content::Seal { .. })))
         }
         _ => Ok(false),
     }
 }
 
-/// Puts the seal at the next number of an epoch; whatever its process writes meanwhile is added to `numbers`.
-async fn seal(objects: &Objects, own: Origin, epoch: u64, before: u64, numbers: &mut Vec<u64>) -> Result<()> {
-    let first = numbers.last().copied().unwrap_or(0).max(before) + 1;
+/// Puts the seal at the next number of an epoch; whatever its process writes meanwhile is added to `found`.
+async fn seal(objects: &Objects, own: Origin, epoch: u64, before: u64, found: &mut Vec<Kept>) -> Result<()> {
+    let newest = found.last().copied();
+    let first = newest.map_or(0, |kept| kept.key.sequence).max(before) + 1;
     for sequence in first..first + MAX_CHASE as u64 {
         let key = Key { epoch, sequence };
         let seal = codec::encode_seal(Origin { writer: own.writer, epoch, sequence }, own.epoch);
         if let Outcome::Ours = put(objects, &objects.path(key), seal).await? {
             return Ok(());
         }
-        let found = objects.read(key).await?;
-        if found.is_ok_and(|decoded| matches!(decoded.content, Content::Seal { .. })) {
+        let other = objects.read(key).await?;
+        if other.is_ok_and(|decoded| matches!(decoded.content, Content::Seal { .. })) {
             return Ok(());
         }
-        numbers.push(sequence);
+        // Its size is not known, and it is a moment younger than what was listed.
+        found.push(Kept { key, bytes: 0, put_ms: newest.map_or(0, |kept| kept.put_ms), times: None });
     }
     Err(Error::new(
         ErrorKind::Unavailable,

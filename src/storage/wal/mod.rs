@@ -11,8 +11,10 @@ pub mod codec;
 pub mod objects;
 /// Claiming an epoch and sealing the older ones.
 pub mod epoch;
-/// The log of the claimed epoch: encode, put, delete what was flushed.
+/// The log of the claimed epoch: encode, put, read behind others, delete what nobody needs.
 pub mod log;
+/// How far those who read the log have come.
+pub mod readers;
 /// One live process for a node: a lock beside its log in a folder, a lease in a bucket.
 pub mod claim;
 /// Pauses between attempts at what must succeed in the end.

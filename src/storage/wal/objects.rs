@@ -14,6 +14,7 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::model::sample::TimeRange;
 use crate::storage::wal::codec::{self, Decoded};
 
 /// An attempt that takes longer is given up; it may still have happened, and the next one finds out.
@@ -39,11 +40,22 @@ pub enum Attempt {
     Unknown(Error),
 }
 
+/// An object of the log that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub key: Key,
+    pub bytes: u64,
+    /// When it was put, milliseconds since the epoch: by our clock, or by the store's where it was found.
+    pub put_ms: i64,
+    /// Of the samples in it; `None` until it was read, where another process wrote it.
+    pub times: Option<TimeRange>,
+}
+
 /// The listed objects of a node.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Sequence number and size in bytes of each object, ascending, by epoch. An epoch that was only claimed is empty.
-    pub epochs: BTreeMap<u64, Vec<(u64, u64)>>,
+    /// The objects of each epoch, ascending. An epoch that was only claimed is empty.
+    pub epochs: BTreeMap<u64, Vec<Kept>>,
 }
 
 /// The place of one node's log in a store.
@@ -154,12 +166,18 @@ impl Objects {
                     listing.epochs.entry(epoch).or_default();
                 }
                 Some(Place::Object(key)) => {
-                    listing.epochs.entry(key.epoch).or_default().push((key.sequence, meta.size));
+                    let put_ms = meta.last_modified.timestamp_millis();
+                    listing.epochs.entry(key.epoch).or_default().push(Kept {
+                        key,
+                        bytes: meta.size,
+                        put_ms,
+                        times: None,
+                    });
                 }
                 None => {}
             }
         }
-        listing.epochs.values_mut().for_each(|objects| objects.sort_unstable());
+        listing.epochs.values_mut().for_each(|objects| objects.sort_unstable_by_key(|kept| kept.key));
         Ok(listing)
     }
 
@@ -167,16 +185,12 @@ impl Objects {
     pub async fn read(&self, key: Key) -> Result<Result<Decoded>> {
         let path = self.path(key);
         let object = self.get(&path).await.context(ErrorKind::Unavailable, || format!("cannot read {path}"))?;
-        Ok(codec::decode(&object).and_then(|decoded| {
-            let origin = decoded.origin;
-            match (origin.epoch, origin.sequence) == (key.epoch, key.sequence) {
-                true => Ok(decoded),
-                false => Err(Error::internal(format!(
-                    "it was written as number {} of epoch {}",
-                    origin.sequence, origin.epoch
-                ))),
-            }
-        }))
+        Ok(decode_as(key, &object))
+    }
+
+    /// The same of one that may be gone.
+    pub async fn read_if_there(&self, key: Key) -> Result<Option<Result<Decoded>>> {
+        Ok(self.find(&self.path(key)).await?.map(|object| decode_as(key, &object)))
     }
 
     /// Copies an object to `quarantine/` below the node, and returns the path of the copy. The object stays until
@@ -210,6 +224,19 @@ impl Objects {
 
     async fn get(&self, path: &Path) -> Result<Bytes, StoreError> {
         self.store.get(path).await?.bytes().await
+    }
+}
+
+/// What an object says, if it is the one of its place.
+fn decode_as(key: Key, object: &[u8]) -> Result<Decoded> {
+    let decoded = codec::decode(object)?;
+    let origin = decoded.origin;
+    match (origin.epoch, origin.sequence) == (key.epoch, key.sequence) {
+        true => Ok(decoded),
+        false => {
+            let (sequence, epoch) = (origin.sequence, origin.epoch);
+            Err(Error::internal(format!("it was written as number {sequence} of epoch {epoch}")))
+        }
     }
 }
 

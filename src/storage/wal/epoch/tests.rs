@@ -3,6 +3,7 @@ use std::sync::Arc;
 use object_store::memory::InMemory;
 
 use super::*;
+use crate::model::sample::TimeRange;
 use crate::storage::types::LogRows;
 use crate::storage::wal::log::Log;
 
@@ -14,14 +15,14 @@ fn objects() -> Objects {
 async fn start(objects: &Objects, writer: u64, applied: Stamp) -> (u64, Sealed, Log) {
     let epoch = claim(objects, writer, 0).await.unwrap();
     let sealed = seal_older(objects, Origin { writer, epoch, sequence: 0 }, applied).await.unwrap();
-    let log = Log::new(objects.clone(), writer, epoch, sealed.last_sequence + 1, sealed.to_replay.clone());
+    let log = Log::new(objects.clone(), writer, epoch, sealed.last_sequence + 1, sealed.objects.clone());
     (epoch, sealed, log)
 }
 
 async fn put(log: &Log, sequence: u64) -> Attempt {
     let mut rows = LogRows::default();
     rows.samples.push(0, 1, sequence as i64, 0.5, 0);
-    log.attempt(sequence, &log.encode(&rows, sequence).unwrap()).await
+    log.attempt(sequence, &log.encode(&rows, sequence).unwrap(), 0, TimeRange::NONE).await
 }
 
 async fn write(log: &Log, sequences: std::ops::RangeInclusive<u64>) {
@@ -31,7 +32,7 @@ async fn write(log: &Log, sequences: std::ops::RangeInclusive<u64>) {
 }
 
 fn numbers(sealed: &Sealed) -> Vec<(u64, u64)> {
-    sealed.to_replay.iter().map(|key| (key.epoch, key.sequence)).collect()
+    sealed.to_replay().iter().map(|key| (key.epoch, key.sequence)).collect()
 }
 
 /// A process that comes back from a pause finds a seal where it would write, also when all it wrote has been flushed
@@ -47,7 +48,7 @@ async fn a_paused_process_cannot_write_any_more() {
     assert!(matches!(put(&paused, 4).await, Attempt::Taken));
     write(&log, 4..=5).await;
     // All is flushed, and trimmed; the seal of the paused process stays.
-    log.delete(3, 5).await.unwrap();
+    log.delete(5).await.unwrap();
     assert!(matches!(put(&paused, 4).await, Attempt::Taken));
     let (_, sealed, log) = start(&objects, 3, Stamp { epoch: 2, sequence: 5 }).await;
     assert_eq!((numbers(&sealed), log.first_sequence()), (vec![], 6));
@@ -60,7 +61,7 @@ async fn an_epoch_that_was_trimmed_is_sealed_at_its_next_number() {
     let objects = objects();
     let (_, _, paused) = start(&objects, 1, Stamp::default()).await;
     write(&paused, 1..=7).await;
-    paused.delete(0, 7).await.unwrap();
+    paused.delete(7).await.unwrap();
     let (_, sealed, log) = start(&objects, 2, Stamp { epoch: 1, sequence: 7 }).await;
     assert_eq!((numbers(&sealed), log.first_sequence()), (vec![], 8));
     assert!(matches!(put(&paused, 8).await, Attempt::Taken));
@@ -89,7 +90,7 @@ async fn flushed_objects_are_told_apart() {
     write(&log, 1..=4).await;
     let (_, sealed, _) = start(&objects, 2, Stamp { epoch: 1, sequence: 2 }).await;
     assert_eq!(numbers(&sealed), vec![(1, 3), (1, 4)]);
-    assert_eq!(sealed.flushed.iter().map(|key| key.sequence).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(sealed.objects.iter().map(|kept| kept.key.sequence).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
 
 /// A promlake without epochs wrote directly below the node, and may still do so.
