@@ -16,6 +16,8 @@ use crate::server::access::door as access;
 mod metrics;
 /// What a job finds.
 mod service_discovery;
+/// Targets that are written down.
+mod targets;
 /// What a running server says of itself.
 mod server;
 
@@ -138,6 +140,12 @@ impl ConfigCheck {
             let missing = config.missing_files(&file.display().to_string());
             if !missing.is_empty() {
                 eprintln!("  FAILED:\n{}\n", missing.join("\n"));
+                return Outcome::Wrong;
+            }
+            let targets = targets::check(&config);
+            targets.warnings.iter().for_each(|warning| println!("  WARNING: {warning}"));
+            if !targets.faults.is_empty() {
+                eprintln!("  FAILED:\n{}\n", targets.faults.join("\n"));
                 return Outcome::Wrong;
             }
             let rules = config.rule_paths();

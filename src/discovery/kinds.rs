@@ -51,7 +51,7 @@ const KINDS: &[(&str, Make)] = &[
     ("dockerswarm", dockerswarm::make),
     ("ec2", ec2::make),
     ("eureka", eureka::make),
-    ("file", file::make),
+    (file::NAME, file::make),
     ("hetzner", hetzner::make),
     ("http", http::make),
     ("kubernetes", kubernetes::make),

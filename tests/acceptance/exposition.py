@@ -31,11 +31,23 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 DEBIAN = os.path.expanduser("~/.cache/promlake/prometheus/usr/bin/prometheus")
 INTERVAL_S = 1
 
+BEHIND = "samples behind the newest of their series are stored"
+LINE = "a line with a fault in its end is no sample; Prometheus counts it and refuses the scrape then"
+
 # What differs, and why; by page, or by the beginning of its name.
 EXPLAINED = {
     "cut off": "a scrape that fails ends all series; Prometheus forgets to end those that came before the fault",
     "pb native not wanted": "3.5 takes native histograms of all jobs or none, 3.16 by scrape_native_histograms",
     "pb native of unknown schema": "3.5 computes with schemas it does not know, 3.16 refuses them",
+    "times tracked": "a sample that is refused since its time is taken still says that its series is there",
+    "a time comes": BEHIND,
+    "out of order": BEHIND,
+    "bad utf-8 in a": LINE,
+    "om blank behind": LINE,
+    "om exemplar without braces": LINE,
+    "pb native of wrong count": LINE,
+    "pb native of negative count": LINE,
+    "pb native of missing buckets": LINE,
     "nhcb pb": "3.5 does not convert gauge histograms, 3.16 does",
 }
 

@@ -263,6 +263,18 @@ fn configurations_are_checked_and_linted() {
     assert_eq!(check(slow, &["--lint=all", "--lint-fatal"]).0, 3);
     assert_eq!(check(slow, &["--lint=all", "--lint-fatal", "--query.lookback-delta=10m"]).0, 0);
     assert!(check(slow, &["--lint=no-such"]).1.contains("WARNING: unknown lint option: \"no-such\""));
+    let targets = |text: &str| check(&format!("scrape_configs: [{{job_name: j, {text}}}]\n"), &[]);
+    assert_eq!(targets("static_configs: [{targets: ['a:1']}], file_sd_configs: [{files: ['no-*.yml']}]").0, 0);
+    let (code, out, _) = targets("file_sd_configs: [{files: [no.yml]}]");
+    assert_eq!(code, 0);
+    assert!(out.contains("no.yml\" for file_sd in scrape job \"j\" does not exist"), "{out}");
+    let (code, _, errors) = targets("static_configs: [{targets: ['a:1'], labels: {__scrape_timeout__: 2h}}]");
+    assert_eq!(code, 1);
+    assert!(errors.contains("instance 0 in group") && errors.contains("timeout"), "{errors}");
+    std::fs::write(folder.path().join("t.yml"), "- targets: ['a:1']\n- targets: ['a:1', 'a/b']\n").unwrap();
+    let (code, _, errors) = targets("file_sd_configs: [{files: ['t*.yml']}]");
+    assert_eq!(code, 1);
+    assert!(errors.contains("t.yml:1: \"a/b\" is not a valid hostname"), "{errors}");
     let agent = "remote_write: [{url: 'http://a/'}]\nrule_files: [a.yml]\n";
     let (code, _, errors) = check(agent, &["--agent", "--syntax-only"]);
     assert_eq!(code, 1);

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use crate::discovery::stats::{Stats, add_one};
 use crate::discovery::way::{Context, Watched, Way};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
+/// Of the kind.
+pub const NAME: &str = "file";
 const PATH_LABEL: &str = "__meta_filepath";
 const LOOK: Duration = Duration::from_secs(1);
 const MAX_BYTES: u64 = 128 << 20;
@@ -152,6 +154,16 @@ fn source(name: &str, position: usize) -> String {
 fn version(path: &Path) -> Option<Version> {
     let data = std::fs::metadata(path).ok()?;
     Some((data.dev(), data.ino(), data.mtime(), data.mtime_nsec(), data.len()))
+}
+
+/// The files that an entry of `files` names, sorted.
+pub fn matching(pattern: &str) -> Vec<PathBuf> {
+    glob::files(pattern)
+}
+
+/// The groups of a file.
+pub fn groups(path: &Path) -> Result<Vec<Group>> {
+    Ok(read(path, &path.display().to_string())?.0)
 }
 
 /// The groups of a file, and when it was written.

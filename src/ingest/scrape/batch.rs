@@ -210,7 +210,8 @@ impl<'a> ScrapeBatch<'a> {
         };
         let mut labels = None;
         if known.is_none() {
-            sample.series.decode(pairs)?;
+            // A line that cannot be read is no sample.
+            sample.series.decode(pairs).inspect_err(|_| report.samples -= 1)?;
             if self.job.features.type_and_unit_labels {
                 self.family.describe(pairs);
             }
@@ -228,14 +229,15 @@ impl<'a> ScrapeBatch<'a> {
         let entry = match (known, labels) {
             (Some(entry), _) => entry,
             (None, labels) => {
-                report.series_added += 1;
+                report.series_added += u64::from(!self.cache.was_refused(key));
                 self.cache.add(key, labels.expect("decoded above where it was not known"))
             }
         };
         let tracked = own_time.is_none() || self.job.config.track_timestamps_staleness;
         self.stage(entry, value, timestamp, sample.start_timestamp, tracked);
         for exemplar in &sample.exemplars {
-            self.exemplar(entry, exemplar, timestamp, is_histogram, pairs)?;
+            let taken = self.exemplar(entry, exemplar, timestamp, is_histogram, pairs);
+            taken.inspect_err(|_| report.samples -= 1)?;
         }
         Ok(true)
     }

@@ -35,6 +35,9 @@ pub struct Entry {
     synthesis: Option<Box<Synthesis>>,
 }
 
+/// Series of failed scrapes that are remembered, about: a target may have new ones each time.
+const MAX_REFUSED: usize = 100_000;
+
 /// A sample of the scrape in progress.
 #[derive(Clone, Debug)]
 pub struct Staged {
@@ -56,6 +59,8 @@ pub struct TargetCache {
     staged: Vec<Staged>,
     /// Zeros of counters that began.
     zeros: Vec<Staged>,
+    /// Series that were new in scrapes that failed since the last good one. They were counted then.
+    refused: HashedMap<()>,
     /// `up` and its siblings, in their order.
     pub(super) synthetic: Vec<(Labels, SeriesRef)>,
     /// Whether the synthetic series have samples that a marker must end.
@@ -81,6 +86,11 @@ impl TargetCache {
     #[inline]
     pub fn find(&self, key: u128) -> Option<u32> {
         self.index.get(&key).copied()
+    }
+
+    /// Whether a scrape that failed had the series.
+    pub fn was_refused(&self, key: u128) -> bool {
+        self.refused.contains_key(&key)
     }
 
     /// Remembers a series that relabelling drops.
@@ -214,6 +224,7 @@ impl TargetCache {
     /// The scrape is complete: forgets the series it did not have and yields those that end here. A series that only
     /// changed its spelling goes on, and one ends that from now on has times of its own.
     pub fn commit(&mut self) -> Vec<(SeriesRef, Labels)> {
+        self.refused = HashedMap::default();
         let scrape = self.scrape;
         let (mut gone, mut ended) = (Vec::new(), Vec::new());
         for (at, entry) in self.entries.iter_mut().enumerate() {
@@ -243,8 +254,12 @@ impl TargetCache {
     /// The scrape failed: what it brought is forgotten, and everything that was there ends here. The entries stay,
     /// as the next scrape will most likely bring them back.
     pub fn roll_back(&mut self) -> Vec<(SeriesRef, Labels)> {
+        if self.refused.len() > MAX_REFUSED {
+            self.refused = HashedMap::default();
+        }
         for at in std::mem::take(&mut self.added) {
-            self.forget(at);
+            let entry = self.forget(at);
+            self.refused.insert(entry.key, ());
         }
         // Those that relabelling drops are not told apart by scrape, and must not add up while scrapes fail.
         let is_dropped = |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.labels.is_empty());

@@ -1,11 +1,16 @@
-//! `/api/v1/metadata`: type, help and unit by metric family, as the last exposition said.
+//! `/api/v1/metadata`: type, help and unit by metric family, as the last exposition said; `/api/v1/targets/metadata`: the
+//! same as each target said it.
 
 use std::collections::BTreeMap;
 
 use axum::routing::get;
 use serde_json::{Value, json};
 
+use crate::engine::promql::parse;
 use crate::error::Error;
+use crate::ingest::scrape::metadata::FamilyMetadata;
+use crate::model::labels::Labels;
+use crate::model::matcher::Matcher;
 use crate::model::metadata::Metadata;
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult};
@@ -14,7 +19,7 @@ use crate::server::http::router::{Route, read};
 use crate::server::http::server::Ready;
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/api/v1/metadata", get(metadata))]
+    vec![read("/api/v1/metadata", get(metadata)), read("/api/v1/targets/metadata", get(targets_metadata))]
 }
 
 async fn metadata(Ready(parts): Ready, params: Params) -> ApiResult {
@@ -57,6 +62,58 @@ fn by_name(
     out
 }
 
+/// Without `match_target` that of all targets, without `metric` of all their families.
+async fn targets_metadata(Ready(parts): Ready, params: Params) -> ApiResult {
+    let limit = count(&params, "limit")?;
+    let matchers = match params.get("match_target") {
+        "" => vec![],
+        selector => parse::parse_selector(selector).map_err(|error| ApiError(error.into()))?,
+    };
+    let limits = parts.engine.limits(None);
+    let metric = params.get("metric").to_string();
+    let found = parts.engine.run(&limits, |pass| async move {
+        let _pass = pass;
+        Ok(by_target(parts.scrape.metadata(), &matchers, &metric, limit))
+    });
+    let found = found.await.map_err(ApiError)?;
+    Ok(envelope::success(&found))
+}
+
+/// What each target says of a family, or of all: whole targets until there are `limit` entries, as in Prometheus.
+fn by_target(
+    all: Vec<(Labels, Vec<FamilyMetadata>)>,
+    matchers: &[Matcher],
+    metric: &str,
+    limit: Option<usize>,
+) -> Vec<Value> {
+    let mut out = vec![];
+    for (labels, families) in all {
+        if limit.is_some_and(|limit| out.len() >= limit) {
+            break;
+        }
+        if !matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name).unwrap_or(""))) {
+            continue;
+        }
+        let target: BTreeMap<&str, &str> = labels.iter().collect();
+        for FamilyMetadata { family, metadata } in families {
+            if !metric.is_empty() && family != metric {
+                continue;
+            }
+            let mut entry = json!({
+                "target": target,
+                "type": metadata.kind.as_str(),
+                "help": metadata.help,
+                "unit": metadata.unit,
+            });
+            if metric.is_empty() {
+                entry["metric"] = family.into();
+            }
+            out.push(entry);
+        }
+    }
+    out
+}
+
 /// A whole number; negative or absent means no limit.
 fn count(params: &Params, name: &str) -> Result<Option<usize>, ApiError> {
     match params.get(name) {
@@ -89,5 +146,34 @@ mod tests {
         assert_eq!(by_name(all(), "", Some(1), None).len(), 1);
         assert_eq!(by_name(all(), "", None, Some(1))["a"].len(), 1);
         assert_eq!(by_name(all(), "", None, None)["a"].len(), 2);
+    }
+
+    #[test]
+    fn what_each_target_says() {
+        let family = |name: &str| {
+            let metadata = Metadata { kind: MetricType::Counter, help: format!("of {name}"), unit: "s".into() };
+            FamilyMetadata { family: name.into(), metadata }
+        };
+        let target = |instance: &str| Labels::from_pairs([("instance", instance), ("job", "j")]);
+        let all = || vec![(target("a"), vec![family("x"), family("y")]), (target("b"), vec![family("y")])];
+        let check = |selector: &str, metric, limit, expected: &[(&str, Option<&str>)]| {
+            let matchers = if selector.is_empty() { vec![] } else { parse::parse_selector(selector).unwrap() };
+            let got = by_target(all(), &matchers, metric, limit);
+            let got: Vec<_> =
+                got.iter().map(|e| (e["target"]["instance"].as_str().unwrap(), e["metric"].as_str())).collect();
+            assert_eq!(got, expected, "{selector} {metric} {limit:?}");
+        };
+        check("", "", None, &[("a", Some("x")), ("a", Some("y")), ("b", Some("y"))]);
+        check("", "y", None, &[("a", None), ("b", None)]);
+        check(r#"{instance="b"}"#, "", None, &[("b", Some("y"))]);
+        check(r#"{instance="c"}"#, "", None, &[]);
+        // A target is told whole.
+        check("", "", Some(1), &[("a", Some("x")), ("a", Some("y"))]);
+        check("", "", Some(0), &[]);
+        let entry = &by_target(all(), &[], "x", None)[0];
+        assert_eq!(
+            (&entry["type"], &entry["help"], &entry["unit"]),
+            (&json!("counter"), &json!("of x"), &json!("s"))
+        );
     }
 }

@@ -8,7 +8,6 @@ use crate::server::http::router::{Route, plain};
 
 /// Path and what it is called.
 const MISSING: &[(&str, &str)] = &[
-    ("/api/v1/targets/metadata", "metadata by target"),
     ("/api/v1/status/tsdb/blocks", "the list of blocks"),
     ("/api/v1/status/self_metrics", "filtered own metrics"),
     ("/api/v1/search/metric_names", "the search API"),
