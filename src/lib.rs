@@ -24,5 +24,8 @@ pub mod forward;
 pub mod server;
 /// Composition root: opens every part and shuts it down in order.
 pub mod app;
+/// Random inputs for the tests of parsers.
+#[cfg(test)]
+mod fuzzing;
 /// Flags and subcommands.
 pub mod cli;

@@ -5,6 +5,7 @@
 //! key's line, and the text of a scalar (`regex: On` is a text, `shard: 0x1F` too). Anchors and merge keys are resolved
 //! here, and bounded: a text of a few hundred bytes can name a billion nodes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
@@ -65,9 +66,18 @@ pub fn parse(text: &str) -> Result<(Node, Vec<Fault>), Fault> {
         return Err(Fault { line: None, message: format!("the file has more than {} MiB", MAX_BYTES >> 20) });
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // To the second reader the text would end there.
+    if let Some(at) = text.find("\n\u{feff}") {
+        let line = text[..=at].lines().count() + 1;
+        return Err(fault(line, "a byte order mark (U+FEFF) at the beginning of the line, remove it"));
+    }
     judge(text)?;
-    let mut builder = Builder { repeats: MAX_REPEATED, ..Builder::default() };
-    let root = builder.document(&mut Parser::new_from_str(text))?;
+    // The readers do not agree about blocks whose last line has no line feed.
+    let whole = if text.ends_with('\n') { Cow::Borrowed(text) } else { Cow::Owned(format!("{text}\n")) };
+    let last_line = text.rsplit(['\n', '\r']).next().unwrap_or("");
+    let cut = (!last_line.is_empty()).then(|| Cut { at: text.chars().count(), blank: last_line.trim().is_empty() });
+    let mut builder = Builder { repeats: MAX_REPEATED, cut, ..Builder::default() };
+    let root = builder.document(&mut Parser::new_from_str(&whole))?;
     Ok((root.unwrap_or(Node { line: 1, value: Value::Null }), builder.twice))
 }
 
@@ -84,12 +94,30 @@ fn judge(text: &str) -> Result<(), Fault> {
     })
 }
 
+/// The end of a text whose last line has no line feed.
+struct Cut {
+    /// In characters.
+    at: usize,
+    /// Whether that line has nothing but blanks, which belong to a block only where they are more than its indentation.
+    blank: bool,
+}
+
+impl Cut {
+    /// Whether a block has a line feed more than the text has.
+    fn shortens(&self, block: &str, span: &Span) -> bool {
+        let Some(lines) = block.strip_suffix('\n').filter(|_| span.end.index() >= self.at) else { return false };
+        let last = lines.rsplit('\n').next().unwrap_or("");
+        !self.blank || !last.is_empty() && last.trim().is_empty()
+    }
+}
+
 #[derive(Default)]
 struct Builder {
     anchors: HashMap<usize, Node>,
     depth: usize,
     /// Nodes that may still be repeated.
     repeats: usize,
+    cut: Option<Cut>,
     twice: Vec<Fault>,
 }
 
@@ -110,7 +138,13 @@ impl Builder {
         let line = span.start.line();
         let (value, anchor) = match event {
             Event::Alias(anchor) => return self.alias(anchor, line),
-            Event::Scalar(text, style, anchor, tag) => (scalar(&text, style, tag.as_deref()), anchor),
+            Event::Scalar(mut text, style, anchor, tag) => {
+                let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                if is_block && self.cut.as_ref().is_some_and(|cut| cut.shortens(&text, &span)) {
+                    text.to_mut().pop();
+                }
+                (scalar(&text, style, tag.as_deref()), anchor)
+            }
             Event::SequenceStart(anchor, _) => (self.within(line, |b| b.list(parser))?, anchor),
             Event::MappingStart(anchor, _) => (self.within(line, |b| b.map(parser))?, anchor),
             other => return Err(fault(line, format!("unexpected {other:?}"))),

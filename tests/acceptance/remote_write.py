@@ -118,14 +118,14 @@ def trouble(receivers, seconds, rng):
     """Takes the receivers away, by and by: restarts, kills, and for longer."""
     end = time.time() + seconds
     events = ["restart", "kill", "restart", "kill", "outage", "restart", "kill"]
-    pause = seconds / (len(events) + 1)
+    pause = (seconds - min(seconds / 6, 600)) / (len(events) + 1)
     for event in events:
         time.sleep(max(0, min(pause * rng.uniform(0.6, 1), end - time.time())))
         print(f"{event}, {int(end - time.time())} s to go", flush=True)
         for receiver in receivers:
             receiver.stop(signal.SIGKILL if event == "kill" else signal.SIGTERM)
         if event == "outage":
-            time.sleep(min(pause * 0.6, 600))
+            time.sleep(min(seconds / 6, 600))
         for receiver in receivers:
             receiver.start()
     time.sleep(max(0, end - time.time()))

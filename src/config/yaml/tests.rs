@@ -1,4 +1,6 @@
 use super::*;
+use crate::config::file::Config;
+use crate::fuzzing::Fuzz;
 
 fn parsed(text: &str) -> Node {
     let (node, twice) = parse(text).unwrap();
@@ -36,8 +38,17 @@ fn trees_know_lines_and_texts() {
     check("\u{feff}a: 1\r\nb: 2\r\n", "{a@1: 1, b@2: 2}");
     check("a: 1\n...\n", "{a@1: 1}");
     check("a: 1\n---\nb: 2\n", "{a@1: 1}");
+    check("a: |\n  x", "{a@1: \"x\"}");
+    check("a: |\n  x\n ", "{a@1: \"x\\n\"}");
+    check("a: |\n  x\n   ", "{a@1: \"x\\n \"}");
     check("a: |\n  x\n  y\nb: >-\n  p\n  q\n", "{a@1: \"x\\ny\\n\", b@4: \"p q\"}");
     check("a: [x, {b: 1}]\t# a tab before a comment\n", "{a@1: [x, {b@1: 1}]}");
+}
+
+#[test]
+fn a_mark_between_two_files_is_told() {
+    let error = parse("a: 1\n\u{feff}b: 2\n").unwrap_err();
+    assert_eq!((error.line, error.message.contains("byte order mark")), (Some(2), true));
 }
 
 #[test]
@@ -117,4 +128,128 @@ fn scalars_are_what_yaml_1_1_has() {
     assert_eq!(plain("7").float(), Some(7.0));
     assert_eq!(plain("-.inf").float(), Some(f64::NEG_INFINITY));
     assert_eq!(plain("inf").float(), None);
+}
+
+/// Texts that mean something to YAML or to a configuration.
+const WORDS: &[&[u8]] = &[
+    b"\n",
+    b"\n  ",
+    b"\t",
+    b" ",
+    b": ",
+    b":",
+    b"- ",
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b",",
+    b"&a ",
+    b"*a",
+    b"<<: *a",
+    b"<<: ",
+    b"? ",
+    b"|\n",
+    b">-\n",
+    b"\"",
+    b"'",
+    b"#",
+    b"!!str ",
+    b"!!int ",
+    b"!x ",
+    b"~",
+    b"null",
+    b"yes",
+    b"0x1F",
+    b"1e999",
+    b"-0",
+    b"%YAML 1.1\n",
+    b"---\n",
+    b"...\n",
+    b"\\",
+    b"\r\n",
+    b"\xef\xbb\xbf",
+    b"\xc3\xa9",
+    b"${HOME}",
+    b"$$",
+    b"scrape_configs",
+    b"job_name",
+    b"__name__",
+    b"15s",
+    b"1h30m",
+    b"(",
+    b".*",
+    b"replace",
+];
+
+const CONFIGS: &[&str] = &[
+    "global: {scrape_interval: 15s, external_labels: {dc: fra}}\nscrape_configs:\n- job_name: a\n  static_configs:\n  - targets: ['x:1']\n",
+    "x: &a {b: 1, c: [1, 2]}\nd:\n  <<: *a\n  c: 3\ne: *a\n",
+    "scrape_configs:\n- job_name: b\n  relabel_configs:\n  - {source_labels: [a, b], regex: '(.+);(.*)', target_label: c, replacement: $1}\n  basic_auth: {username: u, password: p}\n",
+    "rule_files: [a.yml]\nalerting:\n  alertmanagers:\n  - static_configs: [{targets: [am:9093]}]\nremote_write:\n- url: http://x/\n  queue_config: {capacity: 5}\n",
+    "a: |\n  x\n  y\nb: >-\n  p\n  q\n? c\n: 'd''e'\nf: \"g\\n\\u0041\"\n",
+];
+
+/// What libyaml's binding makes of a text.
+fn by_serde(text: &str) -> Option<serde_yaml::Value> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let document = serde_yaml::Deserializer::from_str(text).next()?;
+    let mut value = serde_yaml::Value::deserialize(document).ok()?;
+    value.apply_merge().ok()?;
+    Some(value)
+}
+
+/// Whether a tree has the same lists, keys in the same order, and as many values.
+fn alike(node: &Node, value: &serde_yaml::Value) -> bool {
+    match (&node.value, value) {
+        (Value::List(items), serde_yaml::Value::Sequence(values)) => {
+            items.len() == values.len() && items.iter().zip(values).all(|(item, value)| alike(item, value))
+        }
+        (Value::Map(entries), serde_yaml::Value::Mapping(values)) => {
+            entries.len() == values.len()
+                && entries.iter().all(|(key, item)| {
+                    let found = values.iter().find(|(name, _)| name.as_str() == Some(&key.text));
+                    // A key that is a number is known by its text here.
+                    found.is_none_or(|(_, value)| alike(item, value))
+                })
+        }
+        (Value::Scalar(scalar), serde_yaml::Value::String(text)) => scalar.text == *text,
+        (Value::Null | Value::Scalar(_), value) => !value.is_mapping() && !value.is_sequence(),
+        _ => false,
+    }
+}
+
+/// Whether the readers may take something for the name of an anchor that goes on in the other: YAML 1.2 has more letters.
+fn has_odd_anchor(text: &str) -> bool {
+    let names = text.split(['&', '*']).skip(1);
+    names
+        .map(|name| name.split([' ', '\n', ',', '[', ']', '{', '}']).next().unwrap_or(""))
+        .any(|name| !name.chars().all(char::is_alphanumeric))
+}
+
+/// Texts that the readers are known to read differently: tags, and `?` without a blank behind it within brackets; of
+/// mappings merged into what is merged ours is right.
+fn is_read_differently(text: &str) -> bool {
+    text.contains(['!', '?']) || text.matches("<<").count() > 1 || has_odd_anchor(text)
+}
+
+/// Any text is read as libyaml reads it, or refused; and a configuration made of it is one or has mistakes.
+#[test]
+fn damaged_files() {
+    let seeds: Vec<Vec<u8>> = CONFIGS.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let (mut read, mut fuzz) = (0, Fuzz::new(20_000));
+    while fuzz.goes_on() {
+        let bytes = fuzz.input(&seeds, WORDS);
+        let Ok(text) = String::from_utf8(bytes) else { continue };
+        let _ = Config::parse_with_env(&text, &|_| None);
+        let Ok((node, twice)) = parse(&text) else { continue };
+        read += 1;
+        let Some(value) = by_serde(&text).filter(|_| twice.is_empty() && !is_read_differently(&text)) else {
+            continue;
+        };
+        // A configuration is no text; of one that takes the whole file they see different ends.
+        let is_text = matches!(node.value, Value::Scalar(_)) && value.is_string();
+        assert!(is_text || alike(&node, &value), "{text:?}\n{}\n{value:?}", shape(&node));
+    }
+    assert!(read > fuzz.tried / 20, "of {} only {read} could be read", fuzz.tried);
 }

@@ -2,8 +2,9 @@
 //! OpenTelemetry specification of compatibility with Prometheus have it.
 
 use crate::config::otlp::{OtlpConfig, Promoted, Strategy};
+use crate::fuzzing::Fuzz;
 use crate::ingest::otlp::delta::Streams;
-use crate::ingest::otlp::json::to_protobuf;
+use crate::ingest::otlp::json::{self, to_protobuf};
 use crate::ingest::otlp::labels::Refusal;
 use crate::ingest::otlp::message::Unreadable;
 use crate::ingest::otlp::translate::translate;
@@ -375,32 +376,46 @@ fn known_series_are_not_translated_again() {
     assert_eq!(values(&again), values(&first));
 }
 
-/// Any byte changed, left out or doubled gives a request or an error, and no panic.
+/// Any damage gives a request or an error, whatever is asked for; and there is no more in it than its bytes can say.
 #[test]
 fn damaged_requests() {
     let exponential = r#"{"name":"e","exponentialHistogram":{"aggregationTemporality":1,"dataPoints":[{@T,
         "count":"4","sum":2,"scale":12,"zeroCount":"1","positive":{"offset":-7,"bucketCounts":["1","0","2"]}}]}}"#;
-    let metrics = format!("{HISTOGRAM},{},{exponential}", gauge("g", "x.y=1 x_y=2"));
-    let request = request("service.name=api host=h", r#""name":"lib""#, &metrics);
-    let mut random = fastrand::Rng::with_seed(7);
+    let all = |metrics: &str| request("service.name=api host=h", r#""name":"lib""#, metrics);
+    let seeds = [
+        all(HISTOGRAM),
+        all(exponential),
+        all(&gauge("g", "x.y=1 x_y=2")),
+        all(&format!("{HISTOGRAM},{exponential}")),
+    ];
+    let mut fuzz = Fuzz::new(20_000);
     let (mut read, mut streams) = (0, Streams::default());
-    for round in 0..20_000 {
-        let mut bytes = request.clone();
-        for _ in 0..1 + round % 4 {
-            let at = random.usize(..bytes.len().max(1));
-            match random.u8(..4) {
-                _ if bytes.len() < 2 => {}
-                0 => bytes[at] = random.u8(..),
-                1 => bytes[at] ^= 1 << random.u8(..8),
-                2 => drop(bytes.remove(at)),
-                _ => bytes.truncate(at.max(1)),
-            }
+    while fuzz.goes_on() {
+        let bytes = fuzz.input(&seeds, &[]);
+        let random = &mut fuzz.random;
+        let config = OtlpConfig {
+            histograms_to_nhcb: random.bool(),
+            strategy: Strategy { escape: random.bool(), suffixes: random.bool() },
+            promote_scope: random.bool(),
+            promoted: if random.bool() { Promoted::AllBut(vec![]) } else { Promoted::These(vec!["host".into()]) },
+            ..OtlpConfig::default()
+        };
+        let delta = *random.choice(&[Delta::Refused, Delta::Native, Delta::Summed]).unwrap();
+        let settings = Settings { delta, type_and_unit_labels: random.bool(), ..settings(config) };
+        let Ok(found) = translate(&bytes, &settings, &mut |_| None, Some(&mut streams)) else { continue };
+        read += 1;
+        // `target_info` is repeated for as long as the points are.
+        let is_info = |series: usize| match &found.series[series].series {
+            Found::New(labels) => labels.metric() == "target_info",
+            Found::Known(_) => false,
+        };
+        let samples = found.samples.iter().filter(|sample| !is_info(sample.series)).count();
+        assert!(samples + found.histograms.len() <= 8 * bytes.len(), "{bytes:02x?}");
+        for (_, histogram) in &found.histograms {
+            histogram.validate().unwrap_or_else(|error| panic!("{error}: {bytes:02x?}"));
         }
-        let nhcb = OtlpConfig { histograms_to_nhcb: round % 2 == 0, ..OtlpConfig::default() };
-        let settings = Settings { delta: Delta::Summed, ..settings(nhcb) };
-        read += usize::from(translate(&bytes, &settings, &mut |_| None, Some(&mut streams)).is_ok());
     }
-    assert!(read > 1000, "most damage is to texts and numbers: {read}");
+    assert!(read > fuzz.tried / 20, "of {} only {read} could be read", fuzz.tried);
 }
 
 #[test]
@@ -410,24 +425,36 @@ fn damaged_json() {
         pairs("service.name=api a=b")
     )
     .replace("@T", r#""timeUnixNano":"1700000000000000000""#);
-    let mut random = fastrand::Rng::with_seed(8);
-    let letters = br#"{}[]",:0123456789.-+eE\ntrufalsx "#;
-    let mut read = 0;
-    for _ in 0..20_000 {
-        let mut bytes = json.clone().into_bytes();
-        for _ in 0..1 + random.usize(..3) {
-            let at = random.usize(..bytes.len());
-            match random.u8(..3) {
-                0 => bytes[at] = letters[random.usize(..letters.len())],
-                1 => drop(bytes.remove(at)),
-                _ => bytes.insert(at, random.u8(..)),
-            }
-        }
+    let words: Vec<&[u8]> = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"",
+        "\\",
+        "null",
+        "true",
+        "-",
+        "1e999",
+        "\"NaN\"",
+        "\"0\"",
+        "\"\\u0000\"",
+        "[[[[[[",
+    ]
+    .iter()
+    .map(|word| word.as_bytes())
+    .collect();
+    let (seeds, mut read, mut fuzz) = ([json.into_bytes()], 0, Fuzz::new(20_000));
+    while fuzz.goes_on() {
+        let bytes = fuzz.input(&seeds, &words);
         if let Ok(message) = to_protobuf(&bytes) {
+            assert!(message.len() <= (1 + json::GROWTH) * bytes.len(), "{:?}", String::from_utf8_lossy(&bytes));
             // What was made of it is protobuf; texts may be anything.
             translate(&message, &settings(OtlpConfig::default()), &mut |_| None, None).expect("a message");
             read += 1;
         }
     }
-    assert!(read > 1000, "{read}");
+    assert!(read > fuzz.tried / 40, "of {} only {read} could be read", fuzz.tried);
 }

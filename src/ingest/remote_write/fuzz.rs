@@ -1,9 +1,5 @@
 //! Bodies of both versions, whole and broken, through all that reads them, beside `prost`, which reads them by the book: what
 //! it can read is read, what it cannot is refused, and nothing takes more memory than was said before.
-//!
-//! `PROMLAKE_FUZZ_SECONDS` says for how long (half a second by default), `PROMLAKE_FUZZ_SEED` repeats a run.
-
-use std::time::{Duration, Instant};
 
 use prost::Message as _;
 
@@ -14,6 +10,7 @@ use super::outcome::WriteError;
 use super::rows::Rows;
 use super::symbols::Symbols;
 use super::tests::{Message, rows, scan};
+use crate::fuzzing::Fuzz;
 use crate::ingest::labels::MAX_EXEMPLAR_CHARS;
 
 /// `prometheus.WriteRequest`.
@@ -206,27 +203,22 @@ fn by_the_book(version: Version, bytes: &[u8]) -> Option<(Samples, Vec<usize>, V
 
 #[test]
 fn broken_bodies() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seconds = number("PROMLAKE_FUZZ_SECONDS").map_or(Duration::from_millis(500), Duration::from_secs);
-    let seed = number("PROMLAKE_FUZZ_SEED").unwrap_or_else(|| fastrand::u64(..));
-    println!("PROMLAKE_FUZZ_SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    let (began, mut bodies, mut read) = (Instant::now(), 0, 0);
-    while began.elapsed() < seconds {
-        let version = if random.bool() { Version::WriteRequest } else { Version::Request };
-        let whole = generate(&mut random, version);
-        assert!(check(version, &whole), "seed {seed}: a message that is whole is read");
+    let mut fuzz = Fuzz::new(500);
+    let (mut bodies, mut read) = (0, 0);
+    while fuzz.goes_on() {
+        let version = if fuzz.random.bool() { Version::WriteRequest } else { Version::Request };
+        let whole = generate(&mut fuzz.random, version);
+        assert!(check(version, &whole), "a message that is whole is read");
         for _ in 0..20 {
             let mut broken = whole.clone();
-            for _ in 0..random.usize(1..4) {
-                mutate(&mut random, &mut broken);
+            for _ in 0..fuzz.random.usize(1..4) {
+                fuzz.change(&mut broken, &[], &[]);
             }
             bodies += 1;
             read += usize::from(check(version, &broken));
-            unpack(&mut random, &broken);
+            unpack(&mut fuzz, &broken);
         }
     }
-    println!("{bodies} bodies, {read} of them read");
     assert!(read > bodies / 50 && read < bodies, "a fuzzer whose bodies are all alike finds nothing");
 }
 
@@ -307,43 +299,15 @@ fn all_of(request: &mut Request<'_>) -> Option<Rows> {
 }
 
 /// The same bytes as a body: compressed, whole and broken.
-fn unpack(random: &mut fastrand::Rng, bytes: &[u8]) {
+fn unpack(fuzz: &mut Fuzz, bytes: &[u8]) {
     let mut body = snap::raw::Encoder::new().compress_vec(bytes).unwrap();
     let mut buffer = Vec::new();
     let mut reserve = |_: usize| -> Result<(), WriteError> { Ok(()) };
     assert_eq!(decompress(&body, &mut buffer, &mut reserve), Ok(bytes));
     for _ in 0..3 {
-        mutate(random, &mut body);
+        fuzz.change(&mut body, &[], &[]);
         if let Ok(found) = decompress(&body, &mut buffer, &mut reserve) {
             assert!(found.len() <= 22 * body.len());
-        }
-    }
-}
-
-fn mutate(random: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
-    if bytes.is_empty() {
-        bytes.push(random.u8(..));
-        return;
-    }
-    let at = random.usize(..bytes.len());
-    match random.u32(0..7) {
-        0 => bytes[at] = random.u8(..),
-        1 => bytes[at] ^= 1 << random.u32(0..8),
-        2 => bytes.truncate(at),
-        3 => bytes.insert(at, *random.choice([0, 1, 0x0a, 0x12, 0x7f, 0x80, 0xff].iter()).unwrap()),
-        4 => {
-            bytes.remove(at);
-        }
-        5 => {
-            let end = (at + random.usize(1..20)).min(bytes.len());
-            let copied = bytes[at..end].to_vec();
-            let to = random.usize(..bytes.len());
-            bytes.splice(to..to, copied);
-        }
-        _ => {
-            let mut number = Message::default();
-            number.raw_varint(random.u64(..) >> random.u32(0..64));
-            bytes.splice(at..at, number.0);
         }
     }
 }

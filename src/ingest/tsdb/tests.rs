@@ -1,5 +1,6 @@
 //! Blocks as a whole, from files that the tests write.
 
+use crate::fuzzing::Fuzz;
 use crate::ingest::tsdb::block::{Block, Scratch};
 use crate::ingest::tsdb::fixture::{Chunk, Fixture};
 use crate::model::sample::TimeRange;
@@ -104,16 +105,14 @@ fn chunks_of_aggregates_are_refused() {
 }
 
 /// Changed files are read or refused, and never more than that. Checksums are made right again in some, so that what is
-/// behind them is tested too. `PROMLAKE_FUZZ_SECONDS` makes it longer.
+/// behind them is tested too.
 #[test]
 fn changed_blocks() {
-    let seconds: u64 = std::env::var("PROMLAKE_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
-    let seed = std::env::var("PROMLAKE_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(3);
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut fuzz = Fuzz::new(600);
     let folder = tempfile::tempdir().unwrap();
-    let started = std::time::Instant::now();
-    let (mut rounds, mut refused) = (0, 0);
-    while rounds < 600 || started.elapsed().as_secs() < seconds {
+    let mut refused = 0;
+    while fuzz.goes_on() {
+        let random = &mut fuzz.random;
         let fixture = Fixture { version_1: random.bool(), deleted: vec![(0, 1, 5)], ..fixture() };
         let block = fixture.write(folder.path(), ULID);
         let file = block.join(*random.choice(&["index", "index", "chunks/000001", "tombstones"]).unwrap());
@@ -135,18 +134,18 @@ fn changed_blocks() {
             bytes[contents + 48..].copy_from_slice(&sum.to_be_bytes());
         }
         std::fs::write(&file, bytes).unwrap();
-        refused += usize::from(Block::open(&block).and_then(|block| read(&block, TimeRange::ALL)).is_err());
-        rounds += 1;
+        refused += u64::from(Block::open(&block).and_then(|block| read(&block, TimeRange::ALL)).is_err());
     }
-    assert!(refused > rounds / 2, "{refused} of {rounds} were noticed; seed {seed}");
+    assert!(refused > fuzz.tried / 2, "{refused} of {} were noticed", fuzz.tried);
 }
 
 /// The entries of the index, where the checksums are right.
 #[test]
 fn changed_entries() {
     use super::bytes::Cursor;
-    let mut random = fastrand::Rng::with_seed(4);
-    for _ in 0..50_000 {
+    let mut fuzz = Fuzz::new(50_000);
+    while fuzz.goes_on() {
+        let random = &mut fuzz.random;
         let mut bytes = vec![1, 0, 1, 3, 0, 8, 16, 4, 2, 4, 4, 2, 4];
         for _ in 0..random.usize(0..4) {
             let at = random.usize(0..bytes.len());

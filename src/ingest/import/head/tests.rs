@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::fuzzing::Fuzz;
 use crate::ingest::import::series::Added;
 use crate::ingest::tsdb::chunk::encode;
 use crate::ingest::tsdb::crc32c;
@@ -143,12 +144,9 @@ fn heads_after_a_crash() {
 }
 
 /// Changed files of a head are read or refused, and never more than that. Checksums of fragments are made right again in
-/// some. `PROMLAKE_FUZZ_SECONDS` makes it longer.
+/// some.
 #[test]
 fn changed_heads() {
-    let seconds: u64 = std::env::var("PROMLAKE_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
-    let seed = std::env::var("PROMLAKE_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(8);
-    let mut random = fastrand::Rng::with_seed(seed);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let records = vec![
@@ -157,9 +155,10 @@ fn changed_heads() {
         vec![3, 0, 0, 0, 0, 0, 0, 0, 2, 0xc8, 1, 0xca, 1],
         samples_record(&[(2, 130, 1.0), (1, 130, 2.0)]),
     ];
-    let started = std::time::Instant::now();
-    let (mut rounds, mut refused) = (0, 0);
-    while rounds < 600 || started.elapsed().as_secs() < seconds {
+    let mut fuzz = Fuzz::new(600);
+    let mut refused = 0;
+    while fuzz.goes_on() {
+        let random = &mut fuzz.random;
         write_chunks(path, &[chunk_of_head(1, &[(90, 9.0), (100, 1.0)], 0), chunk_of_head(2, &[(20, 0.2)], 0x80)]);
         let mut changed = records.clone();
         if random.bool() {
@@ -186,7 +185,6 @@ fn changed_heads() {
                 assert!(error.to_string().contains("is damaged at offset"), "{error}");
             }
         }
-        rounds += 1;
     }
-    assert!(refused > rounds / 10, "{refused} of {rounds} were noticed; seed {seed}");
+    assert!(refused > fuzz.tried / 10, "{refused} of {} were noticed", fuzz.tried);
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::fuzzing::Fuzz;
 use crate::model::histogram::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Span};
 use crate::model::sample::STALE_NAN;
 
@@ -231,12 +232,9 @@ fn fine_schemas_are_reduced() {
     assert_eq!(run.histograms[0].as_deref(), Some(&expected));
 }
 
-/// Changed bytes of chunks never panic or allocate without bound. `PROMLAKE_FUZZ_SECONDS` makes it longer.
+/// Changed bytes of chunks never panic or allocate without bound.
 #[test]
 fn changed_chunks() {
-    let seed = std::env::var("PROMLAKE_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(5);
-    let seconds: u64 = std::env::var("PROMLAKE_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
-    let mut random = fastrand::Rng::with_seed(seed);
     let mut chunks: Vec<Vec<u8>> = float_series().iter().map(|series| encode::xor(series)).collect();
     for starts in starts(150) {
         let floats: Vec<_> =
@@ -251,9 +249,10 @@ fn changed_chunks() {
         }
     }
     let encodings = (1..=6).map(|code| Encoding::of(code).unwrap()).collect::<Vec<_>>();
-    let started = std::time::Instant::now();
-    let (mut rounds, mut read) = (0u64, 0u64);
-    while rounds < 20_000 || started.elapsed().as_secs() < seconds {
+    let mut fuzz = Fuzz::new(20_000);
+    let mut read = 0;
+    while fuzz.goes_on() {
+        let random = &mut fuzz.random;
         let mut chunk = random.choice(&chunks).unwrap().clone();
         for _ in 0..random.usize(0..4) {
             match random.u8(0..4) {
@@ -278,7 +277,6 @@ fn changed_chunks() {
             assert!(run.start_timestamps.is_empty() || run.start_timestamps.len() == run.values.len());
             assert!(run.timestamps.len() <= usize::from(u16::MAX));
         }
-        rounds += 1;
     }
-    assert!(read > rounds / 20, "{read} of {rounds} could be read, so little was tested; seed {seed}");
+    assert!(read > fuzz.tried / 20, "{read} of {} could be read, so little was tested", fuzz.tried);
 }

@@ -2,6 +2,7 @@ use bytes::BytesMut;
 use pgwire::messages::{DecodeContext, PgWireFrontendMessage, ProtocolVersion};
 
 use super::*;
+use crate::fuzzing::Fuzz;
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = (body.len() + 4) as u32;
@@ -80,14 +81,14 @@ fn what_does_not_add_up_is_refused() {
 /// Bodies cut, stretched and changed at random: what passes is decoded to its last byte, and nothing panics.
 #[test]
 fn mutated_messages_are_refused_or_decoded_whole() {
-    let mut random = fastrand::Rng::with_seed(10);
+    let mut fuzz = Fuzz::new(200_000);
     let samples = samples();
     let mut passed = 0;
-    for _ in 0..200_000 {
-        let sample = &samples[random.usize(..samples.len())];
+    while fuzz.goes_on() {
+        let sample = &samples[fuzz.random.usize(..samples.len())];
         let mut body = sample[HEADER_BYTES..].to_vec();
-        for _ in 0..random.usize(1..4) {
-            mutate(&mut body, &mut random);
+        for _ in 0..fuzz.random.usize(1..4) {
+            fuzz.change(&mut body, &[], &[]);
         }
         let message = message(sample[0], &body);
         if check(&message).is_ok() {
@@ -97,18 +98,4 @@ fn mutated_messages_are_refused_or_decoded_whole() {
         }
     }
     assert!(passed > 1_000, "only {passed} of the messages were whole");
-}
-
-fn mutate(body: &mut Vec<u8>, random: &mut fastrand::Rng) {
-    let at = random.usize(..=body.len());
-    match random.u8(..4) {
-        0 => body.truncate(at),
-        1 => body.insert(at, random.u8(..)),
-        2 => body.extend((0..random.usize(..9)).map(|_| random.u8(..))),
-        _ => {
-            if let Some(byte) = body.get_mut(at) {
-                *byte = *random.choice(&[0, 1, 2, 4, 0x7f, 0x80, 0xfe, 0xff]).expect("not empty");
-            }
-        }
-    }
 }
