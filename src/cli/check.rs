@@ -148,6 +148,9 @@ impl ConfigCheck {
                 eprintln!("  FAILED:\n{}\n", targets.faults.join("\n"));
                 return Outcome::Wrong;
             }
+            if let Err(missing) = config.not_built() {
+                missing.shown(&file.display().to_string()).lines().for_each(|line| println!("  WARNING: {line}"));
+            }
             let rules = config.rule_paths();
             if !rules.is_empty() {
                 println!("  SUCCESS: {} rule files found", rules.len());

@@ -58,6 +58,20 @@ struct Inner {
     tokens: Option<Tokens>,
 }
 
+/// Headers that say what is asked for, and how; a redirect to another host keeps these.
+const SHOWN_ELSEWHERE: &[&str] = &[
+    "accept",
+    "accept-encoding",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "retry-attempt",
+    "user-agent",
+    "x-prometheus-remote-read-version",
+    "x-prometheus-remote-write-version",
+    "x-prometheus-scrape-timeout-seconds",
+];
+
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: Method,
@@ -127,7 +141,7 @@ impl Client {
             let host = asked.url.host_str().unwrap_or_default().to_ascii_lowercase();
             // Once elsewhere, nothing is shown again, not even back here.
             trusted = trusted && is_same_or_below(&host, &first_host);
-            request.follow(response.status(), asked.url);
+            request.follow(response.status(), asked.url, trusted);
         }
         unreachable!("the loop ends at the last redirect")
     }
@@ -201,7 +215,8 @@ impl Request {
     }
 
     /// Becomes the request that a redirect asks for. What was posted is asked for, save where the status says otherwise.
-    fn follow(&mut self, status: StatusCode, url: Url) {
+    /// Another host is shown what the request is, and nothing else: any header may be a credential.
+    fn follow(&mut self, status: StatusCode, url: Url, trusted: bool) {
         let keeps = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
         if !keeps && self.method != Method::GET && self.method != Method::HEAD {
             self.method = Method::GET;
@@ -210,10 +225,13 @@ impl Request {
             self.headers.remove(CONTENT_LENGTH);
         }
         if self.url.host() != url.host() {
-            for name in [AUTHORIZATION, http::header::COOKIE, HOST] {
-                self.headers.remove(name);
-            }
+            self.headers.remove(HOST);
             self.unix_socket = None;
+        }
+        if !trusted {
+            let shown = |name: &HeaderName| SHOWN_ELSEWHERE.contains(&name.as_str());
+            let kept = self.headers.iter().filter(|(name, _)| shown(name));
+            self.headers = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
         }
         self.url = url;
     }

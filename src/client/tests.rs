@@ -211,6 +211,13 @@ async fn credentials_stay_with_their_host() {
     assert_eq!(get(&sender, first.url("/away")).await.unwrap(), "other");
     let seen = other.last();
     assert_eq!((seen.header("authorization"), seen.header("x-key")), (None, None));
+    // Nor what a caller puts there by himself, as a token of Consul's.
+    let mut request = Request::get(first.url("/away"));
+    request.headers.insert("x-consul-token", HeaderValue::from_static("k"));
+    request.headers.insert("accept", HeaderValue::from_static("text/plain"));
+    sender.send(request).await.unwrap();
+    let seen = other.last();
+    assert_eq!((seen.header("x-consul-token"), seen.header("accept")), (None, Some("text/plain")));
     assert_eq!(get(&sender, first.url("/here")).await.unwrap(), "here");
     let seen = first.last();
     assert!(seen.header("authorization").is_some() && seen.header("x-key") == Some("k"), "{seen:?}");

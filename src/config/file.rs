@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_yaml::Value as Yaml;
 
 use crate::config::alerting::{ALERTING, Alerting};
+use crate::config::glob;
 use crate::config::global::{GLOBAL, Global};
 use crate::config::http::{is_set, line_of};
 use crate::config::mistake::{Found, Mistakes};
@@ -114,7 +115,7 @@ impl Config {
         let global = Global::read(section("global"), env, found);
         let remote_writes = remote::writes(section("remote_write").items(), global.name_validation, found);
         remote::check_reads(section("remote_read").items(), found);
-        if root.get("tracing").is_some_and(|node| !node.entries().is_empty()) {
+        if root.get("tracing").is_some_and(|node| !node.is_null()) {
             otlp::check_tracing(section("tracing"), found);
         }
         let mut config = Self {
@@ -260,7 +261,7 @@ impl Config {
             }
         };
         for node in self.root.get("rule_files").map(Node::items).unwrap_or_default() {
-            if node.text().is_some_and(|pattern| !pattern.contains('*')) {
+            if node.text().is_some_and(|pattern| !glob::is_pattern(pattern)) {
                 look(file, node);
             }
         }
@@ -339,31 +340,20 @@ fn named_files(node: &Node, visit: &mut dyn FnMut(&Node)) {
     }
 }
 
-/// The files of a pattern with one star in its last part, sorted.
+/// The files of a pattern, sorted.
 fn paths(pattern: &str) -> Vec<PathBuf> {
-    let path = PathBuf::from(pattern);
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let Some((before, behind)) = name.split_once('*') else {
-        return if path.is_file() { vec![path] } else { vec![] };
-    };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let fits = |name: &str| {
-        name.len() >= before.len() + behind.len() && name.starts_with(before) && name.ends_with(behind)
-    };
-    let mut found: Vec<PathBuf> =
-        entries.filter(|entry| fits(&entry.file_name().to_string_lossy())).map(|entry| entry.path()).collect();
-    found.sort();
+    let mut found = glob::files(pattern);
+    found.retain(|path| path.is_file());
     found
 }
 
-/// Patterns of files have one star at most, in their last part.
+/// Patterns of files have stars in their last part alone.
 fn check_patterns(root: &Node, found: &Found) {
     for key in ["rule_files", "scrape_config_files"] {
         for (position, node) in root.get(key).map(Node::items).unwrap_or_default().iter().enumerate() {
             let pattern = node.text().unwrap_or("");
             let star = pattern.split_once('*');
-            if star.is_some_and(|(_, behind)| behind.contains(['*', '/'])) {
+            if star.is_some_and(|(_, behind)| behind.contains('/')) || glob::is_malformed(pattern) {
                 let message =
                     format!("invalid {} file path {pattern:?}", key.trim_end_matches("_files").replace('_', " "));
                 found.add(node.line, &format!("{key}[{position}]"), message);

@@ -2,6 +2,8 @@
 
 /// The whole file: load, check, print.
 pub mod file;
+/// Patterns of files.
+pub mod glob;
 /// The `global` section.
 pub mod global;
 /// One `scrape_configs` entry.

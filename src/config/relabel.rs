@@ -35,7 +35,15 @@ pub(super) fn read(section: &Node, key: &str, path: &str, names: NameValidation,
 fn rule(node: &Node, path: &str, names: NameValidation, found: &Found) -> Option<Rule> {
     // Others have told what else it is.
     let Value::Map(_) = node.value else { return None };
-    let own = |key: &str, default: &str| text(node, key).unwrap_or(default).to_string();
+    // A key with nothing behind it is an empty text, whatever the default.
+    let own = |key: &str, default: &str| match node.get(key) {
+        None => default.to_string(),
+        Some(node) => node.text().unwrap_or("").to_string(),
+    };
+    if node.get("action").is_some_and(Node::is_null) {
+        found.add(line_of(node, "action"), &below(path, "action"), "relabel action cannot be empty");
+        return None;
+    }
     let action = match text(node, "action").map(Action::parse) {
         None => Action::Replace,
         Some(Ok(action)) => action,

@@ -2,7 +2,7 @@
 //! against it and tells all that is wrong, another prints it with every default filled in and no secret shown. Nothing
 //! else needs to know which keys there are.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use serde_yaml::{Mapping, Value as Yaml};
 
@@ -213,7 +213,7 @@ impl Kind {
                 entries.iter_mut().for_each(|(_, value)| kind.join_paths(value, directory));
             }
             (Kind::Path, Value::Scalar(scalar)) if !scalar.text.is_empty() => {
-                scalar.text = directory.join(&scalar.text).to_string_lossy().into_owned();
+                scalar.text = cleaned(&directory.join(&scalar.text)).to_string_lossy().into_owned();
             }
             _ => {}
         }
@@ -320,14 +320,67 @@ fn check_url(text: &str) -> Result<(), String> {
     }
 }
 
+/// Without `.` and `..`, by the text alone, as Go's `filepath.Join` does it.
+fn cleaned(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => match out.components().next_back() {
+                Some(Component::Normal(_)) => drop(out.pop()),
+                Some(Component::RootDir) => {}
+                _ => out.push(part),
+            },
+            part => out.push(part),
+        }
+    }
+    if out.as_os_str().is_empty() { PathBuf::from(".") } else { out }
+}
+
 /// A URL whose password is hidden.
 pub fn without_password(text: &str) -> String {
-    match url::Url::parse(text) {
-        Ok(url) if url.password().is_some() => {
-            let Some((before, after)) = text.split_once('@') else { return HIDDEN.to_string() };
-            let user = before.rsplit_once(':').map_or(before, |(user, _)| user);
-            format!("{user}:{HIDDEN}@{after}")
-        }
-        _ => text.to_string(),
+    // By its text, as it may be no URL. A password with a letter that ends the host is looked for behind that too.
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_string() };
+    let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = &rest[..host_end];
+    let at = host.rfind('@').or_else(|| {
+        let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+        rest.rfind('@').filter(|_| !port.bytes().all(|b| b.is_ascii_digit()))
+    });
+    let Some(at) = at else { return text.to_string() };
+    match rest[..at].split_once(':') {
+        Some((user, _)) => format!("{scheme}://{user}:{HIDDEN}{}", &rest[at..]),
+        None => text.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_hidden_whole() {
+        let check = |text: &str, expected: &str| assert_eq!(without_password(text), expected);
+        check("http://h:1/x@y?a:b@c", "http://h:1/x@y?a:b@c");
+        check("http://u@h/", "http://u@h/");
+        check("http://u:p@h/x", "http://u:<secret>@h/x");
+        check("http://u:p@q@h:1/x", "http://u:<secret>@h:1/x");
+        check("http://u:p:q@h/", "http://u:<secret>@h/");
+        // These are no URLs.
+        check("http://u:p@h:99999/w", "http://u:<secret>@h:99999/w");
+        check("http://u:p#q@h/w", "http://u:<secret>@h/w");
+        check("http://u:p/q@h", "http://u:<secret>@h");
+        check("h:9090/a@b", "h:9090/a@b");
+    }
+
+    #[test]
+    fn paths_are_cleaned_as_go_does_it() {
+        let check = |path: &str, expected: &str| assert_eq!(cleaned(Path::new(path)), PathBuf::from(expected));
+        check("/etc/p/./sd/*.yml", "/etc/p/sd/*.yml");
+        check("/etc/p/../x/y.yml", "/etc/x/y.yml");
+        check("/../x", "/x");
+        check("a/../../b", "../b");
+        check("a//b/", "a/b");
+        check("./", ".");
     }
 }

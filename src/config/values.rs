@@ -16,7 +16,9 @@ pub fn duration_ms(section: &Node, key: &str, default: i64) -> i64 {
     given.filter(|ms| *ms != 0).unwrap_or(default)
 }
 
+/// A key with nothing behind it is `false`, whatever the default: so Go reads it.
 pub fn is_true(section: &Node, key: &str, default: bool) -> bool {
+    let default = default && section.get(key).is_none_or(|node| !node.is_null());
     scalar(section, key).and_then(Scalar::bool).unwrap_or(default)
 }
 

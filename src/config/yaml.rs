@@ -1,14 +1,16 @@
 //! YAML text → a tree that knows where each part stands and how it was written.
 //!
 //! `serde_yaml` judges the text: it is libyaml, as Prometheus' parser is, so that both refuse the same files in the same
-//! words. A second pass over the text's events makes the tree, since values alone have lost what Prometheus goes by: a
+//! words. A second pass over libyaml's events makes the tree, since values alone have lost what Prometheus goes by: a
 //! key's line, and the text of a scalar (`regex: On` is a text, `shard: 0x1F` too). Anchors and merge keys are resolved
-//! here, and bounded: a text of a few hundred bytes can name a billion nodes.
+//! here, and bounded: a text of a few hundred bytes can name a billion nodes. A merge key counts where it stands, as in
+//! `yaml.v2`: what is behind it wins, also over a key of its own mapping, and mappings within are merged.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
+use libyaml_safer::{EventData, Parser, ScalarStyle};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -16,10 +18,11 @@ use serde::de::IgnoredAny;
 pub const MAX_BYTES: usize = 16 << 20;
 /// Mappings and lists within each other.
 const MAX_DEPTH: usize = 64;
-/// Parts of a tree that aliases repeat.
+/// Parts of a tree that aliases repeat; a text counts for each so many bytes of it.
 const MAX_REPEATED: usize = 100_000;
+const TEXT_BYTES: usize = 64;
 
-type Events<'a> = Parser<'a, StrInput<'a>>;
+type Events<'a> = Parser<&'a mut &'a [u8]>;
 
 /// A part of a document. Equal to one that says the same elsewhere.
 #[derive(Clone, Debug)]
@@ -66,18 +69,19 @@ pub fn parse(text: &str) -> Result<(Node, Vec<Fault>), Fault> {
         return Err(Fault { line: None, message: format!("the file has more than {} MiB", MAX_BYTES >> 20) });
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    // To the second reader the text would end there.
-    if let Some(at) = text.find("\n\u{feff}") {
-        let line = text[..=at].lines().count() + 1;
-        return Err(fault(line, "a byte order mark (U+FEFF) at the beginning of the line, remove it"));
-    }
     judge(text)?;
-    // The readers do not agree about blocks whose last line has no line feed.
+    // The events' reader wants a line feed behind all lines.
     let whole = if text.ends_with('\n') { Cow::Borrowed(text) } else { Cow::Owned(format!("{text}\n")) };
     let last_line = text.rsplit(['\n', '\r']).next().unwrap_or("");
-    let cut = (!last_line.is_empty()).then(|| Cut { at: text.chars().count(), blank: last_line.trim().is_empty() });
+    let cut = (!last_line.is_empty()).then(|| Cut { at: text.len(), blank: last_line.trim().is_empty() });
     let mut builder = Builder { repeats: MAX_REPEATED, cut, ..Builder::default() };
-    let root = builder.document(&mut Parser::new_from_str(&whole))?;
+    let mut bytes = whole.as_bytes();
+    let mut parser = Parser::new();
+    parser.set_input_string(&mut bytes);
+    // What libyaml takes may still be more than its translation knows, as a tag with a comma behind it.
+    let read = std::panic::catch_unwind(AssertUnwindSafe(|| builder.document(&mut parser)));
+    let unread = |_| Fault { line: None, message: "the file has tags (!) that are not understood".to_string() };
+    let root = read.map_err(unread)??;
     Ok((root.unwrap_or(Node { line: 1, value: Value::Null }), builder.twice))
 }
 
@@ -96,16 +100,16 @@ fn judge(text: &str) -> Result<(), Fault> {
 
 /// The end of a text whose last line has no line feed.
 struct Cut {
-    /// In characters.
+    /// In bytes.
     at: usize,
     /// Whether that line has nothing but blanks, which belong to a block only where they are more than its indentation.
     blank: bool,
 }
 
 impl Cut {
-    /// Whether a block has a line feed more than the text has.
-    fn shortens(&self, block: &str, span: &Span) -> bool {
-        let Some(lines) = block.strip_suffix('\n').filter(|_| span.end.index() >= self.at) else { return false };
+    /// Whether a block that ends at a place has a line feed more than the text has.
+    fn shortens(&self, block: &str, end: usize) -> bool {
+        let Some(lines) = block.strip_suffix('\n').filter(|_| end >= self.at) else { return false };
         let last = lines.rsplit('\n').next().unwrap_or("");
         !self.blank || !last.is_empty() && last.trim().is_empty()
     }
@@ -113,7 +117,7 @@ impl Cut {
 
 #[derive(Default)]
 struct Builder {
-    anchors: HashMap<usize, Node>,
+    anchors: HashMap<String, Node>,
     depth: usize,
     /// Nodes that may still be repeated.
     repeats: usize,
@@ -122,40 +126,52 @@ struct Builder {
 }
 
 impl Builder {
-    fn document<'a>(&mut self, parser: &mut Events<'a>) -> Result<Option<Node>, Fault> {
+    fn document(&mut self, parser: &mut Events<'_>) -> Result<Option<Node>, Fault> {
         loop {
-            let (event, span) = next(parser)?;
-            match event {
-                Event::StreamEnd | Event::DocumentEnd => return Ok(None),
-                Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
-                event => return self.node(event, span, parser).map(Some),
+            match next(parser)? {
+                (EventData::StreamEnd | EventData::DocumentEnd { .. }, _) => return Ok(None),
+                (EventData::StreamStart { .. } | EventData::DocumentStart { .. }, _) => {}
+                (event, place) => return self.node(event, place, parser).map(Some),
             }
         }
     }
 
     /// The node that begins with an event.
-    fn node<'a>(&mut self, event: Event<'a>, span: Span, parser: &mut Events<'a>) -> Result<Node, Fault> {
-        let line = span.start.line();
+    fn node(&mut self, event: EventData, place: Place, parser: &mut Events<'_>) -> Result<Node, Fault> {
+        let line = place.line;
         let (value, anchor) = match event {
-            Event::Alias(anchor) => return self.alias(anchor, line),
-            Event::Scalar(mut text, style, anchor, tag) => {
+            EventData::Alias { anchor } => return self.alias(&anchor, line),
+            EventData::Scalar { mut value, style, anchor, tag, .. } => {
                 let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                if is_block && self.cut.as_ref().is_some_and(|cut| cut.shortens(&text, &span)) {
-                    text.to_mut().pop();
+                if is_block && self.cut.as_ref().is_some_and(|cut| cut.shortens(&value, place.end)) {
+                    value.pop();
                 }
-                (scalar(&text, style, tag.as_deref()), anchor)
+                (scalar(value, style, tag.as_deref()), anchor)
             }
-            Event::SequenceStart(anchor, _) => (self.within(line, |b| b.list(parser))?, anchor),
-            Event::MappingStart(anchor, _) => (self.within(line, |b| b.map(parser))?, anchor),
+            EventData::SequenceStart { anchor, .. } => {
+                self.forget(anchor.as_deref());
+                (self.within(line, |b| b.list(parser))?, anchor)
+            }
+            EventData::MappingStart { anchor, .. } => {
+                self.forget(anchor.as_deref());
+                (self.within(line, |b| b.map(parser))?, anchor)
+            }
             other => return Err(fault(line, format!("unexpected {other:?}"))),
         };
         let node = Node { line, value };
-        if anchor > 0 {
+        if let Some(anchor) = anchor {
             // An anchor is a repetition that may yet come.
             self.repeat(&node, line)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
+    }
+
+    /// A name is given anew: until its node is there, nothing has it.
+    fn forget(&mut self, anchor: Option<&str>) {
+        if let Some(anchor) = anchor {
+            self.anchors.remove(anchor);
+        }
     }
 
     fn repeat(&mut self, node: &Node, line: usize) -> Result<(), Fault> {
@@ -175,11 +191,14 @@ impl Builder {
     }
 
     /// A copy of what the anchor names; one within itself is not there yet.
-    fn alias(&mut self, anchor: usize, line: usize) -> Result<Node, Fault> {
-        let Some(mut node) = self.anchors.get(&anchor).cloned() else {
+    fn alias(&mut self, anchor: &str, line: usize) -> Result<Node, Fault> {
+        let Some(named) = self.anchors.remove(anchor) else {
             return Err(fault(line, "an anchor contains itself, or there is none of this name"));
         };
-        self.repeat(&node, line)?;
+        // Before it is copied.
+        self.repeat(&named, line)?;
+        let mut node = named.clone();
+        self.anchors.insert(anchor.to_string(), named);
         // What is wrong with the copy is wrong here.
         if !matches!(node.value, Value::List(_) | Value::Map(_)) {
             node.line = line;
@@ -187,90 +206,147 @@ impl Builder {
         Ok(node)
     }
 
-    fn list<'a>(&mut self, parser: &mut Events<'a>) -> Result<Value, Fault> {
+    fn list(&mut self, parser: &mut Events<'_>) -> Result<Value, Fault> {
         let mut items = vec![];
         loop {
             match next(parser)? {
-                (Event::SequenceEnd, _) => return Ok(Value::List(items)),
-                (event, span) => items.push(self.node(event, span, parser)?),
+                (EventData::SequenceEnd, _) => return Ok(Value::List(items)),
+                (event, place) => items.push(self.node(event, place, parser)?),
             }
         }
     }
 
-    fn map<'a>(&mut self, parser: &mut Events<'a>) -> Result<Value, Fault> {
-        let (mut entries, mut merged, mut known) = (vec![], vec![], HashMap::new());
+    fn map(&mut self, parser: &mut Events<'_>) -> Result<Value, Fault> {
+        let mut map = Mapping::default();
         loop {
-            let (event, span) = next(parser)?;
-            if event == Event::MappingEnd {
-                break;
+            let (event, place) = next(parser)?;
+            if event == EventData::MappingEnd {
+                return Ok(Value::Map(map.entries));
             }
-            let key = self.node(event, span, parser)?;
-            let (event, span) = next(parser)?;
-            let value = self.node(event, span, parser)?;
+            let key = self.node(event, place, parser)?;
+            let (event, place) = next(parser)?;
+            let value = self.node(event, place, parser)?;
             let line = key.line;
-            match key.value {
-                Value::Scalar(Scalar { text, plain: true }) if text == "<<" => merged.push(value),
-                Value::Scalar(Scalar { text, .. }) => self.add(Key { line, text }, value, &mut entries, &mut known),
-                Value::Null => self.add(Key { line, text: "null".into() }, value, &mut entries, &mut known),
+            let text = match key.value {
+                Value::Scalar(Scalar { text, plain: true }) if text == "<<" => {
+                    map.merge(value)?;
+                    continue;
+                }
+                Value::Scalar(Scalar { text, .. }) => text,
+                Value::Null => "null".to_string(),
                 Value::List(_) | Value::Map(_) => {
-                    return Err(fault(
-                        line,
-                        "a key is a list or a mapping: is this a template that was not filled in?",
-                    ));
+                    let message = "a key is a list or a mapping: is this a template that was not filled in?";
+                    return Err(fault(line, message));
                 }
-            }
+            };
+            self.twice.extend(map.add(Key { line, text }, value));
         }
-        for node in merged {
-            merge(node, &mut entries, &mut known)?;
-        }
-        Ok(Value::Map(entries))
-    }
-
-    /// Of a key that is given twice the first value stays.
-    fn add(&mut self, key: Key, value: Node, entries: &mut Vec<(Key, Node)>, known: &mut HashMap<String, usize>) {
-        if let Some(first) = known.get(&key.text) {
-            let message = format!("{:?} is already set in this mapping, on line {first}", key.text);
-            self.twice.push(fault(key.line, message));
-            return;
-        }
-        known.insert(key.text.clone(), key.line);
-        entries.push((key, value));
     }
 }
 
-/// Adds the entries of a merged mapping, or of a list of them, that are not there yet.
-fn merge(node: Node, entries: &mut Vec<(Key, Node)>, known: &mut HashMap<String, usize>) -> Result<(), Fault> {
-    match node.value {
-        Value::Map(merged) => {
-            for (key, value) in merged {
-                if !known.contains_key(&key.text) {
-                    known.insert(key.text.clone(), key.line);
-                    entries.push((key, value));
-                }
+/// A mapping that is being read.
+#[derive(Default)]
+struct Mapping {
+    entries: Vec<(Key, Node)>,
+    /// By key its place, and whether it is the mapping's own.
+    known: HashMap<String, (usize, bool)>,
+}
+
+impl Mapping {
+    /// A key of its own. Of one that is given twice the first value stays, which is a fault.
+    fn add(&mut self, key: Key, value: Node) -> Option<Fault> {
+        match self.known.get_mut(&key.text) {
+            Some((place, true)) => {
+                let first = self.entries[*place].0.line;
+                let message = format!("{:?} is already set in this mapping, on line {first}", key.text);
+                Some(fault(key.line, message))
             }
-            Ok(())
+            Some((place, own)) => {
+                *own = true;
+                let entry = &mut self.entries[*place];
+                entry.0.line = key.line;
+                lay_over(&mut entry.1, value);
+                None
+            }
+            None => {
+                self.known.insert(key.text.clone(), (self.entries.len(), true));
+                self.entries.push((key, value));
+                None
+            }
         }
-        Value::List(nodes) if nodes.iter().all(|node| matches!(node.value, Value::Map(_))) => {
-            nodes.into_iter().try_for_each(|node| merge(node, entries, known))
+    }
+
+    /// The entries of a mapping, or of a list of them, the first of which wins.
+    fn merge(&mut self, node: Node) -> Result<(), Fault> {
+        match node.value {
+            Value::Map(merged) => {
+                for (key, value) in merged {
+                    match self.known.get(&key.text) {
+                        Some((place, _)) => {
+                            let entry = &mut self.entries[*place];
+                            entry.0.line = key.line;
+                            lay_over(&mut entry.1, value);
+                        }
+                        None => {
+                            self.known.insert(key.text.clone(), (self.entries.len(), false));
+                            self.entries.push((key, value));
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Value::List(nodes) if nodes.iter().all(|node| matches!(node.value, Value::Map(_))) => {
+                nodes.into_iter().rev().try_for_each(|node| self.merge(node))
+            }
+            _ => Err(fault(node.line, "map merge requires map or sequence of maps as the value")),
         }
-        _ => Err(fault(node.line, "map merge requires map or sequence of maps as the value")),
     }
 }
 
-fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
-    let is_string = tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
-    let plain = style == ScalarStyle::Plain && !is_string;
-    match text {
+/// What is given later takes the place of what was there; mappings become one.
+fn lay_over(before: &mut Node, later: Node) {
+    match (&mut before.value, later.value) {
+        (Value::Map(entries), Value::Map(later)) => {
+            for (key, value) in later {
+                match entries.iter_mut().find(|(known, _)| known.text == key.text) {
+                    Some((_, node)) => lay_over(node, value),
+                    None => entries.push((key, value)),
+                }
+            }
+        }
+        (_, value) => *before = Node { line: later.line, value },
+    }
+}
+
+fn scalar(text: String, style: ScalarStyle, tag: Option<&str>) -> Value {
+    let plain = match tag.map(|tag| tag.strip_prefix("tag:yaml.org,2002:").unwrap_or(tag)) {
+        Some("int" | "bool" | "float" | "null") => true,
+        Some("str" | "!") => false,
+        _ => style == ScalarStyle::Plain,
+    };
+    match text.as_str() {
         "" | "~" | "null" | "Null" | "NULL" if plain => Value::Null,
-        _ => Value::Scalar(Scalar { text: text.to_string(), plain }),
+        _ => Value::Scalar(Scalar { text, plain }),
     }
 }
 
-fn next<'a>(parser: &mut Events<'a>) -> Result<(Event<'a>, Span), Fault> {
-    match parser.next_event() {
-        None => Ok((Event::StreamEnd, Span::default())),
-        Some(Ok(event)) => Ok(event),
-        Some(Err(error)) => Err(fault(error.marker().line(), error.info())),
+/// Where an event is: its line, from 1, and its end, in bytes.
+#[derive(Clone, Copy)]
+struct Place {
+    line: usize,
+    end: usize,
+}
+
+fn next(parser: &mut Events<'_>) -> Result<(EventData, Place), Fault> {
+    match parser.parse() {
+        Ok(event) => {
+            let (line, end) = (event.start_mark.line as usize + 1, event.end_mark.index as usize);
+            Ok((event.data, Place { line, end }))
+        }
+        Err(error) => {
+            let line = error.problem_mark().map_or(1, |mark| mark.line as usize + 1);
+            Err(fault(line, error.problem()))
+        }
     }
 }
 
@@ -356,9 +432,12 @@ impl Node {
     /// Nodes, itself among them.
     fn size(&self) -> usize {
         match &self.value {
-            Value::Null | Value::Scalar(_) => 1,
+            Value::Null => 1,
+            Value::Scalar(scalar) => 1 + scalar.text.len() / TEXT_BYTES,
             Value::List(items) => 1 + items.iter().map(Node::size).sum::<usize>(),
-            Value::Map(entries) => 1 + entries.iter().map(|(_, node)| node.size()).sum::<usize>(),
+            Value::Map(entries) => {
+                1 + entries.iter().map(|(key, node)| key.text.len() / TEXT_BYTES + node.size()).sum::<usize>()
+            }
         }
     }
 
@@ -378,11 +457,15 @@ impl Scalar {
         }
     }
 
-    /// A whole number: decimal, `0x`, `0o`, `0b` or octal with a leading 0, and `_` between digits.
+    /// A whole number: decimal, `0x`, `0o`, `0b` or octal with a leading 0, and `_` between digits. One with a point or an
+    /// exponent is cut off, as Go does.
     pub fn integer(&self) -> Option<i64> {
-        if !self.plain {
-            return None;
-        }
+        const END: f64 = 9_223_372_036_854_775_808.0;
+        let cut = || self.text_float().filter(|float| (-END..END).contains(float)).map(|float| float as i64);
+        if self.plain { self.digits().or_else(cut) } else { None }
+    }
+
+    fn digits(&self) -> Option<i64> {
         let text = self.text.replace('_', "");
         let (negative, digits) = match text.strip_prefix('-') {
             Some(digits) => (true, digits),
@@ -398,14 +481,16 @@ impl Scalar {
     }
 
     pub fn float(&self) -> Option<f64> {
-        let text = if self.plain { self.text.replace('_', "") } else { return None };
+        if self.plain { self.digits().map(|n| n as f64).or_else(|| self.text_float()) } else { None }
+    }
+
+    fn text_float(&self) -> Option<f64> {
+        let text = self.text.replace('_', "");
         match text.as_str() {
             ".nan" | ".NaN" | ".NAN" => Some(f64::NAN),
             ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Some(f64::INFINITY),
             "-.inf" | "-.Inf" | "-.INF" => Some(f64::NEG_INFINITY),
-            text if text.bytes().any(|b| b.is_ascii_digit()) => {
-                self.integer().map(|n| n as f64).or_else(|| text.parse().ok())
-            }
+            text if text.bytes().any(|b| b.is_ascii_digit()) => text.parse().ok(),
             _ => None,
         }
     }

@@ -11,8 +11,6 @@ use crate::error::{Error, Result};
 
 /// Files, watched.
 pub mod file;
-/// Names in files' paths.
-mod glob;
 /// A list that a server answers with.
 pub mod http;
 /// DNS records.

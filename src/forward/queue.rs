@@ -28,7 +28,7 @@ use crate::forward::series::{Known, SeriesCache};
 use crate::forward::shard::{self, Halt, Shard};
 use crate::forward::stats::{Reason, Stats};
 use crate::model::histogram::FloatHistogram;
-use crate::model::sample::day_of;
+use crate::model::sample::{day_of, is_stale};
 use crate::storage::store::past::PastRun;
 use crate::storage::store::tails::{Gone, Next, Part, Tail};
 use crate::storage::types::{LogExemplar, LogRows};
@@ -235,14 +235,24 @@ impl Queue {
         let message = self.remote.settings.message;
         let samples = &rows.samples;
         for row in 0..samples.timestamps.len() {
-            let sample = Sample::Float(samples.values[row]);
+            let (id, value) = (samples.series_ids[row], samples.values[row]);
+            let mut sample = Sample::Float(value);
+            // The head ends all series alike; to others a series of histograms has none but histograms.
+            if is_stale(value) && self.cache.ends_histograms(id) {
+                let marker = Arc::new(FloatHistogram { sum: value, ..FloatHistogram::default() });
+                if !self.takes_histogram(&marker) {
+                    continue;
+                }
+                sample = Sample::Histogram(marker);
+            }
             let (timestamp, start) = (samples.timestamps[row], samples.start_timestamp(row));
-            self.stage(samples.series_ids[row], sequence, timestamp, start, sample, &mut exemplars);
+            self.stage(id, sequence, timestamp, start, sample, &mut exemplars);
             if row % ROWS_AT_ONCE == ROWS_AT_ONCE - 1 && !self.deliver().await {
                 return false;
             }
         }
         for (at, row) in rows.histograms.iter().enumerate() {
+            self.cache.saw_histogram(row.series_id);
             if self.takes_histogram(&row.histogram) {
                 let sample = Sample::Histogram(row.histogram.clone());
                 self.stage(row.series_id, sequence, row.timestamp, row.start_timestamp, sample, &mut exemplars);
@@ -453,10 +463,7 @@ impl Queue {
             let _ = sender.await;
         }
         // Nothing awaits between this and the new shards, so nobody finds that what is on its way is done with.
-        let waiting: VecDeque<Item> = {
-            let layout = self.layout.lock();
-            layout.shards.iter().flat_map(|shard| shard.drain()).collect()
-        };
+        let waiting = oldest_first(&self.layout.lock().shards);
         self.start_shards(wanted, waiting);
     }
 
@@ -515,6 +522,14 @@ impl Queue {
     }
 }
 
+/// What waits in shards. What is done with is told from the front of each shard, so that has to be the oldest; of a series
+/// the order stays as it is.
+fn oldest_first(shards: &[Arc<Shard>]) -> VecDeque<Item> {
+    let mut waiting: Vec<Item> = shards.iter().flat_map(|shard| shard.drain()).collect();
+    waiting.sort_by_key(|item| item.sequence);
+    waiting.into()
+}
+
 /// Ids are hashes.
 fn shard_of(id: i64, shards: usize) -> usize {
     (id.cast_unsigned() % shards as u64) as usize
@@ -522,4 +537,34 @@ fn shard_of(id: i64, shards: usize) -> usize {
 
 fn exemplar_of(row: &LogExemplar) -> Exemplar {
     Exemplar { timestamp: row.timestamp, value: row.value, labels: row.labels.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forward::series::Outgoing;
+    use crate::model::labels::Labels;
+
+    /// A shard that gets what waited in others never has an object behind a younger one.
+    #[test]
+    fn what_is_dealt_out_anew_has_the_oldest_in_front() {
+        let item = |id: i64, sequence: u64, timestamp: i64| {
+            let series = Outgoing { id, labels: Labels::empty(), lacks_external: false, metadata: None };
+            let (series, sample) = (Arc::new(series), Sample::Float(0.5));
+            Item { series, sequence, timestamp, start_timestamp: 0, sample, exemplars: vec![] }
+        };
+        let shards: Vec<Arc<Shard>> = (0..2).map(|_| Arc::new(Shard::default())).collect();
+        for (id, shard) in [1, 2].into_iter().zip(&shards) {
+            let mut items =
+                (20..40).flat_map(|n| [item(id, n, 2 * n as i64), item(id, n, 2 * n as i64 + 1)]).collect();
+            shard.push(&mut items, usize::MAX, 10);
+        }
+        let dealt = oldest_first(&shards);
+        assert_eq!(dealt.len(), 80);
+        assert!(dealt.iter().is_sorted_by_key(|item| item.sequence));
+        for id in [1, 2] {
+            let times = dealt.iter().filter(|item| item.series.id == id).map(|item| item.timestamp);
+            assert!(times.is_sorted());
+        }
+    }
 }

@@ -46,8 +46,8 @@ pub struct Sender {
 pub enum Outcome {
     /// Of an answer without numbers all was written.
     Written(Counts),
-    /// For good, with what was written all the same.
-    Refused { why: String, written: Counts },
+    /// For good, with what was written all the same. `whole`: since something of it is bad, and maybe all of it was refused.
+    Refused { why: String, written: Counts, whole: bool },
     /// To be tried again, not before a time if the receiver named one.
     Retry { why: String, after: Option<Duration> },
 }
@@ -115,7 +115,7 @@ fn judge_success(message: Message, headers: &HeaderMap, sent: Counts) -> Outcome
         _ => {
             let why = "the server answers that all is well, and not that anything was written: it may know Remote Write \
                        1.0 only (protobuf_message: prometheus.WriteRequest)";
-            Outcome::Refused { why: why.to_string(), written: Counts::default() }
+            Outcome::Refused { why: why.to_string(), written: Counts::default(), whole: false }
         }
     }
 }
@@ -125,7 +125,9 @@ fn judge_failure(status: StatusCode, headers: &HeaderMap, text: &str, retry_429:
     if status.is_server_error() || retry_429 && status == StatusCode::TOO_MANY_REQUESTS {
         return Outcome::Retry { why, after: retry_after(headers, now_ms) };
     }
-    Outcome::Refused { why, written: written(headers).unwrap_or_default() }
+    // A receiver of 1.0 says not what it wrote, and Prometheus writes nothing of a request with one sample out of order.
+    let whole = status == StatusCode::BAD_REQUEST && written(headers).is_none();
+    Outcome::Refused { why, written: written(headers).unwrap_or_default(), whole }
 }
 
 /// What the receiver says it wrote; a number that is missing is 0, and without any nothing is said.

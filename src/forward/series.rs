@@ -58,6 +58,8 @@ struct Entry {
     /// As they are stored; `None` for one that is lost.
     labels: Option<Labels>,
     outgoing: Option<Arc<Outgoing>>,
+    /// Whether its last sample was a histogram.
+    is_histogram: bool,
     /// The last sweep before its last use.
     used: u32,
     /// Of the families when its metadata was looked up.
@@ -105,6 +107,18 @@ impl SeriesCache {
         }
     }
 
+    /// A histogram of a series is sent.
+    pub fn saw_histogram(&mut self, id: i64) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.is_histogram = true;
+        }
+    }
+
+    /// Whether a marker that ends a series ends one of histograms.
+    pub fn ends_histograms(&mut self, id: i64) -> bool {
+        self.entries.get_mut(&id).is_some_and(|entry| std::mem::take(&mut entry.is_histogram))
+    }
+
     pub fn knows(&self, id: i64) -> bool {
         self.entries.contains_key(&id)
     }
@@ -121,12 +135,16 @@ impl SeriesCache {
         let outgoing = self
             .outgoing_labels(labels)
             .map(|(labels, lacks_external)| Arc::new(Outgoing { id, labels, lacks_external, metadata }));
-        self.entries.insert(id, Entry { labels: Some(labels.clone()), outgoing, used: self.sweep, version });
+        self.entries.insert(
+            id,
+            Entry { labels: Some(labels.clone()), outgoing, is_histogram: false, used: self.sweep, version },
+        );
     }
 
     /// There is nobody to ask for the labels of a series.
     pub fn lose(&mut self, id: i64) {
-        self.entries.insert(id, Entry { labels: None, outgoing: None, used: self.sweep, version: 0 });
+        self.entries
+            .insert(id, Entry { labels: None, outgoing: None, is_histogram: false, used: self.sweep, version: 0 });
     }
 
     /// Takes metadata of families.

@@ -24,6 +24,18 @@ use crate::forward::stats::Reason;
 /// Series of a refused request that are shown with `failed_request_logging`.
 const MAX_SHOWN: usize = 20;
 
+/// Times that what is left of a batch is sent in halves: enough for a few bad samples among two thousand.
+const MAX_SPLITS: usize = 64;
+
+/// What became of a part of a batch.
+enum Sent {
+    Done,
+    /// It is to be sent in halves.
+    Apart(Vec<Item>),
+    /// Not sent.
+    Halted(Vec<Item>),
+}
+
 /// What waits for a sender.
 #[derive(Debug, Default)]
 pub struct Shard {
@@ -146,6 +158,7 @@ impl State {
         let items: Vec<Item> = self.items.drain(..count).collect();
         self.size -= size;
         self.since = (!self.items.is_empty()).then(Instant::now);
+        debug_assert!(items.is_sorted_by_key(|item| item.sequence), "the oldest is in front");
         self.under_way = items.first().map(|item| item.sequence);
         items
     }
@@ -179,8 +192,30 @@ pub async fn run(remote: Arc<Remote>, shard: Arc<Shard>, batch: usize, halt: Hal
 }
 
 impl Remote {
-    /// Sends a batch, as often as it takes. Gives it back where it is halted before that.
-    async fn send(&self, mut items: Vec<Item>, halt: &Halt) -> Result<(), Vec<Item>> {
+    /// Sends a batch, as often as it takes. Gives back what was not sent where it is halted before that. What a receiver
+    /// refuses since something of it is bad is sent in halves, down to what is bad.
+    async fn send(&self, items: Vec<Item>, halt: &Halt) -> Result<(), Vec<Item>> {
+        let (mut parts, mut splits) = (vec![items], MAX_SPLITS);
+        while let Some(part) = parts.pop() {
+            let may_split = splits > 0 && part.len() > 1 && self.settings.message == Message::V1;
+            match self.send_part(part, may_split, halt).await {
+                Sent::Done => {}
+                Sent::Apart(mut first) => {
+                    splits -= 1;
+                    let second = first.split_off(first.len() / 2);
+                    // The first half goes first, so that series stay in order.
+                    parts.extend([second, first]);
+                }
+                Sent::Halted(mut left) => {
+                    parts.into_iter().rev().for_each(|part| left.extend(part));
+                    return Err(left);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_part(&self, mut items: Vec<Item>, may_split: bool, halt: &Halt) -> Sent {
         let mut backoff = Backoff::new(self.settings.queue.min_backoff, self.settings.queue.max_backoff);
         let mut request: Option<(Bytes, Counts)> = None;
         for attempt in 0.. {
@@ -188,7 +223,7 @@ impl Remote {
                 request = None;
             }
             if items.is_empty() {
-                return Ok(());
+                return Sent::Done;
             }
             let (body, counts) = match &request {
                 Some(request) => request.clone(),
@@ -196,7 +231,8 @@ impl Remote {
                     Ok(body) => request.insert((body, Counts::of(&items))).clone(),
                     Err(error) => {
                         self.refused(&items, Counts::of(&items), Counts::default(), &error.to_string());
-                        return Ok(());
+                        self.stats.pending.take(Counts::of(&items));
+                        return Sent::Done;
                     }
                 },
             };
@@ -216,7 +252,7 @@ impl Remote {
                     });
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
-                        () = halt.attempts.cancelled() => return Err(items),
+                        () = halt.attempts.cancelled() => return Sent::Halted(items),
                     }
                     self.stats.retried.add(counts);
                     continue;
@@ -226,7 +262,11 @@ impl Remote {
                         self.refused(&items, counts, written, "the server took it and did not write all of it");
                     }
                 }
-                Outcome::Refused { why, written } => self.refused(&items, counts, written, &why),
+                Outcome::Refused { whole: true, .. } if may_split => {
+                    self.stats.retried.add(counts);
+                    return Sent::Apart(items);
+                }
+                Outcome::Refused { why, written, .. } => self.refused(&items, counts, written, &why),
             }
             self.stats.bytes.fetch_add(bytes, Ordering::Relaxed);
             self.stats.pending.take(counts);
@@ -234,7 +274,7 @@ impl Remote {
             if let Some(newest) = items.iter().map(|item| item.timestamp).max() {
                 self.stats.highest_sent_ms.fetch_max(newest, Ordering::Relaxed);
             }
-            return Ok(());
+            return Sent::Done;
         }
         unreachable!("attempts have no end")
     }

@@ -177,8 +177,8 @@ impl Appender {
         labels_of: &mut impl FnMut(SeriesRef) -> Option<Labels>,
     ) -> Result<()> {
         // The caller knows a series by the handle it gave, which is not the stale one after a second renewal.
-        let given =
-            |series: SeriesRef| renewed.iter().find(|(_, new)| **new == series).map_or(series, |(old, _)| *old);
+        let first: HashMap<SeriesRef, SeriesRef> = renewed.iter().map(|(old, new)| (*new, *old)).collect();
+        let given = |series: SeriesRef| first.get(&series).copied().unwrap_or(series);
         let stale = handles(rows);
         let olds: Vec<SeriesRef> = stale.iter().map(|series| given(*series)).collect();
         let labels: Option<Vec<Labels>> = olds.iter().map(|series| labels_of(*series)).collect();

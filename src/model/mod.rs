@@ -22,3 +22,5 @@ pub mod duration;
 pub mod float;
 /// Sums that keep what rounding loses.
 pub mod kahan;
+/// Protobuf on its way out.
+pub mod protobuf;

@@ -10,14 +10,19 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 use crate::error::{Error, Result};
 use crate::model::re2;
 
-/// Memory that may be taken to find the texts of a pattern, and the characters of a class or repetitions in it: what goes
-/// beyond is left to the regular expression, which has a limit of its own.
-const MAX_BYTES: usize = 8 << 20;
+/// Memory that may be taken to find the texts of a pattern, for each byte of it and besides, and the characters of a class or
+/// repetitions in it: what goes beyond is left to the regular expression, which has a limit of its own. A list of texts
+/// takes less for each byte, however long it is.
+const BYTES_PER_BYTE: usize = 32;
+const MORE_BYTES: usize = 16 << 10;
 const MAX_CLASS: usize = 16;
 
 /// Groups and operators within each other in a pattern as it is compiled. The tree that it is printed from has fewer,
 /// and its own limit.
 const MAX_NESTED: u32 = 1000;
+
+/// Of a regular expression as it is compiled, about: many of them may be asked for at a time.
+const MAX_COMPILED_BYTES: usize = 4 << 20;
 
 /// A compiled pattern. `.` matches a newline, and the whole value has to match, `^(?s:…)$`.
 #[derive(Clone, Debug)]
@@ -37,12 +42,12 @@ impl Pattern {
     /// Fails where `pattern` is no regular expression.
     pub fn new(pattern: &str) -> Result<Self> {
         let tree = parse(pattern)?;
-        if let Some(mut texts) = texts(&tree, &mut Room(MAX_BYTES)) {
+        if let Some(mut texts) = texts(&tree, &mut Room::of(pattern)) {
             texts.sort_unstable();
             texts.dedup();
             return Ok(Pattern::OneOf(texts));
         }
-        match pieces(&tree) {
+        match pieces(&tree, Room::of(pattern)) {
             Some((first, others)) => Ok(Pattern::Pieces { first, others }),
             None => compile(pattern, &tree).map(Pattern::Regex),
         }
@@ -75,7 +80,11 @@ fn compile(pattern: &str, tree: &Hir) -> Result<Regex> {
     let theirs = ParserBuilder::new().dot_matches_new_line(true).build().parse(pattern);
     let is_same = theirs.is_ok_and(|theirs| theirs == *tree);
     let text = if is_same { format!("^(?s:{pattern})$") } else { format!("^(?:{})$", re2::to_rust(tree)) };
-    RegexBuilder::new(&text).nest_limit(MAX_NESTED).build().map_err(|e| bad(pattern, &e))
+    RegexBuilder::new(&text)
+        .nest_limit(MAX_NESTED)
+        .size_limit(MAX_COMPILED_BYTES)
+        .build()
+        .map_err(|e| bad(pattern, &e))
 }
 
 fn bad(pattern: &str, error: &dyn std::error::Error) -> Error {
@@ -96,10 +105,14 @@ fn has_pieces(mut rest: &str, pieces: &[(usize, String)]) -> bool {
     rest.strip_suffix(last.as_str()).is_some_and(|before| before.len() >= *least)
 }
 
-/// What is left of [`MAX_BYTES`].
+/// What is left of the memory for texts.
 struct Room(usize);
 
 impl Room {
+    fn of(pattern: &str) -> Self {
+        Self(BYTES_PER_BYTE * pattern.len() + MORE_BYTES)
+    }
+
     fn take(&mut self, count: usize, bytes: usize) -> Option<()> {
         self.0 = self.0.checked_sub(count.checked_mul(size_of::<String>())?.checked_add(bytes)?)?;
         Some(())
@@ -166,13 +179,12 @@ fn bytes(texts: &[String]) -> usize {
 }
 
 /// The parts of [`Pattern::Pieces`].
-fn pieces(tree: &Hir) -> Option<(String, Vec<(usize, String)>)> {
+fn pieces(tree: &Hir, mut room: Room) -> Option<(String, Vec<(usize, String)>)> {
     let parts = match tree.kind() {
         HirKind::Concat(parts) => parts.as_slice(),
-        HirKind::Capture(group) => return pieces(&group.sub),
+        HirKind::Capture(group) => return pieces(&group.sub, room),
         _ => std::slice::from_ref(tree),
     };
-    let mut room = Room(MAX_BYTES);
     let mut first = String::new();
     let mut others: Vec<(usize, String)> = vec![];
     for part in parts {

@@ -38,6 +38,8 @@ pub struct HistogramRow {
 pub struct ExemplarRow {
     pub series: SeriesRef,
     pub timestamp: i64,
+    /// Whether that is the exemplar's own, and not the one of its sample: without, the same one may come with each sample.
+    pub has_timestamp: bool,
     pub value: f64,
     pub labels: Labels,
 }

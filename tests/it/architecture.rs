@@ -12,6 +12,7 @@ use promlake::engine::promql::functions::FUNCTIONS;
 /// Modules and their height. A module may use what is lower; of equal height only itself.
 const LAYERS: &[(&str, u32)] = &[
     ("error", 0),
+    ("fuzzing", 1),
     ("model", 1),
     ("config", 2),
     ("telemetry", 3),
@@ -64,7 +65,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["discovery/kinds/dns"]),
     ("quick_xml", &["discovery/xml.rs"]),
     ("aws_lc_rs", &["discovery/kinds/aws/", "client/", "server/access/"]),
-    ("saphyr_parser", &["config/yaml.rs"]),
+    ("libyaml_safer", &["config/yaml.rs"]),
     ("serde_yaml", &["config/", "ingest/scrape/manager.rs"]),
     ("md5", &["model/relabel.rs"]),
     ("tikv_jemallocator", &["main.rs"]),

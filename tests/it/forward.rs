@@ -89,6 +89,17 @@ async fn metric(server: &Promlake, name: &str) -> f64 {
     text.lines().filter_map(of).sum()
 }
 
+/// Waits until all that came in is sent.
+async fn settled(server: &Promlake) {
+    let end = Instant::now() + DEADLINE;
+    while metric(server, "prometheus_remote_storage_samples_pending").await > 0.0
+        || metric(server, "promlake_remote_write_behind_objects").await > 0.0
+    {
+        assert!(Instant::now() < end, "something pends");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 #[tokio::test]
 async fn both_messages_carry_all_there_is() {
     for (message, version) in [("prometheus.WriteRequest", "0.1.0"), ("io.prometheus.write.v2.Request", "2.0.0")] {
@@ -215,7 +226,7 @@ async fn failures_of_the_remote() {
     let counted = refusals.clone();
     sink.answers(move |_, seen| {
         counted.fetch_add(seen.samples.len(), Ordering::Relaxed);
-        refused(400)
+        refused(422)
     });
     let before = sink.requests().len();
     writer.write(&server, 1).await;
@@ -228,6 +239,33 @@ async fn failures_of_the_remote() {
     writer.write(&server, 1).await;
     writer.arrives(&sink).await;
     assert_eq!(metric(&server, "prometheus_remote_storage_samples_failed_total").await, refused as f64);
+    assert!(server.stop().success());
+}
+
+/// A receiver of 1.0 that refuses a request for one of its samples, as Prometheus does for one out of order, gets all others.
+#[tokio::test]
+async fn one_bad_sample_costs_no_other() {
+    let bad = Arc::new(std::sync::Mutex::new(None::<(String, i64)>));
+    let judged = bad.clone();
+    let sink = Sink::start(move |_, seen| {
+        let bad = judged.lock().expect("nobody panics with it");
+        let is_bad = |(name, at): (&str, i64)| bad.as_ref().is_some_and(|(n, t)| n == name && *t == at);
+        match seen.samples.iter().any(|(name, at, _)| is_bad((name, *at))) {
+            true => refused(400),
+            false => stored(),
+        }
+    })
+    .await;
+    let home = Home::on_disk();
+    let server = home.start(&remote(&sink, ""), &[]);
+    let mut writer = Writer::new();
+    let key = ("m{n=7}".to_string(), writer.next_ms + 20);
+    *bad.lock().expect("nobody panics with it") = Some(key.clone());
+    writer.write(&server, 5).await;
+    writer.acknowledged.remove(&key);
+    writer.arrives(&sink).await;
+    assert!(!sink.stored().contains_key(&key));
+    assert_eq!(metric(&server, "prometheus_remote_storage_samples_failed_total").await, 1.0);
     assert!(server.stop().success());
 }
 
@@ -255,6 +293,8 @@ async fn killed_senders_lose_nothing() {
     let server = home.start(&config, &flags);
     writer.write(&server, 10).await;
     writer.arrives(&sink).await;
+    // What was sent before a kill comes again, and has been there since.
+    settled(&server).await;
     assert!(server.stop().success());
     // A stop that is asked for leaves nothing to be sent twice.
     let again = sink.again();

@@ -102,16 +102,16 @@ fn group(name: &str, records: &[RData], port: i64) -> Group {
         let mut labels = Collected::new();
         let address = match record {
             RData::SRV(srv) => {
-                labels.set(SRV_TARGET_LABEL, srv.target.to_utf8());
+                labels.set(SRV_TARGET_LABEL, srv.target.to_ascii());
                 labels.set(SRV_PORT_LABEL, srv.port.to_string());
                 host_port(&without_dot(&srv.target), srv.port)
             }
             RData::MX(mx) => {
-                labels.set(MX_LABEL, mx.exchange.to_utf8());
+                labels.set(MX_LABEL, mx.exchange.to_ascii());
                 host_port(&without_dot(&mx.exchange), port)
             }
             RData::NS(ns) => {
-                labels.set(NS_LABEL, ns.0.to_utf8());
+                labels.set(NS_LABEL, ns.0.to_ascii());
                 host_port(&without_dot(&ns.0), port)
             }
             RData::A(address) => host_port(&address.0.to_string(), port),
@@ -126,7 +126,7 @@ fn group(name: &str, records: &[RData], port: i64) -> Group {
 }
 
 fn without_dot(name: &Name) -> String {
-    name.to_utf8().trim_end_matches('.').to_string()
+    name.to_ascii().trim_end_matches('.').to_string()
 }
 
 /// The servers and what is tried behind a name.
@@ -151,7 +151,9 @@ impl Servers {
 
     /// The names to try for one, in their order.
     fn names(&self, name: &str) -> Result<Vec<Name>> {
-        let parsed = Name::from_utf8(name).map_err(|error| Error::bad_input(format!("{name:?}: {error}")))?;
+        // Names of services have underscores, which those of hosts may not have: only what is not ASCII is held to that.
+        let parsed = if name.is_ascii() { Name::from_ascii(name) } else { Name::from_utf8(name) };
+        let parsed = parsed.map_err(|error| Error::bad_input(format!("{name:?}: {error}")))?;
         let mut rooted = parsed.clone();
         rooted.set_fqdn(true);
         if parsed.is_fqdn() {

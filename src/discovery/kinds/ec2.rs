@@ -14,6 +14,8 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::model::labels::Labels;
 
 const VERSION: &str = "2016-11-15";
+/// Of an answer, whatever is in them.
+const MAX_PAGES: usize = 10_000;
 /// Network devices of an instance; there are at most 60.
 const MAX_DEVICES: usize = 256;
 
@@ -57,7 +59,7 @@ impl Polled for Source {
         }
         let mut group = Group { source: region.clone(), ..Group::default() };
         let mut next = None;
-        loop {
+        for _ in 0..MAX_PAGES {
             let mut asked = form(&[("Action", "DescribeInstances"), ("Version", VERSION)]);
             asked.extend(self.filters.iter().cloned());
             asked.extend(next.take().map(|token| ("NextToken".to_string(), token)));
@@ -74,6 +76,7 @@ impl Polled for Source {
                 return Ok(vec![group]);
             }
         }
+        Err(Error::bad_input(format!("the answer has more than {MAX_PAGES} pages")))
     }
 }
 

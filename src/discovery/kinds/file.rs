@@ -12,8 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::config::discovery::settings::Settings;
+use crate::config::glob;
 use crate::discovery::group::Group;
-use crate::discovery::kinds::glob;
 use crate::discovery::list;
 use crate::discovery::manager::Updates;
 use crate::discovery::stats::{Stats, add_one};

@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 use crate::model::labels::Labels;
 
 const SOURCE: &str = "hetzner";
+/// Of an answer, whatever is in them.
+const MAX_PAGES: u64 = 10_000;
 const CLOUD: &str = "https://api.hetzner.cloud/v1";
 const ROBOT: &str = "https://robot-ws.your-server.de";
 
@@ -82,7 +84,7 @@ impl Source {
             all.extend(serde_json::from_value::<Vec<T>>(items).map_err(wrong)?);
             let next = answer.get("meta").and_then(|meta| meta.pointer("/pagination/next_page")?.as_u64());
             match next {
-                Some(next) if next > page && all.len() <= MAX_TARGETS => page = next,
+                Some(next) if next > page && next <= MAX_PAGES && all.len() <= MAX_TARGETS => page = next,
                 _ => return Ok(all),
             }
         }

@@ -9,8 +9,6 @@ mod v1;
 mod v2;
 /// Native histograms, alike in both.
 mod histogram;
-/// The protobuf wire format, as much as a writer needs.
-mod wire;
 
 use bytes::Bytes;
 use parking_lot::Mutex;

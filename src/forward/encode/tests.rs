@@ -7,6 +7,7 @@ use crate::forward::item::{Exemplar, Sample};
 use crate::forward::series::Outgoing;
 use crate::model::histogram::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Span};
 use crate::model::metadata::MetricType;
+use crate::model::protobuf;
 use crate::model::sample::STALE_NAN_BITS;
 
 /// A field as it is on the wire.
@@ -186,7 +187,7 @@ fn v2_has_texts_once() {
 fn histograms_of_whole_counts_are_integers() {
     let mut out = vec![];
     histogram::encode(&mut out, &whole(), 1_234);
-    let zigzag = |n: i64| wire::zigzag(n);
+    let zigzag = |n: i64| protobuf::zigzag(n);
     let message = fields(&out);
     let numbers: Vec<(u64, Field<'_>)> = message.iter().filter(|(_, f)| !matches!(f, B(_))).cloned().collect();
     assert_eq!(

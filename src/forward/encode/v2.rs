@@ -2,9 +2,10 @@
 
 use hashbrown::HashMap;
 
-use crate::forward::encode::{histogram, pairs, runs, wire};
+use crate::forward::encode::{histogram, pairs, runs};
 use crate::forward::item::{Item, Sample};
 use crate::model::labels::Labels;
+use crate::model::protobuf;
 
 /// Of `Request`.
 const SYMBOLS: u32 = 4;
@@ -40,10 +41,10 @@ pub fn encode<'a>(
     let mut symbols = Symbols::default();
     // A message has samples or histograms, not both.
     for run in runs(items, order, |a, b| a.series.id == b.series.id && a.is_histogram() == b.is_histogram()) {
-        wire::nested(series, TIMESERIES, |out| time_series(run, external, &mut symbols, out));
+        protobuf::nested(series, TIMESERIES, |out| time_series(run, external, &mut symbols, out));
     }
-    wire::bytes(out, SYMBOLS, b"");
-    symbols.texts.iter().for_each(|text| wire::bytes(out, SYMBOLS, text));
+    protobuf::bytes(out, SYMBOLS, b"");
+    symbols.texts.iter().for_each(|text| protobuf::bytes(out, SYMBOLS, text));
     out.extend_from_slice(series);
 }
 
@@ -54,43 +55,43 @@ fn time_series<'a>(
     out: &mut Vec<u8>,
 ) {
     let first = run.clone().next().expect("no run is empty");
-    wire::nested(out, 1, |out| {
+    protobuf::nested(out, 1, |out| {
         for (name, value) in pairs(first, external) {
-            wire::varint(out, u64::from(symbols.place(name)));
-            wire::varint(out, u64::from(symbols.place(value)));
+            protobuf::varint(out, u64::from(symbols.place(name)));
+            protobuf::varint(out, u64::from(symbols.place(value)));
         }
     });
     for item in run.clone() {
         match &item.sample {
-            Sample::Float(value) => wire::nested(out, 2, |out| {
-                wire::double(out, 1, *value);
-                wire::int(out, 2, item.timestamp);
-                wire::int(out, 3, item.start_timestamp);
+            Sample::Float(value) => protobuf::nested(out, 2, |out| {
+                protobuf::double(out, 1, *value);
+                protobuf::int(out, 2, item.timestamp);
+                protobuf::int(out, 3, item.start_timestamp);
             }),
-            Sample::Histogram(histogram) => wire::nested(out, 3, |out| {
+            Sample::Histogram(histogram) => protobuf::nested(out, 3, |out| {
                 histogram::encode(out, histogram, item.timestamp);
-                wire::int(out, 17, item.start_timestamp);
+                protobuf::int(out, 17, item.start_timestamp);
             }),
             Sample::None => {}
         }
     }
     for exemplar in run.flat_map(|item| &item.exemplars) {
-        wire::nested(out, 4, |out| {
-            wire::nested(out, 1, |out| {
+        protobuf::nested(out, 4, |out| {
+            protobuf::nested(out, 1, |out| {
                 for (name, value) in exemplar.labels.iter_bytes() {
-                    wire::varint(out, u64::from(symbols.place(name)));
-                    wire::varint(out, u64::from(symbols.place(value)));
+                    protobuf::varint(out, u64::from(symbols.place(name)));
+                    protobuf::varint(out, u64::from(symbols.place(value)));
                 }
             });
-            wire::double(out, 2, exemplar.value);
-            wire::int(out, 3, exemplar.timestamp);
+            protobuf::double(out, 2, exemplar.value);
+            protobuf::int(out, 3, exemplar.timestamp);
         });
     }
     if let Some(metadata) = &first.series.metadata {
-        wire::nested(out, 5, |out| {
-            wire::int(out, 1, metadata.kind as i64);
-            wire::int(out, 3, i64::from(symbols.place(metadata.help.as_bytes())));
-            wire::int(out, 4, i64::from(symbols.place(metadata.unit.as_bytes())));
+        protobuf::nested(out, 5, |out| {
+            protobuf::int(out, 1, metadata.kind as i64);
+            protobuf::int(out, 3, i64::from(symbols.place(metadata.help.as_bytes())));
+            protobuf::int(out, 4, i64::from(symbols.place(metadata.unit.as_bytes())));
         });
     }
 }

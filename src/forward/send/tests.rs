@@ -17,7 +17,8 @@ fn which_failures_are_tried_again() {
         let outcome = judge_failure(status, &HeaderMap::new(), "why", retry_429, 0);
         match outcome {
             Outcome::Retry { why, after: None } => assert!(retried && why.contains("why"), "{status}"),
-            Outcome::Refused { why, written } => {
+            Outcome::Refused { why, written, whole } => {
+                assert_eq!(whole, status == StatusCode::BAD_REQUEST);
                 assert!(!retried && why.contains("why") && written == Counts::default(), "{status}");
             }
             other => panic!("{status} {other:?}"),

@@ -8,6 +8,7 @@ use crate::ingest::import::calendar::{self, Calendar, DATED};
 use crate::ingest::import::series::{Added, LeftOut};
 use crate::ingest::import::spill::{Spill, Value};
 use crate::ingest::labels;
+use crate::ingest::remote_write::receiver::family_of;
 use crate::ingest::tsdb::bytes::Fault;
 use crate::model::labels::Labels;
 use crate::model::metadata::Metadata;
@@ -178,16 +179,4 @@ impl Collected {
     pub fn read_slot(&self, slot: u32, range: TimeRange, buffer: &mut Vec<u8>, run: &mut Run) -> Result<()> {
         self.spill.read(slot, range, buffer, run)
     }
-}
-
-/// The family a metric is of: the log has metadata by series, and those of a histogram have names of their own.
-fn family_of(metric: &str, kind: crate::model::metadata::MetricType) -> &str {
-    use crate::model::metadata::MetricType::{GaugeHistogram, Histogram, Summary};
-    let suffixes: &[&str] = match kind {
-        Histogram => &["_bucket", "_count", "_sum"],
-        GaugeHistogram => &["_bucket", "_gcount", "_gsum"],
-        Summary => &["_count", "_sum"],
-        _ => &[],
-    };
-    suffixes.iter().find_map(|suffix| metric.strip_suffix(suffix)).unwrap_or(metric)
 }

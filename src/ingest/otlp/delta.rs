@@ -126,6 +126,10 @@ impl Streams {
             return Outcome::Dropped;
         }
         let before = stream.sum.bytes();
+        // It may begin anew with other buckets, and more of them.
+        if self.bytes.saturating_add(delta.bytes()) > MAX_BYTES && delta.bytes() > before {
+            return Outcome::NoRoom;
+        }
         stream.sum.add(delta);
         self.bytes = self.bytes.saturating_sub(before).saturating_add(stream.sum.bytes());
         (stream.time_ns, stream.seen_ms) = (common.time_ns, now_ms);

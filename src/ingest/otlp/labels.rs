@@ -2,7 +2,7 @@
 //! where a series is new.
 
 use crate::config::otlp::OtlpConfig;
-use crate::ingest::labels::checked;
+use crate::ingest::labels::{InvalidLabels, MAX_LABELS, checked};
 use crate::ingest::otlp::message::{ScopeMetrics, Unreadable};
 use crate::ingest::otlp::{names, value};
 use crate::ingest::wire::Malformed;
@@ -55,6 +55,7 @@ pub struct ResourceLabels {
 impl ResourceLabels {
     /// `attributes` are `KeyValue` messages.
     pub fn of(attributes: &[&[u8]], config: &OtlpConfig) -> Result<Self, Refusal> {
+        check_count(attributes)?;
         let (mut found, mut service, mut namespace) = (Self::default(), None, None);
         for attribute in attributes {
             let (key, value) = value::attribute(attribute)?;
@@ -92,6 +93,7 @@ impl ScopeLabels {
         if !config.promote_scope || scope.name.is_empty() {
             return Ok(Self::default());
         }
+        check_count(&scope.attributes)?;
         let mut found = LabelsBuilder::new();
         for attribute in &scope.attributes {
             let (key, value) = value::attribute(attribute)?;
@@ -135,6 +137,7 @@ pub fn of_point(
     around: Around<'_>,
     collisions: &mut Collisions,
 ) -> Result<LabelsBuilder, Refusal> {
+    check_count(attributes)?;
     let config = around.config;
     let mut sorted = Vec::with_capacity(attributes.len());
     for attribute in attributes {
@@ -185,6 +188,14 @@ pub fn of_point(
         }
     }
     Ok(labels)
+}
+
+/// Before they are looked at, one beside the other: there are no more labels than this.
+fn check_count(attributes: &[&[u8]]) -> Result<(), Refusal> {
+    match attributes.len() {
+        0..=MAX_LABELS => Ok(()),
+        many => Err(Refusal::Invalid(format!("{}: invalid attributes", InvalidLabels::TooMany(many)))),
+    }
 }
 
 /// The labels of a series, checked: those of its point, another one, and its name.

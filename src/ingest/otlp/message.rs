@@ -12,6 +12,8 @@ pub const MAX_ITEMS: usize = 1 << 20;
 pub enum Unreadable {
     Malformed,
     TooMany,
+    /// There is no memory for what it becomes.
+    NoRoom,
 }
 
 impl From<Malformed> for Unreadable {

@@ -3,7 +3,8 @@
 //!
 //! JSON becomes protobuf first, so that there is one reader. It reads in place: what a series is made of (resource,
 //! scope, metric, attributes) is hashed as it stands on the wire, and a series that is known is neither translated nor
-//! copied. A request is written as a whole or not at all.
+//! copied. A request is refused as a whole where it cannot be read or translated; of rows that the
+//! store refuses the others are kept.
 
 /// Requests in, outcomes out.
 pub mod receiver;

@@ -80,6 +80,7 @@ impl From<Unreadable> for OtlpError {
     fn from(unreadable: Unreadable) -> Self {
         match unreadable {
             Unreadable::Malformed => OtlpError::new(400, "the body is not an ExportMetricsServiceRequest message"),
+            Unreadable::NoRoom => OtlpError::new(503, "there is no memory left for what the request becomes"),
             Unreadable::TooMany => OtlpError::new(
                 400,
                 format!("the request has too many parts, points or buckets: the limit is {MAX_ITEMS}"),
@@ -118,15 +119,21 @@ impl Otlp {
         }
     }
 
-    /// Returns when everything is durable; on an error nothing is written.
-    pub async fn write(&self, format: Format, body: &[u8]) -> Result<(), OtlpError> {
+    /// Returns when everything is durable. What cannot be read or translated is refused as a whole; of a request with rows
+    /// that the store refuses the others are written. Memory is asked for with `reserve`, in bytes.
+    pub async fn write(
+        &self,
+        format: Format,
+        body: &[u8],
+        reserve: &mut (dyn FnMut(usize) -> Result<(), OtlpError> + Send),
+    ) -> Result<(), OtlpError> {
         let stats = self.appender.stats().clone();
         add(&stats.otlp_requests, 1);
         add(&stats.otlp_bytes, body.len());
         let outcome = match format {
-            Format::Protobuf => self.write_message(body, &stats).await,
+            Format::Protobuf => self.write_message(body, &stats, reserve).await,
             Format::Json => match json::to_protobuf(body) {
-                Ok(message) => self.write_message(&message, &stats).await,
+                Ok(message) => self.write_message(&message, &stats, reserve).await,
                 Err(error) => Err(OtlpError::new(400, error.to_string())),
             },
         };
@@ -137,9 +144,25 @@ impl Otlp {
         outcome
     }
 
-    async fn write_message(&self, message: &[u8], stats: &IngestStats) -> Result<(), OtlpError> {
+    async fn write_message(
+        &self,
+        message: &[u8],
+        stats: &IngestStats,
+        reserve: &mut (dyn FnMut(usize) -> Result<(), OtlpError> + Send),
+    ) -> Result<(), OtlpError> {
         let active = self.active.read().clone();
-        let translated = self.translate(message, &active)?;
+        let mut refusal = None;
+        let mut has_room = |bytes: usize| match reserve(bytes) {
+            Ok(()) => true,
+            Err(error) => {
+                refusal = Some(error);
+                false
+            }
+        };
+        let translated = match self.translate(message, &active, &mut has_room) {
+            Err(Unreadable::NoRoom) => return Err(refusal.unwrap_or_else(|| Unreadable::NoRoom.into())),
+            translated => translated?,
+        };
         add(&stats.otlp_warnings, translated.warnings.len());
         for warning in &translated.warnings {
             tracing::warn!("OTLP: {warning}");
@@ -176,15 +199,21 @@ impl Otlp {
         Ok(())
     }
 
-    fn translate(&self, message: &[u8], active: &Active) -> Result<Translated, Unreadable> {
+    fn translate(
+        &self,
+        message: &[u8],
+        active: &Active,
+        reserve: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Translated, Unreadable> {
         let mut cursor = Cursor::default();
         let known = &mut |key| active.known.lock().get(key, &mut cursor).map(|known| known.handle);
         if self.options.delta != Delta::Summed {
-            return translate::translate(message, &active.settings, known, None);
+            return translate::translate_within(message, &active.settings, known, None, reserve);
         }
         // What is summed up is summed up in the order of requests, so these take turns.
         let mut streams = self.streams.lock();
-        translate::translate(message, &active.settings, known, Some(streams.at((self.clock)())))
+        let streams = Some(streams.at((self.clock)()));
+        translate::translate_within(message, &active.settings, known, streams, reserve)
     }
 
     /// A handle for every series.
@@ -281,7 +310,7 @@ fn rows(translated: Translated, handles: &[(u128, SeriesRef)]) -> WriteBatch {
     }
     let exemplar = |(series, timestamp, value, labels): (usize, i64, f64, Labels)| {
         let series = handles[series].1;
-        ExemplarRow { series, timestamp, value, labels }
+        ExemplarRow { series, timestamp, has_timestamp: true, value, labels }
     };
     batch.exemplars = translated.exemplars.into_iter().map(exemplar).collect();
     batch

@@ -24,10 +24,14 @@ use crate::ingest::raw_series::HashedMap;
 use crate::model::labels::{Labels, LabelsBuilder, METRIC_NAME};
 use crate::model::metadata::{Metadata, MetricType};
 use crate::model::sample::STALE_NAN;
-use crate::storage::types::SeriesRef;
+use crate::storage::types::{SampleRow, SeriesRef};
 
 /// Errors of a request that are told; it is refused for the first.
 const MAX_ERRORS: usize = 100;
+
+/// Rows that memory is asked for at a time, and what one takes until it is stored.
+const ROWS_AT_ONCE: usize = 1024;
+const ROW_BYTES: usize = 2 * size_of::<SampleRow>() + 64;
 
 /// `__name__` comes from the metric, whatever attributes say.
 const RESERVED: &[&str] = &[METRIC_NAME];
@@ -44,8 +48,20 @@ pub fn translate(
     known: &mut dyn FnMut(u128) -> Option<SeriesRef>,
     streams: Option<&mut Streams>,
 ) -> Result<Translated, Unreadable> {
-    let by_key = HashedMap::default();
-    let mut translation = Translation { settings, known, streams, by_key, out: Translated::default() };
+    translate_within(request, settings, known, streams, &mut |_| true)
+}
+
+/// The same with memory that is asked for before it is taken, in bytes; where `reserve` refuses it the request is
+/// [`Unreadable::NoRoom`].
+pub fn translate_within(
+    request: &[u8],
+    settings: &Settings,
+    known: &mut dyn FnMut(u128) -> Option<SeriesRef>,
+    streams: Option<&mut Streams>,
+    reserve: &mut dyn FnMut(usize) -> bool,
+) -> Result<Translated, Unreadable> {
+    let (by_key, out) = (HashedMap::default(), Translated::default());
+    let mut translation = Translation { settings, known, streams, reserve, reserved_rows: 0, by_key, out };
     for message in message::resources(request)? {
         let resource = Resource { metrics: ResourceMetrics::read(message)?, labels: OnceCell::new() };
         translation.resource(&resource)?;
@@ -60,6 +76,9 @@ struct Translation<'s> {
     settings: &'s Settings,
     known: &'s mut dyn FnMut(u128) -> Option<SeriesRef>,
     streams: Option<&'s mut Streams>,
+    reserve: &'s mut dyn FnMut(usize) -> bool,
+    /// There is memory for so many.
+    reserved_rows: usize,
     by_key: HashedMap<usize>,
     out: Translated,
 }
@@ -317,7 +336,7 @@ impl Translation<'_> {
         let series = match self.known_series(key) {
             Some(series) => series,
             None => match self.target_info_labels(resource)? {
-                Some(labels) => self.add_series(key, Found::New(labels)),
+                Some(labels) => self.add_new(key, labels)?,
                 None => return Ok(()),
             },
         };
@@ -380,7 +399,7 @@ impl Translation<'_> {
         let name = format!("{}{}", point.family.name, role.suffix());
         let extra = role.label();
         let labels = labels::finish(common, &name, extra.as_ref().map(|(name, value)| (*name, value.as_str())))?;
-        Ok(self.add_series(key, Found::New(labels)))
+        self.add_new(key, labels)
     }
 
     fn point_labels(&mut self, point: &Point<'_>) -> Result<LabelsBuilder, Refusal> {
@@ -407,6 +426,15 @@ impl Translation<'_> {
         Some(self.add_series(key, Found::Known(series)))
     }
 
+    fn add_new(&mut self, key: u128, labels: Labels) -> Result<usize, Refusal> {
+        self.take(labels.as_bytes().len() + 2 * size_of::<Entry>())?;
+        Ok(self.add_series(key, Found::New(labels)))
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
+        if (self.reserve)(bytes) { Ok(()) } else { Err(Unreadable::NoRoom.into()) }
+    }
+
     fn add_series(&mut self, key: u128, series: Found) -> usize {
         let place = self.out.series.len();
         self.out.series.push(Entry { key, series });
@@ -426,9 +454,16 @@ impl Translation<'_> {
         Ok(())
     }
 
-    fn room(&self) -> Result<(), Refusal> {
+    fn room(&mut self) -> Result<(), Refusal> {
         let rows = self.out.samples.len() + self.out.histograms.len() + self.out.exemplars.len();
-        if rows < MAX_ITEMS { Ok(()) } else { Err(Unreadable::TooMany.into()) }
+        if rows >= MAX_ITEMS {
+            return Err(Unreadable::TooMany.into());
+        }
+        if rows >= self.reserved_rows {
+            self.take(ROWS_AT_ONCE * ROW_BYTES)?;
+            self.reserved_rows += ROWS_AT_ONCE;
+        }
+        Ok(())
     }
 
     fn warn(&mut self, warning: Warning) {

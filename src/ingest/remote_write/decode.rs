@@ -4,7 +4,7 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::ingest::labels::{InvalidLabels, MAX_LABELS, checked};
+use crate::ingest::labels::{InvalidLabels, MAX_LABELS, MAX_NAME_BYTES, MAX_VALUE_BYTES, checked};
 use crate::ingest::remote_write::negotiate::Message;
 use crate::ingest::remote_write::outcome::series_text;
 use crate::ingest::remote_write::symbols::{self, MetadataRefs, SymbolError, Symbols};
@@ -320,6 +320,10 @@ impl<'a> Iterator for LabelFields<'a> {
 /// The label set, or why there is none, in the words of 2.0.
 pub fn valid_labels(pairs: &Pairs<'_>) -> Result<Labels, String> {
     let invalid = || format!("invalid metric name or labels, got {}", series_text(pairs));
+    // Before anything looks at all of their bytes, which many series may share.
+    if let Some(limit) = beyond_limits(pairs) {
+        return Err(format!("invalid labels for series, labels {}: {limit}", series_text(pairs)));
+    }
     let texts: Option<Vec<(&str, &str)>> = pairs
         .iter()
         .map(|(name, value)| std::str::from_utf8(name).ok().zip(std::str::from_utf8(value).ok()))
@@ -334,6 +338,19 @@ pub fn valid_labels(pairs: &Pairs<'_>) -> Result<Labels, String> {
             format!("invalid labels for series, labels {}, duplicated label {name}", series_text(pairs))
         }
         limit => format!("invalid labels for series, labels {}: {limit}", series_text(pairs)),
+    })
+}
+
+fn beyond_limits(pairs: &Pairs<'_>) -> Option<InvalidLabels> {
+    if pairs.len() > MAX_LABELS {
+        return Some(InvalidLabels::TooMany(pairs.len()));
+    }
+    pairs.iter().find_map(|(name, value)| match (name.len(), value.len()) {
+        (bytes, _) if bytes > MAX_NAME_BYTES => Some(InvalidLabels::NameTooLong(bytes)),
+        (_, bytes) if bytes > MAX_VALUE_BYTES => {
+            Some(InvalidLabels::ValueTooLong(String::from_utf8_lossy(name).into_owned(), bytes))
+        }
+        _ => None,
     })
 }
 

@@ -10,6 +10,8 @@ use crate::storage::types::{Existing, Rejection};
 
 /// The longest text of an answer, and of one series in it.
 const MAX_TEXT_BYTES: usize = 64 << 10;
+/// Of what is told about one of them.
+const MAX_LINE_BYTES: usize = 8 << 10;
 const MAX_SERIES_BYTES: usize = 4 << 10;
 /// Problems whose text is kept.
 const MAX_PROBLEMS: usize = 1_000;
@@ -89,7 +91,9 @@ impl Problems {
     /// The text is made only where it is kept.
     pub fn add(&mut self, place: Place, text: impl FnOnce() -> String) {
         if self.found.len() < MAX_PROBLEMS {
-            self.found.push((place, text()));
+            let mut text = text();
+            text.truncate(text.floor_char_boundary(MAX_LINE_BYTES));
+            self.found.push((place, text));
         } else {
             self.more += 1;
         }

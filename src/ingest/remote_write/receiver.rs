@@ -209,7 +209,7 @@ impl RemoteWrite {
         let message = request.message;
         let malformed = |error| malformed(message, error);
         let mut bytes = unknown.len() * 2 * size_of::<Labels>();
-        for at in unknown {
+        for at in unknown.iter().chain(empty) {
             bytes += request.label_bytes(&request.series[*at]).map_err(malformed)?;
         }
         reserve(bytes)?;
@@ -362,8 +362,8 @@ fn describe(
     Ok(described)
 }
 
-/// The family of a series: 2.0 has metadata by series. A classic histogram is several series.
-fn family_of(name: &str, kind: MetricType) -> &str {
+/// The family of a series: 2.0 and the log of a TSDB have metadata by series. A classic histogram is several series.
+pub fn family_of(name: &str, kind: MetricType) -> &str {
     let suffixes: &[&str] = match kind {
         MetricType::Histogram => &["_bucket", "_sum", "_count"],
         MetricType::GaugeHistogram => &["_bucket", "_gsum", "_gcount"],

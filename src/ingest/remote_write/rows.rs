@@ -233,6 +233,11 @@ fn read_exemplar<'a>(
     {
         return Ok(Err(why));
     }
+    // A character has at most four bytes. Longer texts are looked at no further.
+    let bytes: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > 4 * MAX_EXEMPLAR_CHARS {
+        return Ok(Ok(None));
+    }
     let mut texts = Vec::with_capacity(pairs.len());
     for (name, value) in pairs.iter() {
         match std::str::from_utf8(name).ok().zip(std::str::from_utf8(value).ok()) {
@@ -249,5 +254,5 @@ fn read_exemplar<'a>(
     if chars > MAX_EXEMPLAR_CHARS {
         return Ok(Ok(None));
     }
-    Ok(Ok(Some(ExemplarRow { series, timestamp, value, labels: Labels::from_pairs(texts) })))
+    Ok(Ok(Some(ExemplarRow { series, timestamp, has_timestamp: true, value, labels: Labels::from_pairs(texts) })))
 }

@@ -1,7 +1,6 @@
 //! A parsed body → rows of one batch: samples, histograms, exemplars, the markers of what vanished, and `up` with its
 //! siblings, so that a scrape becomes durable and visible at once.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::protocol::HistogramLimits;
@@ -71,7 +70,7 @@ pub struct ScrapeBatch<'a> {
     pub zeros: (usize, usize),
     /// Series that end here. Their entries may be gone from the cache already.
     pub ended: Vec<(SeriesRef, Labels)>,
-    exemplars: Vec<(u32, i64, f64, Labels)>,
+    exemplars: Vec<StagedExemplar>,
     limits: Limits,
     family: Family,
     out_of_bounds: usize,
@@ -92,6 +91,15 @@ struct Family {
     name: String,
     unit: String,
     kind: MetricType,
+}
+
+/// An exemplar of the scrape in progress.
+struct StagedExemplar {
+    entry: u32,
+    timestamp: i64,
+    has_timestamp: bool,
+    value: f64,
+    labels: Labels,
 }
 
 impl<'a> ScrapeBatch<'a> {
@@ -121,7 +129,7 @@ impl<'a> ScrapeBatch<'a> {
         let news = metadata.finish(job.shared_metadata, outcome.is_ok());
         drop(metadata);
         match outcome {
-            Ok(()) => self.accept(news, report),
+            Ok(()) => self.accept(news),
             Err(_) => {
                 self.exemplars.clear();
                 self.ended = self.cache.roll_back();
@@ -306,20 +314,18 @@ impl<'a> ScrapeBatch<'a> {
         let Some(timestamp) = exemplar.timestamp.or((!of_histogram).then_some(timestamp)) else { return Ok(()) };
         exemplar.labels.decode(pairs)?;
         if let Some(labels) = exemplar_labels(pairs) {
-            self.exemplars.push((entry, timestamp, exemplar.value, labels));
+            let has_timestamp = exemplar.timestamp.is_some();
+            self.exemplars.push(StagedExemplar { entry, timestamp, has_timestamp, value: exemplar.value, labels });
         }
         Ok(())
     }
 
     /// Registers the new series under one lock and turns what was staged into rows.
-    fn accept(&mut self, news: Vec<(String, Metadata)>, report: &mut ScrapeReport) {
+    fn accept(&mut self, news: Vec<(String, Metadata)>) {
         let added = self.cache.added().to_vec();
         let labels: Vec<Labels> = added.iter().map(|at| self.cache.entry(*at).labels.clone()).collect();
         for (at, series) in added.iter().zip(self.job.appender.intern_all(&labels)) {
             self.cache.resolve(*at, series);
-        }
-        if !added.is_empty() {
-            report.series_added -= self.only_spelled_anew().min(report.series_added);
         }
         let (mut zeros, mut staged) = self.cache.take_staged();
         self.batch.samples.reserve(zeros.len() + staged.len() + 8);
@@ -327,9 +333,10 @@ impl<'a> ScrapeBatch<'a> {
         self.zeros = (self.batch.samples.len(), self.batch.histograms.len());
         staged.drain(..).for_each(|sample| self.push(sample));
         self.cache.give_back(zeros, staged);
-        for (at, timestamp, value, labels) in std::mem::take(&mut self.exemplars) {
-            let series = self.series_of(at);
-            self.batch.exemplars.push(ExemplarRow { series, timestamp, value, labels });
+        for staged in std::mem::take(&mut self.exemplars) {
+            let series = self.series_of(staged.entry);
+            let StagedExemplar { timestamp, has_timestamp, value, labels, .. } = staged;
+            self.batch.exemplars.push(ExemplarRow { series, timestamp, has_timestamp, value, labels });
         }
         self.batch.exemplars.sort_by_key(|row| row.timestamp);
         self.batch.metadata = news;
@@ -349,19 +356,6 @@ impl<'a> ScrapeBatch<'a> {
                 self.batch.histograms.push(HistogramRow { series, timestamp, histogram, start_timestamp });
             }
         }
-    }
-
-    /// How many of the new series are others in another spelling, and not taken as their values differ.
-    fn only_spelled_anew(&self) -> u64 {
-        let mut first: HashMap<(SeriesRef, i64), u64> = HashMap::new();
-        let mut refused = 0;
-        for Staged { entry, timestamp, value, .. } in self.cache.staged() {
-            let Value::Float(value) = value else { continue };
-            let key = (self.series_of(*entry), *timestamp);
-            let is_other = *first.entry(key).or_insert(value.to_bits()) != value.to_bits();
-            refused += u64::from(is_other && self.cache.is_added(*entry));
-        }
-        refused
     }
 
     fn push_markers(&mut self) {

@@ -45,18 +45,20 @@ impl Segments {
 
     /// Appends the samples of chunks that follow each other in a file to a run.
     pub fn decode(&self, places: &[ChunkPlace], held: &mut SegmentWindow, run: &mut Run) -> Result<()> {
-        for (at, place) in places.iter().enumerate() {
-            let file = self.0.get(place.segment as usize);
-            let file = file.ok_or_else(|| self.no_segment(place))?;
-            if held.segment != place.segment {
+        // As far as the chunks lie together, they are read together.
+        for together in places.chunk_by(|a, b| a.segment == b.segment) {
+            let (first, last) = (together[0], together[together.len() - 1]);
+            let file = self.0.get(first.segment as usize);
+            let file = file.ok_or_else(|| self.no_segment(&first))?;
+            if held.segment != first.segment {
                 held.window.reset();
-                held.segment = place.segment;
+                held.segment = first.segment;
             }
-            // As far as the chunks lie together, they are read together.
-            let together = places[at..].iter().take_while(|next| next.segment == place.segment).last();
-            let far = together.map_or(0, |last| last.offset.saturating_sub(place.offset) as usize);
-            let want = (far + ONE_CHUNK_BYTES).min(MANY_CHUNKS_BYTES);
-            decode_at(file, u64::from(place.offset), want, &mut held.window, run)?;
+            for place in together {
+                let far = last.offset.saturating_sub(place.offset) as usize;
+                let want = (far + ONE_CHUNK_BYTES).min(MANY_CHUNKS_BYTES);
+                decode_at(file, u64::from(place.offset), want, &mut held.window, run)?;
+            }
         }
         Ok(())
     }

@@ -157,7 +157,8 @@ impl Registry {
             }
         }
         for row in &rows.exemplars {
-            let exemplar = NewestExemplar::new(row.timestamp, row.value, &row.labels);
+            // The log does not say whose time it is.
+            let exemplar = NewestExemplar::new(row.timestamp, true, row.value, &row.labels);
             let newest = &mut self.cold[row.slot as usize].newest_exemplar;
             if newest.as_ref().is_none_or(|newest| !exemplar.is_before(newest)) {
                 *newest = Some(Box::new(exemplar));
@@ -294,9 +295,12 @@ impl Registry {
                 Verdict::Same => {}
                 verdict @ (Verdict::Newest | Verdict::Behind) => {
                     self.log_labels(slot, generation, out);
-                    if matches!(verdict, Verdict::Newest) {
-                        before.newest.push((slot, newest));
-                        self.set_newest_histogram(slot, row.timestamp, &row.histogram);
+                    match verdict {
+                        Verdict::Newest => {
+                            before.newest.push((slot, newest));
+                            self.set_newest_histogram(slot, row.timestamp, &row.histogram);
+                        }
+                        _ => self.late.histograms += 1,
                     }
                     out.histograms.push(LogHistogram {
                         slot,
@@ -333,7 +337,7 @@ impl Registry {
                 rejected.push((index, rejection));
                 continue;
             }
-            let exemplar = NewestExemplar::new(row.timestamp, row.value, &row.labels);
+            let exemplar = NewestExemplar::new(row.timestamp, row.has_timestamp, row.value, &row.labels);
             let newest = self.cold[slot as usize].newest_exemplar.as_deref();
             let committed = committed.entry(slot).or_insert_with(|| newest.cloned());
             if committed.as_ref().is_some_and(|c| exemplar != *c && exemplar.is_refused_behind(c, rules)) {

@@ -119,10 +119,14 @@ impl Store {
         let read = {
             let mut state = tails.state.lock();
             let now = Position { sequence: *tails.last.borrow(), put_ms: (self.inner.clock)() };
-            if !state.readers.contains_key(name) {
-                state.readers.insert(name.to_string(), Reader::at(Place { position: now, missed: None }));
-                state.unsaved = true;
-                tails.begun.notify_one();
+            match state.readers.get_mut(name) {
+                // What another one had in its hands comes again.
+                Some(reader) => *reader = Reader { saved: reader.saved, ..Reader::at(reader.place) },
+                None => {
+                    state.readers.insert(name.to_string(), Reader::at(Place { position: now, missed: None }));
+                    state.unsaved = true;
+                    tails.begun.notify_one();
+                }
             }
             tails.readers.store(state.readers.len(), Ordering::Relaxed);
             state.readers[name].place.position
@@ -298,6 +302,7 @@ impl Tail {
             && reader.place.position.sequence < position.sequence
         {
             reader.place.reach(position);
+            reader.ahead = reader.ahead.filter(|_| reader.place.missed.is_some());
             state.unsaved = true;
         }
     }
@@ -397,8 +402,14 @@ impl Inner {
         if !self.tails.state.lock().unsaved {
             return Ok(());
         }
+        let _alone = self.trimming.lock().await;
         self.save_places().await?;
-        self.trim().await
+        self.trim_alone().await
+    }
+
+    pub async fn trim(&self) -> Result<()> {
+        let _alone = self.trimming.lock().await;
+        self.trim_alone().await
     }
 
     async fn save_places(&self) -> Result<()> {
@@ -425,9 +436,8 @@ impl Inner {
     }
 
     /// Deletes the objects that neither the lake nor a reader needs, and those for which a reader has had its time: of
-    /// these is kept what the lake has to be asked for.
-    pub async fn trim(&self) -> Result<()> {
-        let _alone = self.trimming.lock().await;
+    /// these is kept what the lake has to be asked for. One at a time, as places are saved one after the other.
+    async fn trim_alone(&self) -> Result<()> {
         let flushed = self.flushed_through.load(Ordering::Relaxed);
         let deletable =
             self.log.deletable(flushed, self.tails.read_through(), self.options.wal_retain_bytes as u64);

@@ -181,3 +181,14 @@ async fn servers_that_fail() {
     assert_eq!(world.source.stats.dns_lookups.load(Ordering::Relaxed), 4);
     assert_eq!(world.source.stats.dns_lookup_failures.load(Ordering::Relaxed), 1);
 }
+
+/// Names of services as Docker Swarm and SRV records have them.
+#[test]
+fn names_with_underscores_are_asked_for() {
+    let servers = Servers { addresses: vec![], search: vec![], ndots: 1 };
+    for name in ["tasks.my_stack_web", "_http._tcp.a_b.example", "xn--bcher-kva.example"] {
+        let names: Vec<String> = servers.names(name).unwrap().iter().map(Name::to_ascii).collect();
+        assert_eq!(names, [format!("{name}.")]);
+    }
+    assert_eq!(servers.names("b\u{fc}cher.example").unwrap()[0].to_ascii(), "xn--bcher-kva.example.");
+}

@@ -28,6 +28,10 @@ const GRACE: Duration = Duration::from_secs(30);
 const MAX_EVENT_BYTES: usize = 16 << 20;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// Watches of one version that may fail before all is listed anew.
+const MAX_FAILURES: u32 = 3;
+/// Of a list, whatever is in them.
+const MAX_PAGES: usize = 10_000;
 
 pub(super) struct Watch {
     pub(super) api: Api,
@@ -107,6 +111,7 @@ impl Watch {
                 }
             };
             pause = FIRST_RETRY;
+            let mut failures = 0;
             loop {
                 let before = version.clone();
                 match self.follow::<T>(&mut version, &sender).await {
@@ -119,7 +124,7 @@ impl Watch {
                         );
                         break;
                     }
-                    Ok(End::Over) if version != before => pause = FIRST_RETRY,
+                    Ok(End::Over) if version != before => (pause, failures) = (FIRST_RETRY, 0),
                     // An API that ends a watch at once is not to be asked all the time.
                     Ok(End::Over) => {
                         sleep(pause).await;
@@ -129,6 +134,11 @@ impl Watch {
                         self.failed("watching", &error);
                         sleep(pause).await;
                         pause = (pause * 2).min(LONGEST_RETRY);
+                        failures = if version == before { failures + 1 } else { 0 };
+                        // As after an API was put back from a copy, whose versions are older than ours.
+                        if failures >= MAX_FAILURES {
+                            break;
+                        }
                     }
                 }
             }
@@ -140,7 +150,7 @@ impl Watch {
     /// All objects, and the version as of which they are.
     async fn list<T: Resource>(&self) -> Result<(Vec<T>, String)> {
         let (mut objects, mut next) = (vec![], String::new());
-        loop {
+        for _ in 0..MAX_PAGES {
             let mut query: Vec<(&str, &str)> = self.query.iter().map(|(key, text)| (*key, text.as_str())).collect();
             query.push(("limit", PAGE));
             if !next.is_empty() {
@@ -159,6 +169,7 @@ impl Watch {
                 return Ok((objects, page.metadata.resource_version));
             }
         }
+        Err(Error::bad_input(format!("the list has more than {MAX_PAGES} pages")))
     }
 
     /// Takes over events until the API ends them.

@@ -1,9 +1,10 @@
 //! Series → messages of an answer: `TimeSeries` of a `ReadResponse`, or frames of `ChunkedReadResponse`.
 
+use crate::ingest::tsdb::crc32c;
 use crate::model::histogram::{FloatHistogram, Span};
 use crate::model::labels::{Labels, LabelsBuilder};
+use crate::model::protobuf;
 use crate::server::http::remote_read::chunk::{Chunk, chunks};
-use crate::server::http::remote_read::wire;
 use crate::storage::types::RunSlice;
 
 /// The labels of a series as others see them: with those of this server that it has not.
@@ -25,15 +26,15 @@ pub fn time_series(labels: &Labels, run: RunSlice<'_>) -> Vec<u8> {
     let histogram = |at: usize| run.histograms.get(at).and_then(Option::as_deref);
     for (at, (time, value)) in run.timestamps.iter().zip(run.values).enumerate() {
         match histogram(at) {
-            Some(histogram) => wire::message(&mut out, 4, |out| put_histogram(out, *time, histogram)),
-            None => wire::message(&mut out, 2, |out| {
-                wire::double(out, 1, *value);
-                wire::int64(out, 2, *time);
+            Some(histogram) => protobuf::nested(&mut out, 4, |out| put_histogram(out, *time, histogram)),
+            None => protobuf::nested(&mut out, 2, |out| {
+                protobuf::double(out, 1, *value);
+                protobuf::int(out, 2, *time);
             }),
         }
     }
     let mut field = Vec::with_capacity(out.len() + 8);
-    wire::bytes(&mut field, 1, &out);
+    protobuf::bytes(&mut field, 1, &out);
     field
 }
 
@@ -48,7 +49,7 @@ pub fn frames(labels: &Labels, run: RunSlice<'_>, query: usize, max_bytes: usize
     let mut used = 0;
     for (at, chunk) in chunks.iter().enumerate() {
         let before = series.len();
-        wire::message(&mut series, 2, |out| put_chunk(out, chunk));
+        protobuf::nested(&mut series, 2, |out| put_chunk(out, chunk));
         used += series.len() - before;
         if used >= room || at + 1 == chunks.len() {
             put_frame(&mut out, &series, query);
@@ -64,90 +65,59 @@ pub fn frames(labels: &Labels, run: RunSlice<'_>, query: usize, max_bytes: usize
 
 fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
     for (name, value) in labels.iter() {
-        wire::message(out, 1, |out| {
-            wire::text(out, 1, name);
-            wire::text(out, 2, value);
+        protobuf::nested(out, 1, |out| {
+            protobuf::bytes(out, 1, name.as_bytes());
+            protobuf::bytes(out, 2, value.as_bytes());
         });
     }
 }
 
 fn put_chunk(out: &mut Vec<u8>, chunk: &Chunk) {
-    wire::int64(out, 1, chunk.start);
-    wire::int64(out, 2, chunk.end_inclusive);
-    wire::int64(out, 3, chunk.encoding as i64);
-    wire::bytes(out, 4, &chunk.data);
+    protobuf::int(out, 1, chunk.start);
+    protobuf::int(out, 2, chunk.end_inclusive);
+    protobuf::int(out, 3, chunk.encoding as i64);
+    protobuf::bytes(out, 4, &chunk.data);
 }
 
 /// Length, checksum, and a `ChunkedReadResponse` with one `ChunkedSeries`.
 fn put_frame(out: &mut Vec<u8>, series: &[u8], query: usize) {
     let mut message = Vec::with_capacity(series.len() + 16);
-    wire::bytes(&mut message, 1, series);
+    protobuf::bytes(&mut message, 1, series);
     if query > 0 {
-        wire::int64(&mut message, 2, query as i64);
+        protobuf::int(&mut message, 2, query as i64);
     }
-    wire::varint(out, message.len() as u64);
-    out.extend(crc32c(&message).to_be_bytes());
+    protobuf::varint(out, message.len() as u64);
+    out.extend(crc32c::checksum(&message).to_be_bytes());
     out.extend(message);
 }
 
 fn put_histogram(out: &mut Vec<u8>, time: i64, histogram: &FloatHistogram) {
-    wire::double(out, 2, histogram.count);
-    wire::double(out, 3, histogram.sum);
-    wire::sint32(out, 4, histogram.schema);
-    wire::double(out, 5, histogram.zero_threshold);
-    wire::double(out, 7, histogram.zero_count);
+    protobuf::double_of_choice(out, 2, histogram.count);
+    protobuf::double(out, 3, histogram.sum);
+    protobuf::signed(out, 4, i64::from(histogram.schema));
+    protobuf::double(out, 5, histogram.zero_threshold);
+    protobuf::double_of_choice(out, 7, histogram.zero_count);
     put_spans(out, 8, &histogram.negative_spans);
-    wire::packed_doubles(out, 10, &histogram.negative_buckets);
+    protobuf::packed_doubles(out, 10, &histogram.negative_buckets);
     put_spans(out, 11, &histogram.positive_spans);
-    wire::packed_doubles(out, 13, &histogram.positive_buckets);
-    wire::int64(out, 14, histogram.counter_reset_hint as i64);
-    wire::int64(out, 15, time);
-    wire::packed_doubles(out, 16, &histogram.custom_values);
+    protobuf::packed_doubles(out, 13, &histogram.positive_buckets);
+    protobuf::int(out, 14, histogram.counter_reset_hint as i64);
+    protobuf::int(out, 15, time);
+    protobuf::packed_doubles(out, 16, &histogram.custom_values);
 }
 
 fn put_spans(out: &mut Vec<u8>, number: u32, spans: &[Span]) {
     for span in spans {
-        wire::message(out, number, |out| {
-            wire::sint32(out, 1, span.offset);
-            wire::uint64(out, 2, span.length.into());
+        protobuf::nested(out, number, |out| {
+            protobuf::signed(out, 1, i64::from(span.offset));
+            protobuf::int(out, 2, i64::from(span.length));
         });
     }
-}
-
-/// The polynomial of Castagnoli, reflected, a byte at a time.
-fn crc32c(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = table();
-    let step = |crc: u32, byte: &u8| crc >> 8 ^ TABLE[((crc ^ u32::from(*byte)) & 0xff) as usize];
-    !bytes.iter().fold(!0, step)
-}
-
-const fn table() -> [u32; 256] {
-    let mut table = [0; 256];
-    let mut at = 0;
-    while at < 256 {
-        let mut crc = at as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
-            bit += 1;
-        }
-        table[at] = crc;
-        at += 1;
-    }
-    table
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The check value of CRC-32C, and those of RFC 3720, appendix B.4.
-    #[test]
-    fn checksums() {
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
-        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
-        assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
-    }
 
     #[test]
     fn labels_of_the_server_are_added_where_there_are_none() {

@@ -1,8 +1,6 @@
 //! Remote read (`storage/remote` of Prometheus): a request's queries in, and their samples out, raw or in chunks as
 //! Prometheus' storage has them. The engine reads the samples; here they are encoded, on its threads.
 
-/// Protobuf on its way out.
-pub mod wire;
 /// `ReadRequest` → queries.
 pub mod request;
 /// Bits, and numbers in few of them.

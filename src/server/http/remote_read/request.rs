@@ -11,8 +11,9 @@ pub const MAX_BODY_BYTES: usize = 32 << 20;
 
 /// Of a request; Prometheus sends one.
 const MAX_QUERIES: usize = 1000;
-/// Of a query. Each takes more memory than its text.
+/// Of all queries of a request. Each takes more memory than its text; those of regular expressions up to some megabytes.
 const MAX_MATCHERS: usize = 1000;
+const MAX_REGEXES: usize = 100;
 /// Kinds of answers that are looked at.
 const MAX_TYPES: usize = 100;
 
@@ -51,8 +52,16 @@ impl ReadRequest {
         }
         let answer = negotiate(&parts.accepted)?;
         let mut queries = Vec::with_capacity(parts.queries.len());
+        let (mut matchers, mut regexes) = (0, 0);
         for message in parts.queries {
             let raw = RawQuery::read(message).map_err(malformed)?;
+            matchers += raw.matchers.len();
+            regexes += raw.matchers.iter().filter(|(op, ..)| matches!(op, 2 | 3)).count();
+            if matchers > MAX_MATCHERS || regexes > MAX_REGEXES {
+                return Err(Error::bad_input(format!(
+                    "the request has more than {MAX_MATCHERS} matchers, or {MAX_REGEXES} regular expressions in them"
+                )));
+            }
             queries.push(raw.resolve(external_labels)?);
         }
         Ok(Self { queries, answer })
@@ -164,9 +173,6 @@ impl<'a> RawQuery<'a> {
     }
 
     fn resolve(self, external_labels: &Labels) -> Result<Query> {
-        if self.matchers.len() > MAX_MATCHERS {
-            return Err(Error::bad_input(format!("a query has more than {MAX_MATCHERS} matchers")));
-        }
         let text = |bytes: &'a [u8]| {
             std::str::from_utf8(bytes).map_err(|_| Error::bad_input("a matcher of a query is not UTF-8"))
         };

@@ -8,11 +8,11 @@ use crate::fuzzing::Fuzz;
 use crate::model::histogram::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Span};
 use crate::model::labels::Labels;
 use crate::model::matcher::MatchOp;
+use crate::model::protobuf;
 use crate::model::sample::{STALE_NAN, TimeRange};
 use crate::server::http::remote_read::answer::{frames, time_series};
 use crate::server::http::remote_read::chunk::{Chunk, Encoding, chunks};
 use crate::server::http::remote_read::request::{AnswerType, ReadRequest, decompress};
-use crate::server::http::remote_read::wire;
 use crate::storage::types::{Run, RunSlice};
 
 /// Bits of a chunk, highest first.
@@ -385,16 +385,16 @@ fn raw_samples() {
 /// A request with one query.
 fn request(accepted: &[u64], write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = vec![];
-    wire::message(&mut out, 1, write);
-    accepted.iter().for_each(|kind| wire::uint64(&mut out, 2, *kind));
+    protobuf::nested(&mut out, 1, write);
+    accepted.iter().for_each(|kind| protobuf::int_of_choice(&mut out, 2, *kind));
     out
 }
 
 fn matcher(out: &mut Vec<u8>, op: u64, name: &str, value: &str) {
-    wire::message(out, 3, |out| {
-        wire::uint64(out, 1, op);
-        wire::text(out, 2, name);
-        wire::text(out, 3, value);
+    protobuf::nested(out, 3, |out| {
+        protobuf::int_of_choice(out, 1, op);
+        protobuf::bytes(out, 2, name.as_bytes());
+        protobuf::bytes(out, 3, value.as_bytes());
     });
 }
 
@@ -402,8 +402,8 @@ fn matcher(out: &mut Vec<u8>, op: u64, name: &str, value: &str) {
 fn requests() {
     let external = Labels::from_pairs([("replica", "a")]);
     let bytes = request(&[1, 0], |out| {
-        wire::int64(out, 1, -5);
-        wire::int64(out, 2, 10);
+        protobuf::int(out, 1, -5);
+        protobuf::int(out, 2, 10);
         matcher(out, 0, "__name__", "up");
         matcher(out, 0, "replica", "a");
         matcher(out, 0, "replica", "b");
@@ -420,11 +420,11 @@ fn requests() {
     assert_eq!(shown, ["__name__=up", "replica=", "replica=b", "replica!=a", "job=~a.+", "job!~b"]);
     assert_eq!(query.matchers[4].op, MatchOp::Regex);
     let hinted = request(&[], |out| {
-        wire::int64(out, 2, 10);
-        wire::message(out, 4, |out| {
-            wire::text(out, 2, "series");
-            wire::int64(out, 3, 3);
-            wire::int64(out, 4, 7);
+        protobuf::int(out, 2, 10);
+        protobuf::nested(out, 4, |out| {
+            protobuf::bytes(out, 2, "series".as_bytes());
+            protobuf::int(out, 3, 3);
+            protobuf::int(out, 4, 7);
         });
     });
     let decoded = ReadRequest::decode(&hinted, &external).unwrap();
@@ -444,7 +444,7 @@ fn requests_that_are_none() {
                  map[SAMPLES:{} STREAMED_XOR_CHUNKS:{}]";
     check(&request(&[5, 7], |_| {}), types);
     let many = request(&[], |out| (0..1001).for_each(|_| matcher(out, 0, "a", "b")));
-    check(&many, "a query has more than 1000 matchers");
+    check(&many, "the request has more than 1000 matchers, or 100 regular expressions in them");
     check(&[0x0a, 0].repeat(1001), "the request has more than 1000 queries");
     let bad_regex = ReadRequest::decode(&request(&[], |out| matcher(out, 2, "a", "(")), &Labels::empty());
     assert_eq!(bad_regex.unwrap_err().kind, ErrorKind::BadInput);
@@ -460,11 +460,11 @@ fn requests_that_are_none() {
 #[test]
 fn damaged_requests() {
     let seeds = [request(&[1, 0], |out| {
-        wire::int64(out, 1, -5);
-        wire::int64(out, 2, 1_700_000_000_000);
+        protobuf::int(out, 1, -5);
+        protobuf::int(out, 2, 1_700_000_000_000);
         matcher(out, 0, "__name__", "up");
         matcher(out, 2, "job", "a.+|b[cd]*");
-        wire::message(out, 4, |out| wire::text(out, 2, "rate"));
+        protobuf::nested(out, 4, |out| protobuf::bytes(out, 2, b"rate"));
     })];
     let (mut read, mut fuzz) = (0, Fuzz::new(20_000));
     while fuzz.goes_on() {

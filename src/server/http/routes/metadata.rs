@@ -1,4 +1,4 @@
-//! `/api/v1/metadata`: type, help and unit by metric family, as the last exposition said; `/api/v1/targets/metadata`: the
+//! `/api/v1/metadata`: type, help and unit by metric family, as targets say them, and of others as they were stored; `/api/v1/targets/metadata`: the
 //! same as each target said it.
 
 use std::collections::BTreeMap;
@@ -26,14 +26,32 @@ async fn metadata(Ready(parts): Ready, params: Params) -> ApiResult {
     let limit = count(&params, "limit")?;
     // Unlike the other, this limit is none when it is 0.
     let per_metric = count(&params, "limit_per_metric")?.filter(|limit| *limit > 0);
-    let (store, metric) = (parts.store, params.get("metric").to_string());
+    let (store, metric) = (parts.store.clone(), params.get("metric").to_string());
     let limits = parts.engine.limits(None);
     let found = parts.engine.run(&limits, |pass| async move {
         let _pass = pass;
-        Ok(by_name(store.metadata(), &metric, limit, per_metric))
+        let (told, stored) = (parts.scrape.metadata(), store.metadata());
+        let told = told.into_iter().flat_map(|(_, families)| families).map(|f| (f.family, f.metadata));
+        Ok(by_name(told_and_stored(told.collect(), stored), &metric, limit, per_metric))
     });
     let found = found.await.map_err(ApiError)?;
     Ok(envelope::success(&found))
+}
+
+/// What targets say now, each thing once; of families that none of them has, what is stored.
+fn told_and_stored(told: Vec<(String, Metadata)>, stored: Vec<(String, Metadata)>) -> Vec<(String, Metadata)> {
+    let mut all: BTreeMap<String, Vec<Metadata>> = BTreeMap::new();
+    for (family, metadata) in told {
+        let of_family = all.entry(family).or_default();
+        if !of_family.contains(&metadata) {
+            of_family.push(metadata);
+        }
+    }
+    for (family, metadata) in stored {
+        all.entry(family).or_insert_with(|| vec![metadata]);
+    }
+    let each = |(family, found): (String, Vec<Metadata>)| found.into_iter().map(move |one| (family.clone(), one));
+    all.into_iter().flat_map(each).collect()
 }
 
 fn by_name(
@@ -146,6 +164,16 @@ mod tests {
         assert_eq!(by_name(all(), "", Some(1), None).len(), 1);
         assert_eq!(by_name(all(), "", None, Some(1))["a"].len(), 1);
         assert_eq!(by_name(all(), "", None, None)["a"].len(), 2);
+    }
+
+    #[test]
+    fn targets_may_say_different_things() {
+        let of = |family: &str, help: &str| {
+            (family.to_string(), Metadata { kind: MetricType::Gauge, help: help.into(), unit: String::new() })
+        };
+        let told = vec![of("a", "one"), of("a", "two"), of("a", "one")];
+        let found = told_and_stored(told, vec![of("a", "three"), of("b", "stored")]);
+        assert_eq!(found, [of("a", "one"), of("a", "two"), of("b", "stored")]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use flate2::bufread::MultiGzDecoder;
 
-use crate::ingest::otlp::receiver::{Format, MAX_BODY_BYTES};
+use crate::ingest::otlp::receiver::{Format, MAX_BODY_BYTES, OtlpError};
 use crate::server::http::bodies::{Unread, Whole, retry_later};
 use crate::server::http::envelope::text_response;
 use crate::server::http::router::{Route, plain};
@@ -42,11 +42,16 @@ async fn metrics(
         Err(text) => return text_response(StatusCode::BAD_REQUEST, format!("{text}\n")),
     };
     // Held until everything is durable, as the decoded rows are.
-    let whole = match read(&server, body, format, compressed).await {
+    let mut whole = match read(&server, body, format, compressed).await {
         Ok(whole) => whole,
         Err(unread) => return retry_later(text_response(unread.status, format!("{unread}\n"))),
     };
-    match parts.otlp.write(format, &whole.bytes).await {
+    let Whole { bytes, held } = &mut whole;
+    let mut reserve = |more| {
+        let unread = |unread: Unread| OtlpError { status: unread.status.as_u16(), message: unread.message };
+        server.bodies.hold_more(held, more).map_err(unread)
+    };
+    match parts.otlp.write(format, bytes, &mut reserve).await {
         Ok(()) => success(format),
         Err(error) => {
             let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -17,12 +17,12 @@ use crate::engine::raw::Raw;
 use crate::engine::session::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::labels::Labels;
+use crate::model::protobuf;
 use crate::model::sample::TimeRange;
 use crate::server::http::bodies::retry_later;
 use crate::server::http::envelope::text_response;
 use crate::server::http::remote_read::answer::{frames, time_series, with_external};
 use crate::server::http::remote_read::request::{AnswerType, MAX_BODY_BYTES, Query, ReadRequest, decompress};
-use crate::server::http::remote_read::wire;
 use crate::server::http::router::{Route, read as read_route};
 use crate::server::http::server::{Ready, Server};
 use crate::storage::types::RunSlice;
@@ -107,7 +107,7 @@ impl Job {
                         parts.done(&part);
                     }
                     memory.grow(result.len())?;
-                    wire::bytes(&mut response, 1, &result);
+                    protobuf::bytes(&mut response, 1, &result);
                     memory.shrink(result.len());
                 }
                 memory.grow(snap::raw::max_compress_len(response.len()))?;

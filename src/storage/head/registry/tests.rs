@@ -172,7 +172,7 @@ fn labels_are_logged_once_per_generation() {
 }
 
 fn exemplar(series: SeriesRef, timestamp: i64) -> ExemplarRow {
-    ExemplarRow { series, timestamp, value: 1.0, labels: Labels::empty() }
+    ExemplarRow { series, timestamp, has_timestamp: true, value: 1.0, labels: Labels::empty() }
 }
 
 #[test]
@@ -226,4 +226,20 @@ fn evicted_handles_are_unknown() {
     let again = intern(&mut registry, "a");
     assert_eq!((again.slot, again.generation), (a.slot, a.generation + 1));
     assert_eq!((registry.len(), registry.slots()), (2, 2));
+}
+
+/// One without a time of its own comes with each sample of its series, and is the same.
+#[test]
+fn exemplars_without_times_are_not_stored_again() {
+    let mut registry = Registry::default();
+    let series = intern(&mut registry, "m");
+    let mut out = LogRows::default();
+    let untimed = |timestamp| ExemplarRow { has_timestamp: false, ..exemplar(series, timestamp) };
+    for (row, stored) in
+        [(untimed(1), 1), (untimed(2), 1), (exemplar(series, 3), 2), (untimed(4), 3), (untimed(5), 3)]
+    {
+        let batch = WriteBatch { exemplars: vec![row], ..WriteBatch::default() };
+        registry.accept(&batch, rules(0), 1, &mut out);
+        assert_eq!(out.exemplars.len(), stored);
+    }
 }

@@ -44,11 +44,21 @@ pub(super) struct Newest {
 }
 
 /// The newest exemplar of a series: Prometheus' order of exemplars is by these three.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct NewestExemplar {
     pub(super) timestamp: i64,
+    has_timestamp: bool,
     value_bits: u64,
     labels: i64,
+}
+
+/// As in Prometheus: of two without a time of their own it does not count.
+impl PartialEq for NewestExemplar {
+    fn eq(&self, other: &Self) -> bool {
+        let is_timed = self.has_timestamp || other.has_timestamp;
+        (self.value_bits, self.labels) == (other.value_bits, other.labels)
+            && (!is_timed || self.timestamp == other.timestamp)
+    }
 }
 
 /// What series had before the batch at hand, one entry for each time it changed them. Looked up where a row is refused,
@@ -98,8 +108,8 @@ impl Newest {
 }
 
 impl NewestExemplar {
-    pub(super) fn new(timestamp: i64, value: f64, labels: &Labels) -> Self {
-        Self { timestamp, value_bits: value.to_bits(), labels: labels.hash_id() }
+    pub(super) fn new(timestamp: i64, has_timestamp: bool, value: f64, labels: &Labels) -> Self {
+        Self { timestamp, has_timestamp, value_bits: value.to_bits(), labels: labels.hash_id() }
     }
 
     pub(super) fn is_before(&self, other: &Self) -> bool {

@@ -163,3 +163,30 @@ async fn beyond_the_limit_the_lake_has_it() {
     assert_eq!(read_all(&mut tail, 2).await.0, values(6..8));
     store.stop().await;
 }
+
+/// Who reads in the place of another gets what that one had in its hands, and the times of what is gone of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_misses_nothing() {
+    let mut world = World::new();
+    (world.options.recent_bytes, world.options.wal_retain_bytes) = (0, 0);
+    let store = world.open(1).await;
+    let mut tail = store.tail("a");
+    world.write(&store, 1..4).await;
+    // Handed out and not done with.
+    assert_eq!(read_all(&mut tail, 3).await.0, values(1..4));
+    world.write(&store, 4..6).await;
+    store.flush().await.unwrap();
+    let times = |next: Next| match next {
+        Next::Gone(gone) => gone.times,
+        Next::Parts(parts) => panic!("{parts:?}"),
+    };
+    assert_eq!(times(tail.next().await.unwrap()), TimeRange::new(START_MS + 4000, START_MS + 5000));
+    let mut successor = store.tail("a");
+    assert_eq!(times(successor.next().await.unwrap()), TimeRange::new(START_MS + 1000, START_MS + 5000));
+    // Once that is done with, it is not asked for again.
+    successor.done(Position { sequence: successor.position().sequence, put_ms: 0 });
+    world.write(&store, 6..8).await;
+    store.flush().await.unwrap();
+    assert_eq!(times(successor.next().await.unwrap()), TimeRange::new(START_MS + 6000, START_MS + 7000));
+    store.stop().await;
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const MAX_FOUND: usize = 100_000;
 
 /// The files of a pattern, sorted. What cannot be looked into has none.
-pub(super) fn files(pattern: &str) -> Vec<PathBuf> {
+pub fn files(pattern: &str) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::from(if pattern.starts_with('/') { "/" } else { "" })];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {
         if !is_pattern(part) {
@@ -20,7 +20,8 @@ pub(super) fn files(pattern: &str) -> Vec<PathBuf> {
     found
 }
 
-fn is_pattern(part: &str) -> bool {
+/// Whether a path may name several files.
+pub fn is_pattern(part: &str) -> bool {
     part.contains(['*', '?', '[', '\\'])
 }
 
@@ -29,6 +30,26 @@ fn entries(folder: &Path, part: &str) -> Vec<PathBuf> {
     let names = read.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let pattern: Vec<char> = part.chars().collect();
     names.filter(|name| fits(&pattern, &name.chars().collect::<Vec<_>>())).map(|name| folder.join(name)).collect()
+}
+
+/// What is no pattern: a class that does not end, or a backslash at the end.
+pub fn is_malformed(pattern: &str) -> bool {
+    let mut letters = pattern.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' if letters.next().is_none() => return true,
+            '[' => {
+                let class = letters.as_str().strip_prefix('^').unwrap_or(letters.as_str());
+                // An empty one is none.
+                match class.find(']') {
+                    None | Some(0) => return true,
+                    Some(end) => letters = class[end + 1..].chars(),
+                }
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Each star is tried once from where the one before it fits first, which finds what there is to find.
@@ -90,6 +111,16 @@ fn class(pattern: &[char], c: char) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_pattern() {
+        for pattern in ["[ab.yml", "a\\", "[]", "[^]", "x[", "[a]["] {
+            assert!(is_malformed(pattern), "{pattern}");
+        }
+        for pattern in ["", "*", "a?.yml", "[ab].yml", "[^a-c]*", "\\[a", "[a][b]"] {
+            assert!(!is_malformed(pattern), "{pattern}");
+        }
+    }
 
     #[test]
     fn names() {

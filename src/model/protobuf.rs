@@ -111,6 +111,11 @@ pub fn packed<T: Copy>(out: &mut Vec<u8>, field: u32, values: &[T], write: impl 
     }
 }
 
+/// A packed list of doubles, left out when it is empty.
+pub fn packed_doubles(out: &mut Vec<u8>, field: u32, values: &[f64]) {
+    packed(out, field, values, |out, value| out.extend_from_slice(&value.to_le_bytes()));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
