@@ -71,6 +71,10 @@ EXPLAINED = [
      lambda d: "scrape_samples_scraped" in d.series and d.failed and int(d.theirs) == int(d.ours) + 1),
     ("Prometheus lists series of scrapes that it refused, without samples", lambda d: d.kind == "series" and d.theirs == "no samples"),
     ("Prometheus refuses samples from before its oldest block, and then their series is no new one", of_any_age),
+    ("metadata of a family that no target has any more is what was stored last",
+     lambda d: d.kind == "metadata" and d.theirs is None),
+    ("a series that is refused as out of order is no new one for Prometheus",
+     lambda d: "scrape_series_added" in d.series and d.ours is not None and int(d.ours) > int(d.theirs or 0)),
     ("an odd page, as exposition.py says", odd_page),
 ]
 
