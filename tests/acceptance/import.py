@@ -371,7 +371,7 @@ def scenario_openmetrics(options, home):
     with open(path, "a") as f:
         f.write("late 1 1\n")
     text, _, _ = promlake_import(options.promlake, *args, expect=1)
-    assert "line 200006: unexpected data after # EOF" in text, text
+    assert "line 200005: unexpected data after # EOF" in text, text
     print(f"{samples} samples in {cpu:.2f} s of CPU")
 
 
