@@ -85,7 +85,8 @@ struct Answer {
 
 async fn ask(server: &str, endpoint: &str, params: Vec<(&str, String)>) -> Result<Answer> {
     let url = format!("{}/api/v1/{endpoint}", server.trim_end_matches('/'));
-    let failed = || format!("cannot query {server}");
+    let shown = app::without_secrets(server);
+    let failed = || format!("cannot query {shown}");
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
     let response = reqwest::Client::new()
         .post(&url)
@@ -96,9 +97,8 @@ async fn ask(server: &str, endpoint: &str, params: Vec<(&str, String)>) -> Resul
         .context(ErrorKind::Unavailable, failed)?;
     let status = response.status();
     let body = response.bytes().await.context(ErrorKind::Unavailable, failed)?;
-    let answer: Answer = serde_json::from_slice(&body).context(ErrorKind::Unavailable, || {
-        format!("{server} answered {status}, which is no answer of this API")
-    })?;
+    let answer: Answer = serde_json::from_slice(&body)
+        .context(ErrorKind::Unavailable, || format!("{shown} answered {status}, which is no answer of this API"))?;
     if answer.status != "success" {
         return Err(Error::execution(format!("{}: {}", answer.error_type, answer.error)));
     }

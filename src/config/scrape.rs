@@ -188,8 +188,8 @@ impl ScrapeConfig {
                 parsed.map_err(|e| found.add(line_of(node, key), &below(path, key), e.message)).ok();
         }
         // An empty path is one, an empty scheme is none.
-        if let Some(metrics_path) = node.get("metrics_path").and_then(Node::text) {
-            self.metrics_path = metrics_path.to_string();
+        if let Some(metrics_path) = node.get("metrics_path") {
+            self.metrics_path = metrics_path.text().unwrap_or("").to_string();
         }
         if let Some(scheme) = values::text(node, "scheme") {
             self.scheme = scheme.to_string();

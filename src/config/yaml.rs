@@ -80,7 +80,11 @@ pub fn parse(text: &str) -> Result<(Node, Vec<Fault>), Fault> {
     parser.set_input_string(&mut bytes);
     // What libyaml takes may still be more than its translation knows, as a tag with a comma behind it.
     let read = std::panic::catch_unwind(AssertUnwindSafe(|| builder.document(&mut parser)));
-    let unread = |_| Fault { line: None, message: "the file has tags (!) that are not understood".to_string() };
+    let unread = |_| Fault {
+        line: None,
+        message: "the file has YAML that is not understood; tags (!) with a comma behind them are known to be"
+            .to_string(),
+    };
     let root = read.map_err(unread)??;
     Ok((root.unwrap_or(Node { line: 1, value: Value::Null }), builder.twice))
 }

@@ -137,6 +137,8 @@ impl Watch {
                         failures = if version == before { failures + 1 } else { 0 };
                         // As after an API was put back from a copy, whose versions are older than ours.
                         if failures >= MAX_FAILURES {
+                            // Who may list and not watch must not list all the time.
+                            sleep(LONGEST_RETRY).await;
                             break;
                         }
                     }
