@@ -8,10 +8,9 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use promlake::engine::promql::annotations::Annotations;
-use promlake::engine::promql::ast::{AggregateOp, BinaryOp, Span};
-use promlake::engine::promql::functions::{self, Function};
 use promlake::engine::promql::kernel::aggregate::Accumulator;
 use promlake::engine::promql::kernel::buckets::{self, BucketRow, EvalTimes, HistogramRows};
+use promlake::engine::promql::kernel::functions::over_windows;
 use promlake::engine::promql::kernel::instant::{self, Take};
 use promlake::engine::promql::kernel::range::{self, RangeKernel};
 use promlake::engine::promql::kernel::types::{
@@ -20,6 +19,9 @@ use promlake::engine::promql::kernel::types::{
 use promlake::engine::promql::kernel::{binary, math};
 use promlake::model::histogram::{FloatHistogram, Span as BucketSpan};
 use promlake::model::sample::TimeRange;
+use promlake::promql::functions;
+use promlake::promql::operators::{AggregateOp, BinaryOp};
+use promlake::promql::span::Span;
 use promlake::storage::head::packed::{Builder, PackedBlock};
 use promlake::storage::types::{MemorySource, Run};
 
@@ -53,7 +55,7 @@ fn windows(range_ms: i64) -> Windows {
 }
 
 fn kernel(name: &str) -> &'static RangeKernel {
-    functions::get(name).and_then(Function::over_windows).expect("a range function").kernel
+    functions::get(name).and_then(over_windows).expect("a range function").kernel
 }
 
 fn range_functions(group: &mut BenchmarkGroup<'_, WallTime>) {

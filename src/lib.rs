@@ -4,6 +4,8 @@
 pub mod error;
 /// Labels, matchers, samples, histograms and the Arrow schemas; no I/O.
 pub mod model;
+/// The language PromQL: lexer, parser, tree, printer, signatures.
+pub mod promql;
 /// `prometheus.yml` and the command line as plain data.
 pub mod config;
 /// Our own metrics and logs.

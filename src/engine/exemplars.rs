@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::engine::promql::ast::Expr;
 use crate::engine::session::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::labels::Labels;
@@ -52,21 +51,6 @@ impl Exemplars {
         let is_new = exemplars.insert(Exemplar { timestamp, bits, labels });
         self.count += usize::from(is_new);
         is_new
-    }
-}
-
-/// What the selectors of a query match.
-pub fn selectors(expr: &Expr) -> Vec<Vec<Matcher>> {
-    let mut found = Vec::new();
-    collect(expr, &mut found);
-    found
-}
-
-fn collect(expr: &Expr, found: &mut Vec<Vec<Matcher>>) {
-    match expr {
-        Expr::Vector(vector) => found.push(vector.matchers.clone()),
-        Expr::Matrix(matrix) => found.push(matrix.selector.matchers.clone()),
-        _ => expr.for_each_child(&mut |child| collect(child, found)),
     }
 }
 
@@ -119,24 +103,4 @@ pub(super) async fn gather(
     };
     store.visit_exemplars(range, matchers, visit).await?;
     Ok(exemplars)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::promql::parse::{self, ParseOptions};
-
-    #[test]
-    fn selectors_of_a_query() {
-        let check = |query: &str, want: &[&str]| {
-            let expr = parse::parse(query, &ParseOptions::default()).unwrap();
-            let sets = selectors(&expr);
-            let found: Vec<&str> = sets.iter().map(|set| set[0].value.as_str()).collect();
-            assert_eq!(found, want, "{query}");
-        };
-        check("a", &["a"]);
-        check("histogram_quantile(0.9, sum by (le) (rate(a_bucket[5m]))) > on() b offset 1h", &["a_bucket", "b"]);
-        check("max_over_time(rate(a[1m])[5m:1m])", &["a"]);
-        check("1 + 2", &[]);
-    }
 }

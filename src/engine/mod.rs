@@ -12,7 +12,7 @@ pub mod error;
 pub mod exemplars;
 /// Label names, label values and series.
 pub mod names;
-/// PromQL: parse, lower to logical plans in the vector layout, kernels.
+/// PromQL evaluated: lower to logical plans in the vector layout, kernels.
 pub mod promql;
 /// Samples as they are stored.
 pub mod raw;

@@ -22,12 +22,10 @@ use crate::engine::active::ActiveQueries;
 use crate::engine::door::{Answer, Limits, Pass};
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::annotations::Annotations;
-use crate::engine::promql::ast::{Expr, ValueType};
 use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::lower::lowered::{Context, Order, Query, Scalar, Value};
 use crate::engine::promql::lower::resolve::{self, Times};
 use crate::engine::promql::lower::shared::Repeated;
-use crate::engine::promql::parse::{self, ParseOptions};
 use crate::engine::promql::plan::functions::windows::{Input, Shape};
 use crate::engine::promql::plan::layout::{Grid, MAX_STEPS, rows_per_batch};
 use crate::engine::promql::plan::work::{Work, rows_bytes};
@@ -44,6 +42,10 @@ use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
 use crate::model::matcher::Matcher;
 use crate::model::sample::TimeRange;
+use crate::promql::ast::Expr;
+use crate::promql::duration_expressions;
+use crate::promql::parse::{self, ParseOptions};
+use crate::promql::value_type::ValueType;
 use crate::storage::store::Store;
 use crate::storage::types::Snapshot;
 
@@ -109,6 +111,18 @@ pub struct Features {
     pub delayed_name_removal: bool,
     pub use_start_timestamps: bool,
     pub type_and_unit_labels: bool,
+}
+
+impl Features {
+    /// Those that the parser asks for.
+    pub fn language(&self) -> ParseOptions {
+        ParseOptions {
+            experimental_functions: self.experimental_functions,
+            duration_expressions: self.duration_expressions,
+            extended_range_selectors: self.extended_range_selectors,
+            binop_fill_modifiers: self.binop_fill_modifiers,
+        }
+    }
 }
 
 /// When a query is evaluated. Milliseconds.
@@ -510,14 +524,7 @@ async fn gather(
 }
 
 fn parse(options: &EngineOptions, request: &QueryRequest) -> Result<Expr> {
-    let features = &options.features;
-    let parse_options = ParseOptions {
-        experimental_functions: features.experimental_functions,
-        duration_expressions: features.duration_expressions,
-        extended_range_selectors: features.extended_range_selectors,
-        binop_fill_modifiers: features.binop_fill_modifiers,
-    };
-    parse::parse(&request.query, &parse_options).map_err(Error::from)
+    parse::parse(&request.query, &options.features.language()).map_err(Error::from)
 }
 
 /// Text to plan: parse, resolve durations, take snapshots, lower.
@@ -539,7 +546,7 @@ async fn plan_parsed(
 ) -> Result<PlannedQuery> {
     let (grid, step) = grid(request.time)?;
     let features = &options.features;
-    parse::durations::resolve(&mut expr, grid.start, grid.end(), step)?;
+    duration_expressions::resolve(&mut expr, grid.start, grid.end(), step)?;
     let kind = expr.value_type();
     let range = matches!(request.time, EvalTime::Range { .. });
     if range && matches!(kind, ValueType::Matrix | ValueType::String) {

@@ -1,5 +1,5 @@
 //! Prometheus' durations, `1h30m`, as milliseconds (`common/model/time.go`). Queries have their own, wider
-//! notation in `engine/promql/parse`.
+//! notation in `promql/durations`.
 
 use crate::error::{Error, Result};
 

@@ -1,21 +1,26 @@
 //! The shape of the source: imports point down, siblings do not know each other, a foreign crate stays behind its
-//! fence, the clock is read in one place, every PromQL function stands in one row, and every SQL file is used by
+//! fence, the clock is read in one place, every PromQL function stands in its two rows, and every SQL file is used by
 //! somebody. See `src/README.md`.
 //!
 //! The rules are data, and the checker is a function of a path and a text, so that it is tested as well.
 
+/// Reading Rust.
+mod source;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use promlake::engine::promql::functions::FUNCTIONS;
+use promlake::promql::functions::{FUNCTIONS, Function};
+use source::{masked, paths, without_tests};
 
 /// Modules and their height. A module may use what is lower; of equal height only itself.
 const LAYERS: &[(&str, u32)] = &[
     ("error", 0),
     ("fuzzing", 1),
     ("model", 1),
-    ("config", 2),
-    ("telemetry", 3),
+    ("promql", 2),
+    ("config", 3),
+    ("telemetry", 4),
     ("client", 10),
     ("storage/types", 40),
     ("storage/scaled", 40),
@@ -29,6 +34,8 @@ const LAYERS: &[(&str, u32)] = &[
     ("storage/store", 43),
     ("storage", 43),
     ("discovery", 45),
+    ("engine/promql/annotations", 46),
+    ("engine/promql/kernel", 47),
     ("engine", 50),
     ("ingest", 50),
     ("rules", 60),
@@ -43,9 +50,17 @@ const LAYERS: &[(&str, u32)] = &[
     ("main", 110),
 ];
 
+/// Modules that may use only parts of a lower one. Kernels compute with numbers: of the language they know words, not trees.
+const NARROW: &[(&str, &str, &[&str])] = &[(
+    "engine/promql/kernel",
+    "promql",
+    &["promql/functions", "promql/operators", "promql/span", "promql/value_type"],
+)];
+
 /// Crates and the folders or files below `src` that may name them.
 const FENCES: &[(&str, &[&str])] = &[
     ("datafusion", &["engine/", "server/pg/"]),
+    ("arrow", &["engine/", "server/pg/", "storage/lake", "storage/wal"]),
     ("deltalake", &["storage/lake"]),
     ("deltalake_core", &["storage/lake"]),
     ("object_store", &["storage/", "engine/"]),
@@ -75,51 +90,51 @@ const FENCES: &[(&str, &[&str])] = &[
 const CLOCK: (&[&str], &str) = (&["SystemTime::now", "Utc::now", "Local::now"], "app/mod.rs");
 
 /// The only file that may name a PromQL function, and words in others that happen to be the name of one.
-const REGISTRY: &str = "engine/promql/functions.rs";
+const SIGNATURES: &str = "promql/functions.rs";
+/// The only other file that may tell functions apart, by their ids.
+const COMPUTED: &str = "engine/promql/kernel/functions.rs";
 const HOMONYMS: &[(&str, &[&str], &str)] = &[
     ("engine/promql/annotations.rs", &["info"], "a level of annotations"),
-    ("engine/promql/ast.rs", &["scalar"], "a type of values"),
-    ("engine/promql/parse/checks.rs", &["scalar", "vector"], "types of values"),
-    ("engine/promql/parse/selectors.rs", &["timestamp"], "what is expected behind @"),
     (
-        "engine/promql/parse/token.rs",
+        "promql/json.rs",
+        &["end", "max_of", "min_of", "range", "start", "step", "timestamp"],
+        "keys and values of the API",
+    ),
+    ("promql/parse/selectors.rs", &["timestamp"], "what is expected behind @"),
+    (
+        "promql/parse/token.rs",
         &["end", "max_of", "min_of", "range", "start", "step"],
         "words behind @ and in durations, too",
     ),
-    ("engine/promql/print/mod.rs", &["max_of", "min_of", "range", "step"], "words in durations"),
-    (
-        "engine/promql/print/json.rs",
-        &["end", "range", "scalar", "start", "step", "timestamp", "vector"],
-        "keys and values of the API",
-    ),
+    ("promql/value_type.rs", &["scalar", "vector"], "types of values"),
 ];
 
 #[test]
-fn a_function_is_named_only_in_its_row() {
+fn a_function_is_named_only_in_its_rows() {
     let root = src();
-    let names: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
     let mut found = Vec::new();
-    for file in files(&root.join("engine/promql"), "rs") {
+    for file in ["promql", "engine/promql"].iter().flat_map(|room| files(&root.join(room), "rs")) {
         let path = file.strip_prefix(&root).expect("below the root").to_str().expect("UTF-8").to_string();
-        found.extend(strays(&path, &fs::read_to_string(&file).expect("readable"), &names));
+        found.extend(strays(&path, &fs::read_to_string(&file).expect("readable"), FUNCTIONS.iter()));
     }
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
 /// The functions a file names that it should not know, and homonyms it does not have.
-fn strays(path: &str, source: &str, names: &[&str]) -> Vec<String> {
-    if path == REGISTRY || path.ends_with("/tests.rs") {
+fn strays<'a>(path: &str, source: &str, functions: impl Iterator<Item = &'a Function>) -> Vec<String> {
+    if path == SIGNATURES || path.ends_with("/tests.rs") {
         return vec![];
     }
-    let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let (text, code) = without_tests(source);
     let homonyms = HOMONYMS.iter().find(|(file, ..)| *file == path).map_or(&[][..], |(_, words, _)| words);
-    let is_named = |name: &str| code.contains(&format!("\"{name}\""));
-    let strays = names.iter().filter(|name| is_named(name) && !homonyms.contains(name));
+    let is_named = |name: &str| text.contains(&format!("\"{name}\""));
+    let ids: Vec<String> = paths(&code, |word| word == "Id").into_iter().map(|(_, id)| id).collect();
+    let is_told_apart = |function: &Function| path != COMPUTED && ids.contains(&format!("{:?}", function.id));
+    let strays = functions
+        .filter(|f| is_told_apart(f) || (is_named(f.name) && !homonyms.contains(&f.name)))
+        .map(|f| format!("{path}: the function {} is known only to {SIGNATURES} and {COMPUTED}", f.name));
     let gone = homonyms.iter().filter(|word| !is_named(word));
-    strays
-        .map(|name| format!("{path}: the function {name} is known only to {REGISTRY}"))
-        .chain(gone.map(|word| format!("{path}: does not have the word {word}, take it off the list")))
-        .collect()
+    strays.chain(gone.map(|word| format!("{path}: does not have the word {word}, take it off the list"))).collect()
 }
 
 #[test]
@@ -168,19 +183,24 @@ fn list_of_views(sources: &str) -> &str {
 
 /// What is wrong with one file; `path` is relative to `src`.
 fn violations(path: &str, source: &str) -> Vec<String> {
-    let code = without_comments(source);
+    let code = masked(source);
     let mut found = Vec::new();
     let (own_layer, own_height) = layer_of(path.trim_end_matches(".rs")).unwrap_or(("unknown", 0));
     if own_layer == "unknown" {
         found.push(format!("{path}: belongs to no layer"));
     }
-    for target in crate_paths(&code) {
+    for (_, target) in paths(&code, |word| word == "crate") {
         let Some((layer, height)) = layer_of(&target) else {
             found.push(format!("{path}: crate::{target} belongs to no layer"));
             continue;
         };
         if layer != own_layer && height >= own_height {
             found.push(format!("{path}: {own_layer} must not use {layer} (crate::{target})"));
+        }
+        for (_, room, parts) in NARROW.iter().filter(|(narrow, ..)| *narrow == own_layer) {
+            if is_within(&target, room) && !parts.iter().any(|part| is_within(&target, part)) {
+                found.push(format!("{path}: of {room} only {} may be used, not crate::{target}", parts.join(", ")));
+            }
         }
     }
     for (name, allowed) in FENCES {
@@ -197,59 +217,11 @@ fn violations(path: &str, source: &str) -> Vec<String> {
 
 /// The innermost layer of a module path like `storage/lake/files`.
 fn layer_of(module: &str) -> Option<(&'static str, u32)> {
-    let within =
-        |layer: &str| module.strip_prefix(layer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    LAYERS.iter().filter(|(layer, _)| within(layer)).max_by_key(|(layer, _)| layer.len()).copied()
+    LAYERS.iter().filter(|(layer, _)| is_within(module, layer)).max_by_key(|(layer, _)| layer.len()).copied()
 }
 
-/// All `crate::…` paths, with groups written out: `crate::a::{b, c::d}` is `a/b` and `a/c/d`.
-fn crate_paths(code: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        let before = code[..at].chars().next_back();
-        // `$crate::` of macros counts as well; `mycrate::` does not.
-        if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
-            continue;
-        }
-        expand(&code[at + "crate::".len()..], String::new(), &mut out);
-    }
-    out
-}
-
-/// Reads one path, or a group of them, and returns what is left.
-fn expand<'a>(mut text: &'a str, prefix: String, out: &mut Vec<String>) -> &'a str {
-    let mut path = prefix;
-    loop {
-        text = text.trim_start();
-        if let Some(mut rest) = text.strip_prefix('{') {
-            loop {
-                rest = expand(rest, path.clone(), out).trim_start();
-                match rest.strip_prefix(',') {
-                    Some(next) => rest = next,
-                    None => return rest.strip_prefix('}').unwrap_or(rest),
-                }
-            }
-        }
-        let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '*')).unwrap_or(text.len());
-        // Types and functions do not decide the layer, and a lower-case item is no worse than a module.
-        if end > 0 {
-            path = if path.is_empty() { text[..end].to_string() } else { format!("{path}/{}", &text[..end]) };
-        }
-        text = &text[end..];
-        match text.strip_prefix("::") {
-            Some(rest) if end > 0 => text = rest,
-            _ => break,
-        }
-    }
-    if !path.is_empty() {
-        out.push(path);
-    }
-    // The rest of `a as b`.
-    let skipped = text.trim_start();
-    match skipped.strip_prefix("as ") {
-        Some(rest) => rest.trim_start().trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'),
-        None => text,
-    }
+fn is_within(module: &str, room: &str) -> bool {
+    module.strip_prefix(room).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether the code has `name::` as the first part of a path, or `use name;`.
@@ -263,28 +235,6 @@ fn names_crate(code: &str, name: &str) -> bool {
             && before != Some('.')
             && (rest.starts_with("::") || (code[..at].ends_with("use ") && rest.starts_with(';')))
     })
-}
-
-/// The code without line comments and without the insides of string literals on one line.
-fn without_comments(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    for line in source.lines() {
-        let mut quoted = false;
-        let mut previous = ' ';
-        for (at, c) in line.char_indices() {
-            if c == '"' && previous != '\\' && previous != '\'' {
-                quoted = !quoted;
-            } else if !quoted && line[at..].starts_with("//") {
-                break;
-            } else if !quoted {
-                out.push(c);
-            }
-            // An escaped backslash escapes nothing further.
-            previous = if previous == '\\' && c == '\\' { ' ' } else { c };
-        }
-        out.push('\n');
-    }
-    out
 }
 
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
@@ -336,6 +286,13 @@ fn the_checker_can_fail() {
     check("model/labels.rs", "use crate::{\n    error::Error,\n    config::file,\n};", Some("must not use config"));
     check("model/labels.rs", "use crate::error::{Error as E, Result};\nuse std::fmt;", None);
     check("model/labels.rs", "use crate::model::labels as l;", None);
+    check("engine/promql/kernel/rate.rs", "use crate::promql::operators::BinaryOp;", None);
+    check("engine/promql/kernel/rate.rs", "use crate::promql::{ast::Expr, span::Span};", Some("of promql only"));
+    check("engine/promql/kernel/rate.rs", "use crate::engine::promql::lower;", Some("must not use engine"));
+    check("engine/promql/lower/mod.rs", "use crate::engine::promql::kernel::rate;", None);
+    check("promql/ast.rs", "use crate::engine::promql::kernel::rate;", Some("promql must not use"));
+    check("promql/ast.rs", "use arrow::array::Array;", Some("the crate arrow"));
+    check("config/rules.rs", "use crate::promql::parse;", None);
     check("misc/x.rs", "", Some("belongs to no layer"));
     check("model/x.rs", "use crate::misc::x;", Some("belongs to no layer"));
     check("storage/head/mod.rs", "use datafusion::prelude::*;", Some("the crate datafusion"));
@@ -350,22 +307,33 @@ fn the_checker_can_fail() {
 }
 
 #[test]
-fn functions_outside_of_the_registry_are_found() {
+fn functions_outside_of_their_rows_are_found() {
     let check = |path: &str, source: &str, expected: &[&str]| {
-        let found = strays(path, source, &["info", "rate", "rates"]);
+        let functions = FUNCTIONS.iter().filter(|f| ["info", "rate"].contains(&f.name));
+        let found = strays(path, source, functions);
         assert_eq!(found.len(), expected.len(), "{path} {source:?}: {found:?}");
         assert!(found.iter().zip(expected).all(|(found, part)| found.contains(part)), "{found:?}");
     };
     check("engine/promql/lower/calls.rs", r#"match name { "rate" => 1, "rated" => 2 }"#, &["function rate is"]);
+    check("engine/promql/lower/calls.rs", "match id { Id::Rate => 1, Id::Rated => 2 }", &["function rate is"]);
+    check("engine/promql/lower/calls.rs", "match id { functions::Id::Info => 1 }", &[]);
+    check("promql/parse/checks.rs", "if function.id == Id::Info {}", &["function info is"]);
     check(
         "engine/promql/lower/calls.rs",
         "fn rate() {}\n#[cfg(test)] mod tests { const N: &str = \"rate\"; }",
         &[],
     );
+    check(
+        "engine/promql/lower/mod.rs",
+        "#[cfg(test)]\nmod tests;\nconst N: &str = \"rate\";",
+        &["function rate is"],
+    );
     check("engine/promql/kernel/tests.rs", r#"check("rate")"#, &[]);
-    check(REGISTRY, r#"row("rate")"#, &[]);
+    check(SIGNATURES, r#"Rate "rate" [Matrix]"#, &[]);
+    check(COMPUTED, "match id { Id::Rate => 1 }", &[]);
+    check(COMPUTED, r#"match name { "rate" => 1 }"#, &["function rate is"]);
     check("engine/promql/annotations.rs", r#"Level::Info => "info""#, &[]);
-    check("engine/promql/annotations.rs", r#"if name == "rates""#, &["function rates is", "word info"]);
+    check("engine/promql/annotations.rs", r#"if name == "rate""#, &["function rate is", "word info"]);
 }
 
 #[test]

@@ -7,8 +7,8 @@ pub mod text;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use super::ast::Span;
 use crate::model::float::{format_general, format_general_digits};
+use crate::promql::span::{Span, line_column};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
@@ -180,12 +180,4 @@ fn rfc3339_seconds(time_ms: i64) -> String {
         Some(time) => time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
         None => time_ms.to_string(),
     }
-}
-
-/// One-based line and column (in bytes, as Prometheus counts) of a byte offset.
-pub fn line_column(query: &str, offset: usize) -> (usize, usize) {
-    let before = &query.as_bytes()[..offset.min(query.len())];
-    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
-    let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
-    (line, column)
 }

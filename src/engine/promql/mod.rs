@@ -1,23 +1,15 @@
-//! PromQL front to back: text → AST → logical plan in the vector layout → kernels.
+//! PromQL evaluated: tree → logical plan in the vector layout → kernels. The language itself is `crate::promql`.
 
 /// Warnings and infos of a query, with positions.
 pub mod annotations;
-/// The syntax tree, with positions.
-pub mod ast;
 /// The flag that ends a computation early.
 pub mod cancel;
-/// Every function: name, signature, kernel. One row per function.
-pub mod functions;
-/// Pure kernels on slices: range functions, histograms, aggregations. No DataFusion.
+/// Pure kernels on slices: range functions, histograms, aggregations. No DataFusion, no tree, no plan.
 pub mod kernel;
 /// AST to logical plan: one function per node.
 pub mod lower;
-/// Lexer, Pratt parser, type checks.
-pub mod parse;
 /// The DataFusion side: scalar and aggregate UDFs and the extension operators over step vectors.
 pub mod plan;
-/// The tree back to text: one line, or pretty.
-pub mod print;
 /// Record batches to the result of a query.
 pub mod result;
 /// Queries that are answered where they arrive.

@@ -1,9 +1,8 @@
 //! Which queries are so small that handing them to another thread would take longer than to answer them there.
 
-use super::ast::{Expr, VectorSelector};
-use super::functions::Compute;
-use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::MatchOp;
+use crate::promql::ast::{Expr, VectorSelector};
+use crate::promql::selectors;
 
 /// The metrics a query reads, if it is small at a single time: every selector names its metric and all labels it asks
 /// for, and no range is longer than `most_ms`. How many series these metrics have is not known here.
@@ -14,9 +13,8 @@ pub fn metrics(expr: &Expr, most_ms: i64) -> Option<Vec<&str>> {
 
 fn collect<'a>(expr: &'a Expr, most_ms: i64, metrics: &mut Vec<&'a str>) -> bool {
     let selector = |selector: &'a VectorSelector| {
-        let name = selector.matchers.iter().find(|matcher| matcher.name == METRIC_NAME)?;
         let exact = selector.matchers.iter().all(|matcher| matcher.op == MatchOp::Equal);
-        exact.then_some(name.value.as_str())
+        if exact { selectors::metric(selector) } else { None }
     };
     let mut small = match expr {
         Expr::Vector(vector) => selector(vector).map(|name| metrics.push(name)).is_some(),
@@ -26,7 +24,7 @@ fn collect<'a>(expr: &'a Expr, most_ms: i64, metrics: &mut Vec<&'a str>) -> bool
         }
         Expr::Subquery(_) => false,
         // It reads more than it names.
-        Expr::Call(call) => !matches!(call.function.compute, Compute::Info),
+        Expr::Call(call) => !call.function.selects_labels,
         _ => true,
     };
     if matches!(expr, Expr::Vector(_) | Expr::Matrix(_) | Expr::Subquery(_)) {
@@ -39,7 +37,7 @@ fn collect<'a>(expr: &'a Expr, most_ms: i64, metrics: &mut Vec<&'a str>) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::promql::parse::{ParseOptions, parse};
+    use crate::promql::parse::{ParseOptions, parse};
 
     #[test]
     fn what_is_small() {

@@ -23,9 +23,10 @@ use datafusion::error::DataFusionError;
 
 pub use self::count::RowCounter;
 use self::node::Node;
-use super::ast::{Expr, Span};
 use super::lower::resolve::Times;
 use crate::error::{Error, ErrorKind};
+use crate::promql::ast::Expr;
+use crate::promql::span::Span;
 
 /// The counts of one query.
 #[derive(Debug)]

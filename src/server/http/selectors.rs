@@ -1,14 +1,15 @@
 //! The `match[]` parameters: series selectors, each of which must ask for something.
 
-use crate::engine::promql::parse;
 use crate::error::{Error, Result};
 use crate::model::matcher::Matcher;
+use crate::promql::parse::parse_selector;
+use crate::promql::selectors::matches_anything;
 
 /// One matcher set per selector. A selector whose matchers all accept an absent label would name every series
 /// there is, which is an error.
 pub fn parse_all(selectors: &[&str]) -> Result<Vec<Vec<Matcher>>> {
-    let sets = selectors.iter().map(|text| Ok(parse::parse_selector(text)?)).collect::<Result<Vec<_>>>()?;
-    if sets.iter().any(|set| parse::matches_anything(set)) {
+    let sets = selectors.iter().map(|text| Ok(parse_selector(text)?)).collect::<Result<Vec<_>>>()?;
+    if sets.iter().any(|set| matches_anything(set)) {
         return Err(Error::bad_input("match[] must contain at least one non-empty matcher"));
     }
     Ok(sets)

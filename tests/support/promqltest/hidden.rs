@@ -1,9 +1,9 @@
 //! The executions a script does not show: an instant query must give the same result with `@` put on its
 //! selectors, wherever it is evaluated then, and as the middle step of a range query.
 
-use promlake::engine::promql::ast::{At, Expr};
-use promlake::engine::promql::parse::{ParseOptions, parse};
 use promlake::engine::session::{EvalTime, Point, QueryValue, ResultSeries};
+use promlake::promql::ast::{At, Expr};
+use promlake::promql::parse::{ParseOptions, parse};
 
 use super::expect::Expected;
 

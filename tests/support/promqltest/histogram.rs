@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use promlake::engine::promql::parse::numbers::parse_number;
 use promlake::model::histogram::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Span};
+use promlake::promql::numbers::parse_number;
 
 use super::expect::almost_equal;
 

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use promlake::engine::promql::parse::numbers::parse_float;
 use promlake::model::histogram::CUSTOM_BUCKETS_SCHEMA;
 use promlake::model::labels::{Labels, LabelsBuilder, METRIC_NAME};
+use promlake::promql::numbers::parse_float;
 
 use super::histogram::Sparse;
 use super::script::{LoadSeries, LoadedSample, Value};

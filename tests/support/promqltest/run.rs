@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use promlake::engine::promql::parse::{ParseOptions, parse};
 use promlake::engine::session::{
     Engine, EngineOptions, EvalTime, Features, QueryRequest, QueryResponse, QueryValue,
 };
+use promlake::promql::parse::{ParseOptions, parse};
 use promlake::storage::store::{Options, Store};
 use promlake::storage::types::{HistogramRow, SampleRow, WriteBatch};
 use tempfile::TempDir;

@@ -3,10 +3,10 @@
 
 use std::sync::LazyLock;
 
-use promlake::engine::promql::parse::durations::parse_duration;
-use promlake::engine::promql::parse::{numbers, strings};
 use promlake::engine::session::EvalTime;
 use promlake::model::labels::Labels;
+use promlake::promql::durations::parse_duration;
+use promlake::promql::{numbers, strings};
 use regex::Regex;
 
 use super::expect::{Annotation, Expectation, Expected, Pattern};

@@ -1,10 +1,11 @@
 //! Series lines, `metric{label="value"} 1 2+3x4 _x5 stale {{count:1}}`, and the `@st` lines before them.
 
-use promlake::engine::promql::parse::durations::parse_duration;
-use promlake::engine::promql::parse::{numbers, parse_selector};
 use promlake::model::labels::Labels;
 use promlake::model::matcher::MatchOp;
 use promlake::model::sample::STALE_NAN;
+use promlake::promql::durations::parse_duration;
+use promlake::promql::numbers;
+use promlake::promql::parse::parse_selector;
 
 use super::histogram::{Described, parse_histogram};
 

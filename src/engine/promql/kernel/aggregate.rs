@@ -12,9 +12,9 @@ use super::over_time::{HistogramMean, Mean};
 use super::quantile::quantile;
 use super::types::{Notes, Param, VectorIn, VectorOut};
 use crate::engine::promql::annotations::text::{self, Operation};
-use crate::engine::promql::ast::AggregateOp;
 use crate::model::histogram::{CounterResetHint, FloatHistogram};
 use crate::model::kahan::KahanSum;
+use crate::promql::operators::AggregateOp;
 
 /// The state of one group at all steps.
 ///

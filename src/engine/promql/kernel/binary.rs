@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::types::{Notes, Param, Value, VectorIn, VectorOut};
 use crate::engine::promql::annotations::text::{self, Operation};
-use crate::engine::promql::ast::BinaryOp;
 use crate::model::histogram::trim::Keep;
 use crate::model::histogram::{CounterResetHint, FloatHistogram};
+use crate::promql::operators::BinaryOp;
 
 /// One side of an operator.
 #[derive(Clone, Copy, Debug)]

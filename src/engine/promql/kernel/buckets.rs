@@ -5,8 +5,8 @@ use super::quantile::is_invalid;
 use super::types::{Notes, Param, VectorIn, VectorOut};
 use crate::engine::promql::annotations::text;
 use crate::engine::promql::annotations::{Annotations, Detail, Level, Monotonicity};
-use crate::engine::promql::ast::Span;
 use crate::model::float;
+use crate::promql::span::Span;
 
 /// A cumulative bucket at one step.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,7 +2,8 @@
 //!
 //! A kernel takes one series (or one row of an evaluated vector) and fills one value per step. Results are
 //! those of Prometheus 3.14, also in the order of floating-point operations where that is visible; the rules
-//! are those of its `promql/{functions,quantile,engine}.go`.
+//! are those of its `promql/{functions,quantile,engine}.go`. Of the language they know operators, signatures and places
+//! in a query, and neither its tree nor what is planned of it.
 
 /// Accumulators of aggregations over step vectors.
 pub mod aggregate;
@@ -44,6 +45,8 @@ pub mod transitions;
 pub mod trend;
 /// What goes in and out: series, windows, vectors, parameters, notes.
 pub mod types;
+/// Every function of the language: how it is computed. One row per function.
+pub mod functions;
 
 #[cfg(test)]
 mod tests;

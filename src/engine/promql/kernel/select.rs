@@ -3,9 +3,10 @@
 
 use super::types::{Notes, Param, Value};
 use crate::engine::promql::annotations::text;
-use crate::engine::promql::ast::{AggregateOp, Span};
 use crate::error::{Error, Result};
 use crate::model::float;
+use crate::promql::operators::AggregateOp;
+use crate::promql::span::Span;
 
 /// Checks the parameter of an aggregation over all steps, with Prometheus' errors and warnings (placed at
 /// `param_span`). `false`: nothing can result.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::aggregate::Accumulator;
 use super::binary::{self, Operand};
 use super::buckets::{self, Bucket, BucketRow, EvalTimes, HistogramRows};
+use super::functions::{Compute, compute, over_windows};
 use super::instant::{self, Take};
 use super::math;
 use super::native;
@@ -13,10 +14,11 @@ use super::range::{RangeKernel, evaluate};
 use super::select::{self, TopK};
 use super::types::*;
 use crate::engine::promql::annotations::Annotations;
-use crate::engine::promql::ast::{AggregateOp, BinaryOp, Span};
-use crate::engine::promql::functions::{self, Compute, Function};
 use crate::model::histogram::{self, CounterResetHint, FloatHistogram};
 use crate::model::sample::STALE_NAN;
+use crate::promql::functions;
+use crate::promql::operators::{AggregateOp, BinaryOp};
+use crate::promql::span::Span;
 
 const NAN: f64 = f64::NAN;
 const INF: f64 = f64::INFINITY;
@@ -121,7 +123,7 @@ fn windows(start: i64, step: i64, steps: usize, range: i64) -> Windows {
 }
 
 fn kernel(name: &str) -> &'static RangeKernel {
-    functions::get(name).and_then(Function::over_windows).unwrap().kernel
+    functions::get(name).and_then(over_windows).unwrap().kernel
 }
 
 fn run(name: &str, params: &[f64], series: &Series, windows: Windows, options: RangeOptions) -> (Row, Vec<String>) {
@@ -426,7 +428,7 @@ fn elementwise() {
         ("exp", [(-2.5f64).exp(), 1.0, NAN, 7f64.exp()]),
         ("ln", [NAN, -INF, NAN, 7f64.ln()]),
     ] {
-        let Compute::Math(function) = functions::get(name).unwrap().compute else { panic!("{name}") };
+        let Compute::Math(function) = compute(functions::get(name).unwrap()) else { panic!("{name}") };
         check(name, INPUT.map(function), expected);
     }
     let with = |function: fn(f64, &[f64]) -> Option<f64>, scalars: &[f64]| {
@@ -725,7 +727,7 @@ fn classic_histogram_rows() {
     assert_eq!(buckets::quantile_label(1.0), "1.0");
     assert_eq!(buckets::parse_bound("+Inf", &notes), Some(INF));
     assert_eq!(buckets::parse_bound("", &notes), None);
-    let Compute::Statistic(avg) = functions::get("histogram_avg").unwrap().compute else { panic!("no statistic") };
+    let Compute::Statistic(avg) = compute(functions::get("histogram_avg").unwrap()) else { panic!("no statistic") };
     assert_eq!(avg(&native_histogram(4.0, &[0.0, 4.0])), 1.0);
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::util::bit_iterator::BitSliceIterator;
 
 use crate::engine::promql::annotations::Annotations;
-use crate::engine::promql::ast::Span;
 use crate::model::histogram::FloatHistogram;
+use crate::promql::span::Span;
 
 /// The step grid. Window `k` is `(end(k) - range, end(k)]` with `end(k) = start + k * step`, where the caller has
 /// applied `offset` and `@` (with `@`, `step` is 0). `eval_start + k * eval_step` is the evaluation time, which

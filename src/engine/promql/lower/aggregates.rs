@@ -12,9 +12,7 @@ use super::lowered::{
 use super::{scalar, string, vector};
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::annotations::text;
-use crate::engine::promql::ast::{Aggregate, AggregateOp, Call, Expr, Span, VectorSelector};
 use crate::engine::promql::kernel::buckets::quantile_label;
-use crate::engine::promql::parse::strings::{is_label_name, quote};
 use crate::engine::promql::plan::aggregate::{self, Aggregation, Settings};
 use crate::engine::promql::plan::layout::{VALUES, scalar_column};
 use crate::engine::promql::plan::node::{VectorNode, VectorOp};
@@ -24,6 +22,10 @@ use crate::engine::promql::plan::ops::select::{Grouping, Parameter, VectorSelect
 use crate::error::{Error, Result};
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
+use crate::promql::ast::{Aggregate, Call, Expr, VectorSelector};
+use crate::promql::operators::AggregateOp;
+use crate::promql::span::Span;
+use crate::promql::strings::{is_label_name, quote};
 
 pub fn aggregate(cx: &Context<'_>, node: &Aggregate) -> Result<Lowered> {
     let input = vector(cx, &node.inner)?;

@@ -5,11 +5,10 @@ use std::collections::HashSet;
 use datafusion::logical_expr::Expr as PlanExpr;
 
 use super::lowered::{Context, Lowered, Order, Scalar, Value, column};
-use super::operators::{self, as_selector};
+use super::operators;
 use super::selectors;
-use super::{aggregates, labels, scalar, scalar_vector, string, unwrap_parens, vector};
-use crate::engine::promql::ast::{Call, Expr};
-use crate::engine::promql::functions::{Compute, Named, QueryTimes};
+use super::{aggregates, labels, scalar, scalar_vector, string, vector};
+use crate::engine::promql::kernel::functions::{self, Compute, Named, QueryTimes};
 use crate::engine::promql::kernel::range::RangeKernel;
 use crate::engine::promql::plan::aggregate::Aggregation;
 use crate::engine::promql::plan::functions::binary::ScalarOp;
@@ -18,13 +17,14 @@ use crate::engine::promql::plan::functions::shape;
 use crate::engine::promql::plan::functions::windows::Over;
 use crate::engine::promql::plan::layout::VALUES;
 use crate::error::{Error, Result};
+use crate::promql::ast::{Call, Expr};
 
 pub fn call(cx: &Context<'_>, call: &Call) -> Result<Value> {
     let name = call.function.name;
     let float = |kernel| Elementwise::Float(Named { name, kernel });
     let histogram = |kernel| Elementwise::Histogram(Named { name, kernel });
     let arg = |i: usize| scalar(cx, &call.args[i]);
-    Ok(Value::Vector(match call.function.compute {
+    Ok(Value::Vector(match *functions::compute(call.function) {
         Compute::Constant(value) => return Ok(Value::Scalar(Scalar::Constant(value))),
         Compute::QueryTime(of) => return Ok(Value::Scalar(query_time(cx, of))),
         Compute::Time => return Ok(Value::Scalar(time(cx))),
@@ -44,7 +44,7 @@ pub fn call(cx: &Context<'_>, call: &Call) -> Result<Value> {
         Compute::Timestamp => timestamps(cx, call, Over::Timestamp, Elementwise::EvalTime(cx.grid))?,
         // Nothing but stored samples has a start timestamp.
         Compute::StartTimestamp => timestamps(cx, call, Over::StartTimestamp, Elementwise::Nothing)?,
-        Compute::Absent => aggregates::absent(cx, call, vector(cx, &call.args[0])?, as_selector(&call.args[0]))?,
+        Compute::Absent => aggregates::absent(cx, call, vector(cx, &call.args[0])?, call.args[0].as_selector())?,
         Compute::HistogramQuantile => aggregates::histogram(cx, call, Aggregation::HistogramQuantile)?,
         Compute::HistogramFraction => aggregates::histogram(cx, call, Aggregation::HistogramFraction)?,
         Compute::HistogramQuantiles => aggregates::histogram_quantiles(cx, call)?,
@@ -93,14 +93,14 @@ fn date(cx: &Context<'_>, call: &Call, function: Elementwise) -> Result<Lowered>
 
 fn over_windows(call: &Call) -> Result<Named<&'static RangeKernel>> {
     let name = call.function.name;
-    call.function.over_windows().ok_or_else(|| Error::internal(format!("{name} is not a range function")))
+    functions::over_windows(call.function).ok_or_else(|| Error::internal(format!("{name} is not a range function")))
 }
 
 fn range_function(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let at = call
         .args
         .iter()
-        .position(super::is_range)
+        .position(Expr::is_range)
         .ok_or_else(|| Error::internal("a range function without a range vector"))?;
     let (mut parameters, mut sources) = (vec![], vec![]);
     for (_, arg) in call.args.iter().enumerate().filter(|(i, _)| *i != at) {
@@ -110,7 +110,7 @@ fn range_function(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     }
     let function = over_windows(call)?;
     let ranges = selectors::ranges(cx, &call.args[at])?;
-    call.function.check_extension(ranges.shape.extension())?;
+    functions::check_extension(call.function, ranges.shape.extension())?;
     let histograms = ranges.input.has_histograms() && function.kernel.may_return_histograms;
     let sink = cx.sink_for(call.span, call.args[0].span());
     let result = ranges.evaluate(cx, Over::Range(function), histograms, sink, parameters, &sources)?;
@@ -119,10 +119,10 @@ fn range_function(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
 
 fn absent_over_time(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let ranges = selectors::ranges(cx, &call.args[0])?;
-    call.function.check_extension(ranges.shape.extension())?;
+    functions::check_extension(call.function, ranges.shape.extension())?;
     let sink = cx.sink_for(call.span, call.args[0].span());
     let present = ranges.evaluate(cx, Over::Range(over_windows(call)?), false, sink, vec![], &[])?;
-    let selector = match unwrap_parens(&call.args[0]) {
+    let selector = match call.args[0].without_parens() {
         Expr::Matrix(matrix) => Some(&matrix.selector),
         _ => None,
     };
@@ -131,7 +131,7 @@ fn absent_over_time(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
 
 /// The times of the samples of a bare selector; `of_results` for anything else.
 fn timestamps(cx: &Context<'_>, call: &Call, over: Over, of_results: Elementwise) -> Result<Lowered> {
-    match as_selector(&call.args[0]) {
+    match call.args[0].as_selector() {
         Some(selector) => selectors::take(cx, selector, over, call.span)?.drop_name(cx),
         None => {
             let input = vector(cx, &call.args[0])?;

@@ -3,10 +3,7 @@
 use datafusion::logical_expr::lit;
 
 use super::lowered::{Context, Lowered, NameFate, column, label_literal};
-use super::operators::as_selector;
 use super::{resolve, selectors, string, vector};
-use crate::engine::promql::ast::Call;
-use crate::engine::promql::parse::strings::is_label_name;
 use crate::engine::promql::plan::functions::labels as functions;
 use crate::engine::promql::plan::layout::DROP_NAME;
 use crate::engine::promql::plan::node::{VectorNode, VectorOp};
@@ -15,6 +12,8 @@ use crate::error::{Error, Result};
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::Matcher;
 use crate::model::pattern::anchored;
+use crate::promql::ast::{Call, Expr};
+use crate::promql::strings::is_label_name;
 
 /// `label_replace(v, destination, replacement, source, regex)`.
 pub fn replace(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
@@ -71,7 +70,7 @@ pub fn join(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
 /// `info(v, {selector})`: data labels of info metrics, found by `job` and `instance`, are added to the series.
 pub fn info(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let base = vector(cx, &call.args[0])?;
-    let selector = call.args.get(1).and_then(as_selector);
+    let selector = call.args.get(1).and_then(Expr::as_selector);
     let info = selectors::info_series(cx, call)?;
     let wanted: Vec<Matcher> =
         selector.map_or(&[][..], |s| &s.matchers[..]).iter().filter(|m| m.name != METRIC_NAME).cloned().collect();

@@ -15,7 +15,6 @@ use super::resolve::Leaf;
 use super::shared::Repeated;
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::annotations::Annotations;
-use crate::engine::promql::ast::Span;
 use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::plan::functions::shape;
 use crate::engine::promql::plan::layout::{DROP_NAME, Grid, HISTOGRAMS, VALUES, histograms_type, values_type};
@@ -27,6 +26,7 @@ use crate::engine::scan::ScanOptions;
 use crate::engine::session::Features;
 use crate::error::{Error, Result};
 use crate::model::labels::METRIC_NAME;
+use crate::promql::span::Span;
 
 /// What is the same for the whole query.
 pub struct Query {

@@ -28,9 +28,10 @@ pub(crate) mod tests;
 use datafusion::prelude::lit;
 
 use self::lowered::{Context, Lowered, Scalar, Value};
-use crate::engine::promql::ast::{Expr, ValueType};
+use crate::engine::promql::kernel::functions::compute;
 use crate::engine::promql::plan::functions::shape;
 use crate::error::{Error, Result};
+use crate::promql::ast::Expr;
 
 /// Lowers an expression of any type but a range vector.
 pub fn lower(cx: &Context<'_>, expr: &Expr) -> Result<Value> {
@@ -49,7 +50,7 @@ fn vector_alone(cx: &Context<'_>, expr: &Expr) -> Result<Lowered> {
 }
 
 fn lower_alone(cx: &Context<'_>, expr: &Expr) -> Result<Value> {
-    if cx.grid.steps > 1 && is_step_invariant(expr) && !is_literal(expr) {
+    if cx.grid.steps > 1 && is_step_invariant(expr) && !expr.is_literal() {
         return lower_once(cx, expr);
     }
     match expr {
@@ -90,14 +91,6 @@ pub fn string(expr: &Expr) -> Result<&str> {
     }
 }
 
-/// Without the parentheses around it.
-pub fn unwrap_parens(expr: &Expr) -> &Expr {
-    match expr {
-        Expr::Paren { inner, .. } => unwrap_parens(inner),
-        other => other,
-    }
-}
-
 /// Evaluates a step-invariant expression on the first step and repeats it.
 fn lower_once(cx: &Context<'_>, expr: &Expr) -> Result<Value> {
     let steps = cx.grid.steps;
@@ -114,10 +107,6 @@ fn lower_once(cx: &Context<'_>, expr: &Expr) -> Result<Value> {
     })
 }
 
-pub fn is_literal(expr: &Expr) -> bool {
-    matches!(unwrap_parens(expr), Expr::Number { .. } | Expr::String { .. })
-}
-
 /// Whether the expression has the same value at every step, because of `@`.
 pub fn is_step_invariant(expr: &Expr) -> bool {
     match expr {
@@ -125,7 +114,7 @@ pub fn is_step_invariant(expr: &Expr) -> bool {
         Expr::Paren { inner, .. } | Expr::Unary { inner, .. } => is_step_invariant(inner),
         Expr::Binary(b) => is_step_invariant(&b.left) && is_step_invariant(&b.right),
         Expr::Aggregate(a) => is_step_invariant(&a.inner) && a.param.as_ref().is_none_or(is_step_invariant),
-        Expr::Call(c) => !c.function.depends_on_time() && c.args.iter().all(is_step_invariant),
+        Expr::Call(c) => !compute(c.function).depends_on_time() && c.args.iter().all(is_step_invariant),
         Expr::Vector(s) => s.at.is_some(),
         Expr::Matrix(m) => m.selector.at.is_some(),
         Expr::Subquery(s) => s.at.is_some(),
@@ -152,9 +141,4 @@ pub fn scalar_vector(cx: &Context<'_>, scalar: Scalar) -> Result<Lowered> {
         Scalar::Constant(value) => constant_vector(value, steps),
         Scalar::Steps { expr, sources } => Lowered::one_row(shape::fill(expr, steps), sources, steps),
     }
-}
-
-/// Whether the expression is a range vector.
-pub fn is_range(expr: &Expr) -> bool {
-    expr.value_type() == ValueType::Matrix
 }

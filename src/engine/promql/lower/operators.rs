@@ -2,15 +2,17 @@
 
 use datafusion::logical_expr::LogicalPlan;
 
+use super::lower;
 use super::lowered::{Context, Lowered, NameFate, Scalar, Value, is_metadata_label};
-use super::{lower, unwrap_parens};
-use crate::engine::promql::ast::{Binary, BinaryOp, Cardinality, Expr, Matching, Span, VectorSelector};
 use crate::engine::promql::plan::functions::binary::{self, Operation, ScalarOp};
 use crate::engine::promql::plan::functions::elementwise::{self, Elementwise};
 use crate::engine::promql::plan::node::{VectorNode, VectorOp};
 use crate::engine::promql::plan::ops::matching::VectorMatch;
 use crate::error::{Error, Result};
 use crate::model::labels::METRIC_NAME;
+use crate::promql::ast::{Binary, Cardinality, Expr, Matching};
+use crate::promql::operators::BinaryOp;
+use crate::promql::span::Span;
 
 /// `+` changes nothing; `-` negates and drops the name.
 pub fn unary(cx: &Context<'_>, negative: bool, inner: &Expr, _span: Span) -> Result<Value> {
@@ -184,12 +186,4 @@ fn arithmetic(
 
 fn op_fills(matching: &Matching) -> bool {
     matching.fill_left.is_some() || matching.fill_right.is_some()
-}
-
-/// Whether an argument is a bare selector, which some functions treat specially.
-pub fn as_selector(expr: &Expr) -> Option<&VectorSelector> {
-    match unwrap_parens(expr) {
-        Expr::Vector(selector) => Some(selector),
-        _ => None,
-    }
 }

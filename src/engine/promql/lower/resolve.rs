@@ -7,9 +7,7 @@ use hashbrown::HashSet;
 
 use super::lowered::is_metadata_label;
 use crate::engine::error::from_datafusion;
-use crate::engine::promql::ast::{At, Call, Expr, Span, Subquery, VectorSelector};
 use crate::engine::promql::cancel::Cancel;
-use crate::engine::promql::functions::Compute;
 use crate::engine::promql::plan::layout::{Grid, MAX_STEPS};
 use crate::engine::scan;
 use crate::engine::session::Snapshots;
@@ -17,6 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
 use crate::model::sample::TimeRange;
+use crate::promql::ast::{At, Call, Expr, Subquery, VectorSelector};
+use crate::promql::span::Span;
 use crate::storage::types::Snapshot;
 
 /// The series of one selector.
@@ -184,7 +184,7 @@ fn walk(times: &Times, grid: Grid, expr: &Expr, out: &mut Vec<Request>) {
                 walk(times, grid, param, out);
             }
         }
-        Expr::Call(call) if matches!(call.function.compute, Compute::Info) => walk_info(times, grid, call, out),
+        Expr::Call(call) if call.function.selects_labels => walk_info(times, grid, call, out),
         Expr::Call(call) => call.args.iter().for_each(|arg| walk(times, grid, arg, out)),
         Expr::Vector(selector) => {
             let range = times.vector_range(grid, selector);

@@ -8,9 +8,7 @@ use datafusion::logical_expr::{EmptyRelation, Expr as PlanExpr, LogicalPlan, Tab
 
 use super::lowered::{Context, Lowered, NameFate, Value, column, project};
 use super::resolve::{Leaf, Times};
-use super::unwrap_parens;
 use crate::engine::error::from_datafusion;
-use crate::engine::promql::ast::{Call, Expr, Span, VectorSelector};
 use crate::engine::promql::plan::functions::windows::{Evaluation, Input, Over, Shape, evaluate};
 use crate::engine::promql::plan::layout::{HISTOGRAMS, START_TIMESTAMPS, TIMESTAMPS, VALUES};
 use crate::engine::promql::plan::samples::Sink;
@@ -18,6 +16,8 @@ use crate::engine::promql::tally::Counted;
 use crate::engine::scan::SeriesTable;
 use crate::error::{Error, Result};
 use crate::model::labels::METRIC_NAME;
+use crate::promql::ast::{Call, Expr, VectorSelector};
+use crate::promql::span::Span;
 
 /// The rows of a range vector, before a function is applied to its windows.
 pub struct Ranges {
@@ -162,7 +162,7 @@ pub fn info_series(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
 
 /// A range vector: a selector with a range, or a subquery.
 pub fn ranges(cx: &Context<'_>, expr: &Expr) -> Result<Ranges> {
-    match unwrap_parens(expr) {
+    match expr.without_parens() {
         Expr::Matrix(matrix) => {
             let leaf = leaf(cx, matrix.span)?;
             let (plan, input) = scan(cx, leaf)?;

@@ -9,11 +9,14 @@ use std::sync::{Arc, Mutex};
 use super::lowered::{Context, Lowered};
 use super::resolve::{Leaf, Times};
 use super::vector_alone;
-use crate::engine::promql::ast::{Expr, Span, ValueType};
-use crate::engine::promql::functions::Function;
+use crate::engine::promql::kernel::functions::compute;
 use crate::engine::promql::plan::layout::Grid;
 use crate::engine::promql::plan::shared::SharedNode;
 use crate::error::Result;
+use crate::promql::ast::Expr;
+use crate::promql::functions::Function;
+use crate::promql::span::Span;
+use crate::promql::value_type::ValueType;
 
 /// Values of a vector that is not aggregated, beyond which it is cheaper to compute it again as a stream than to
 /// hold it.
@@ -115,10 +118,10 @@ impl<'a> Finder<'a> {
         self.query.get(span.start..span.end)
     }
 
-    /// Whether a call in the expression [does](Function::counts_occurrences).
+    /// Whether a call in the expression [does](crate::engine::promql::kernel::functions::Compute::counts_occurrences).
     fn counts_occurrences(&self, expr: &Expr) -> bool {
         let mut counted = false;
-        each_call(expr, &mut |function| counted |= function.counts_occurrences());
+        each_call(expr, &mut |function| counted |= compute(function).counts_occurrences());
         counted
     }
 

@@ -8,11 +8,12 @@ use datafusion::error::{DataFusionError, Result};
 
 use super::layout::{PointsBuilder, Sample};
 use crate::engine::promql::annotations::Annotations;
-use crate::engine::promql::ast::{BinaryOp, Span};
 use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::kernel::binary;
 use crate::engine::promql::kernel::types::{Mask, Notes, Value};
 use crate::model::histogram::{FloatHistogram, codec};
+use crate::promql::operators::BinaryOp;
+use crate::promql::span::Span;
 
 /// Where a node of a plan reports annotations, and the place in the query it reports for. Equal to any other
 /// sink of the same place: all sinks of a plan are one.

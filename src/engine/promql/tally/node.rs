@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{BySteps, Place};
-use crate::engine::promql::ast::{AggregateOp, Call, Expr, Span, Subquery, ValueType};
-use crate::engine::promql::functions::Compute;
+use crate::engine::promql::kernel::functions::{Compute, compute};
+use crate::engine::promql::lower::is_step_invariant;
 use crate::engine::promql::lower::resolve::Times;
-use crate::engine::promql::lower::{is_literal, is_range, is_step_invariant, unwrap_parens};
 use crate::engine::promql::plan::layout::Grid;
+use crate::promql::ast::{Call, Expr, Subquery};
+use crate::promql::operators::AggregateOp;
+use crate::promql::span::Span;
+use crate::promql::value_type::ValueType;
 
 #[derive(Debug)]
 pub(super) enum Node {
@@ -93,7 +96,7 @@ impl Builder<'_> {
 
     fn node(&mut self, grid: Grid, expr: &Expr) -> Node {
         let steps = grid.steps;
-        if steps > 1 && is_step_invariant(expr) && !is_literal(expr) {
+        if steps > 1 && is_step_invariant(expr) && !expr.is_literal() {
             return Node::Once { steps, inner: Box::new(self.node(grid.first(), expr)) };
         }
         match expr {
@@ -142,9 +145,9 @@ impl Builder<'_> {
 
     fn call(&mut self, grid: Grid, call: &Call) -> Node {
         let steps = grid.steps;
-        if let Some(at) = call.args.iter().position(is_range) {
+        if let Some(at) = call.args.iter().position(Expr::is_range) {
             let others = call.args.iter().enumerate().filter(|(i, _)| *i != at);
-            let (span, subquery) = match unwrap_parens(&call.args[at]) {
+            let (span, subquery) = match call.args[at].without_parens() {
                 Expr::Subquery(subquery) => (subquery.span, Some(Box::new(self.shifted(grid, subquery)))),
                 other => (other.span(), None),
             };
@@ -153,13 +156,13 @@ impl Builder<'_> {
         }
         // The time of a sample takes the place of the sample.
         if let (Compute::Timestamp | Compute::StartTimestamp, Some(Expr::Vector(selector))) =
-            (call.function.compute, call.args.first().map(unwrap_parens))
+            (compute(call.function), call.args.first().map(Expr::without_parens))
         {
             return Node::Selector(self.place(selector.span, steps));
         }
         let mut operands: Vec<Node> = call.args.iter().map(|arg| self.node(grid, arg)).collect();
         let vector = call.args.iter().position(|a| a.value_type() == ValueType::Vector);
-        match call.function.compute {
+        match compute(call.function) {
             // They work on whole series, not step by step.
             Compute::LabelReplace | Compute::LabelJoin => operands.swap_remove(0),
             Compute::Info => {

@@ -2,15 +2,14 @@
 
 use axum::routing::get;
 
-use crate::engine::exemplars::{Exemplars, selectors};
-use crate::engine::promql::parse;
+use crate::engine::exemplars::Exemplars;
 use crate::error::Error;
+use crate::promql::{parse, selectors};
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult};
 use crate::server::http::json;
 use crate::server::http::params::Params;
 use crate::server::http::router::{Route, read};
-use crate::server::http::routes::syntax;
 use crate::server::http::server::Ready;
 
 pub fn routes() -> Vec<Route> {
@@ -22,9 +21,10 @@ async fn query_exemplars(Ready(parts): Ready, params: Params) -> ApiResult {
     if range.is_empty() {
         return Err(ApiError(Error::bad_input("end timestamp must not be before start timestamp")));
     }
-    let options = syntax::options(&parts.engine.options.features);
+    let options = parts.engine.options.features.language();
     let expr = parse::parse(params.get("query"), &options).map_err(Error::from)?;
-    let matchers = selectors(&expr);
+    let mut matchers = vec![];
+    selectors::for_each(&expr, &mut |selector| matchers.push(selector.matchers.clone()));
     // A query that reads nothing has none; no matchers at all would mean all series.
     let data = match matchers.is_empty() {
         true => "[]".to_string(),

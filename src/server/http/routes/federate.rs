@@ -8,12 +8,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::engine::door::Pass;
-use crate::engine::promql::parse;
 use crate::engine::session::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::labels::Labels;
 use crate::model::matcher::Matcher;
 use crate::model::sample::{TimeRange, is_stale};
+use crate::promql::parse;
 use crate::server::http::bodies::retry_later;
 use crate::server::http::envelope::text_response;
 use crate::server::http::federate::escape::Escaping;

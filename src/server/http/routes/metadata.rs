@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::engine::promql::parse;
 use crate::error::Error;
 use crate::ingest::scrape::metadata::FamilyMetadata;
 use crate::model::labels::Labels;
 use crate::model::matcher::Matcher;
 use crate::model::metadata::Metadata;
+use crate::promql::parse;
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult};
 use crate::server::http::params::Params;

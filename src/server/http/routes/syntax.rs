@@ -2,11 +2,11 @@
 
 use axum::routing::get;
 
-use crate::engine::promql::ast::Expr;
-use crate::engine::promql::parse::{self, ParseOptions};
-use crate::engine::promql::print;
 use crate::engine::session::Features;
 use crate::error::Error;
+use crate::promql::ast::Expr;
+use crate::promql::parse;
+use crate::promql::{json, print};
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult, invalid_parameter};
 use crate::server::http::params::Params;
@@ -27,19 +27,9 @@ async fn format_query(Ready(parts): Ready, params: Params) -> ApiResult {
 
 async fn parse_query(Ready(parts): Ready, params: Params) -> ApiResult {
     let expr = parse(&params, &parts.engine.options.features)?;
-    Ok(envelope::success(&print::ast_json(&expr)))
+    Ok(envelope::success(&json::ast_json(&expr)))
 }
 
 fn parse(params: &Params, features: &Features) -> Result<Expr, ApiError> {
-    parse::parse(params.get("query"), &options(features)).map_err(|e| invalid_parameter("query", Error::from(e)))
-}
-
-/// The parts of the language that the feature flags allow.
-pub fn options(features: &Features) -> ParseOptions {
-    ParseOptions {
-        experimental_functions: features.experimental_functions,
-        duration_expressions: features.duration_expressions,
-        extended_range_selectors: features.extended_range_selectors,
-        binop_fill_modifiers: features.binop_fill_modifiers,
-    }
+    parse::parse(params.get("query"), &features.language()).map_err(|e| invalid_parameter("query", Error::from(e)))
 }

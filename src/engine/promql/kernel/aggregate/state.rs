@@ -8,11 +8,11 @@
 //! ```
 
 use super::{Accumulator, HistogramState};
-use crate::engine::promql::ast::AggregateOp;
 use crate::engine::promql::kernel::over_time::HistogramMean;
 use crate::error::{Error, Result};
 use crate::model::histogram::codec;
 use crate::model::histogram::sum::HistogramSum;
+use crate::promql::operators::AggregateOp;
 
 const OPERATORS: [AggregateOp; 9] = [
     AggregateOp::Sum,

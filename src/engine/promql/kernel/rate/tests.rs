@@ -1,6 +1,6 @@
 use super::*;
 use crate::engine::promql::annotations::Annotations;
-use crate::engine::promql::ast::Span;
+use crate::promql::span::Span;
 
 fn slid(kind: Kind, floats: Floats<'_>, windows: &Windows) -> Vec<Option<u64>> {
     let annotations = Annotations::new();

@@ -3,10 +3,10 @@
 use datafusion::error::{DataFusionError, Result};
 
 use super::{Aggregation, Group, ParameterValues, Row, Settings};
-use crate::engine::promql::ast::AggregateOp;
 use crate::engine::promql::kernel::aggregate::Accumulator;
 use crate::engine::promql::kernel::select;
 use crate::engine::promql::kernel::types::{Param, VectorOut};
+use crate::promql::operators::AggregateOp;
 
 /// A parameter as kernels take it.
 pub fn param(values: &[f64]) -> Param<'_> {

@@ -24,8 +24,9 @@ use super::functions::args::{ScalarReader, StepScalar};
 use super::functions::windows::push_row;
 use super::layout::{Grid, Points, PointsBuilder, VectorRows, label, points_bytes, points_type, strings};
 use super::samples::Sink;
-use crate::engine::promql::ast::{AggregateOp, Span};
 use crate::engine::promql::kernel::types::{VectorIn, VectorOut};
+use crate::promql::operators::AggregateOp;
+use crate::promql::span::Span;
 
 /// Which aggregate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

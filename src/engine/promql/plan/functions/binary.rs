@@ -6,11 +6,11 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature};
 
 use super::args::{Args, ScalarReader, any_signature, call};
-use crate::engine::promql::ast::BinaryOp;
-use crate::engine::promql::functions::Named;
+use crate::engine::promql::kernel::functions::Named;
 use crate::engine::promql::kernel::types::Mask;
 use crate::engine::promql::plan::layout::{Points, PointsBuilder, Sample, points_type, values_type};
 use crate::engine::promql::plan::samples::{self, Comparison, Sink};
+use crate::promql::operators::BinaryOp;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct WithScalar {

@@ -7,7 +7,7 @@ use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUD
 
 use super::args::{Args, ScalarReader, StepScalar, any_signature, call};
 use crate::engine::promql::cancel::Cancel;
-use crate::engine::promql::functions::{FloatWithScalars, Named};
+use crate::engine::promql::kernel::functions::{FloatWithScalars, Named};
 use crate::engine::promql::plan::layout::{Grid, Points, PointsBuilder, Sample, points_type};
 use crate::engine::promql::plan::samples::{decode, encode};
 use crate::model::histogram::FloatHistogram;

@@ -10,7 +10,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature};
 
 use super::args::{Args, ScalarReader, StepScalar, any_signature, call};
-use crate::engine::promql::functions::Named;
+use crate::engine::promql::kernel::functions::Named;
 use crate::engine::promql::kernel::instant::{self, Take};
 use crate::engine::promql::kernel::native::statistics;
 use crate::engine::promql::kernel::range::{self, RangeKernel};

@@ -13,11 +13,12 @@ use datafusion::error::{DataFusionError, Result};
 
 use super::series::{KeyIds, column, gather, is_label, label_columns, members, print_labels};
 use super::unique::{SAME_LABELSET, execution, merge_rows};
-use crate::engine::promql::ast::{BinaryOp, Cardinality, Matching};
 use crate::engine::promql::plan::layout::{DROP_NAME, HISTOGRAMS, Points, PointsBuilder, Sample, VALUES, missing};
 use crate::engine::promql::plan::samples::{self, Comparison, Sink};
 use crate::engine::promql::plan::work::Work;
 use crate::model::labels::METRIC_NAME;
+use crate::promql::ast::{Cardinality, Matching};
+use crate::promql::operators::BinaryOp;
 
 const MANY_TO_ONE: &str =
     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";

@@ -9,7 +9,6 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result};
 
 use super::series::{KeyIds, column, label_columns, members};
-use crate::engine::promql::ast::{AggregateOp, Span};
 use crate::engine::promql::kernel::select;
 use crate::engine::promql::kernel::types::Param;
 use crate::engine::promql::plan::layout::{
@@ -18,6 +17,8 @@ use crate::engine::promql::plan::layout::{
 use crate::engine::promql::plan::samples::Sink;
 use crate::engine::promql::plan::work::{Work, rows_bytes};
 use crate::model::labels::METRIC_NAME;
+use crate::promql::operators::AggregateOp;
+use crate::promql::span::Span;
 
 /// A scalar that is known when the query is planned, or a column of one value per step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -14,11 +14,13 @@ use super::quantile_label::QuantileLabel;
 use super::select::{Grouping, Parameter, VectorSelect};
 use super::unique::UniqueSeries;
 use crate::engine::promql::annotations::Annotations;
-use crate::engine::promql::ast::{AggregateOp, BinaryOp, Cardinality, Span};
 use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::plan::layout::{PointsBuilder, VALUES, values_type};
 use crate::engine::promql::plan::samples::Sink;
 use crate::engine::promql::plan::work::{Work, rows_bytes};
+use crate::promql::ast::Cardinality;
+use crate::promql::operators::{AggregateOp, BinaryOp};
+use crate::promql::span::Span;
 
 const ROWS: usize = 500;
 const STEPS: usize = 300;

@@ -3,15 +3,13 @@
 
 use std::collections::HashSet;
 
-use super::lex::Problem;
-use super::selectors::named_twice;
-use super::strings::quote;
-use super::{Parsed, matches_anything, problem};
-use crate::engine::promql::ast::{
-    Aggregate, AggregateOp, Binary, Call, Cardinality, Expr, ValueType, VectorSelector,
-};
-use crate::engine::promql::functions::Compute;
+use super::error::{Parsed, Problem, problem};
 use crate::model::labels::METRIC_NAME;
+use crate::promql::ast::{Aggregate, Binary, Call, Cardinality, Expr, VectorSelector};
+use crate::promql::operators::AggregateOp;
+use crate::promql::selectors::matches_anything;
+use crate::promql::strings::quote;
+use crate::promql::value_type::ValueType;
 
 /// Checks a tree and returns its type.
 pub(super) fn check(expr: &mut Expr) -> Parsed<ValueType> {
@@ -36,7 +34,7 @@ pub(super) fn check(expr: &mut Expr) -> Parsed<ValueType> {
             let found = check(&mut subquery.inner)?;
             if found != ValueType::Vector {
                 let message =
-                    format!("subquery is only allowed on instant vector, got {} instead", short_name(found));
+                    format!("subquery is only allowed on instant vector, got {} instead", found.short_name());
                 return Err(problem(subquery.span, message));
             }
         }
@@ -46,16 +44,6 @@ pub(super) fn check(expr: &mut Expr) -> Parsed<ValueType> {
 
 fn is_operand(kind: ValueType) -> bool {
     matches!(kind, ValueType::Scalar | ValueType::Vector)
-}
-
-/// The word of the API and of this one message.
-fn short_name(kind: ValueType) -> &'static str {
-    match kind {
-        ValueType::Scalar => "scalar",
-        ValueType::Vector => "vector",
-        ValueType::Matrix => "matrix",
-        ValueType::String => "string",
-    }
 }
 
 fn expect(expr: &mut Expr, wanted: ValueType, place: &str) -> Parsed<()> {
@@ -144,9 +132,8 @@ fn check_call(call: &mut Call) -> Parsed<()> {
     check_argument_count(call)?;
     let function = call.function;
     let quoted = quote(function.name);
-    let info = matches!(function.compute, Compute::Info);
-    if info && call.args.len() > 1 {
-        check_info_selector(call)?;
+    if function.selects_labels && call.args.len() > 1 {
+        check_label_selector(call)?;
     }
     for (i, arg) in call.args.iter_mut().enumerate() {
         // The last type stands for all further arguments.
@@ -154,7 +141,7 @@ fn check_call(call: &mut Call) -> Parsed<()> {
             break;
         };
         let found = match arg {
-            Expr::Vector(selector) if info && i == 1 => {
+            Expr::Vector(selector) if function.selects_labels && i == 1 => {
                 check_selector(selector, true)?;
                 ValueType::Vector
             }
@@ -187,8 +174,8 @@ fn check_argument_count(call: &Call) -> Parsed<()> {
     }
 }
 
-/// The second argument of `info` selects labels of info metrics; a metric name there would be a mistake.
-fn check_info_selector(call: &Call) -> Parsed<()> {
+/// The second argument of such a function selects labels of info metrics; a metric name there would be a mistake.
+fn check_label_selector(call: &Call) -> Parsed<()> {
     let arg = &call.args[1];
     let found = arg.value_type();
     if found != ValueType::Vector {
@@ -222,4 +209,9 @@ fn check_selector(selector: &VectorSelector, may_match_anything: bool) -> Parsed
         return Err(problem(selector.span, "vector selector must contain at least one non-empty matcher"));
     }
     Ok(())
+}
+
+/// Part of messages about selectors named twice.
+fn named_twice(outer: &str, inner: &str) -> String {
+    format!("metric name must not be set twice: {} or {}", quote(outer), quote(inner))
 }

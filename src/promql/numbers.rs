@@ -72,7 +72,7 @@ fn underscores_separate_digits(text: &str) -> bool {
 }
 
 /// Go's `strconv.FormatFloat(value, 'f', -1, 64)`: the shortest digits, never an exponent.
-pub fn format_float(value: f64) -> String {
+pub(crate) fn format_float(value: f64) -> String {
     if value.is_nan() {
         "NaN".to_string()
     } else if value.is_infinite() {

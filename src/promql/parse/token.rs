@@ -1,7 +1,7 @@
 //! Tokens of PromQL, and how messages name them.
 
-use super::strings::quote;
-use crate::engine::promql::ast::{AggregateOp, BinaryOp};
+use crate::promql::operators::{AggregateOp, BinaryOp};
+use crate::promql::strings::quote;
 
 /// A token without its text; the text is `query[start..end]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 use serde_json::json;
 
-use super::{ast_json, pretty};
-use crate::engine::promql::parse::{ParseOptions, parse};
+use super::pretty;
+use crate::promql::json::ast_json;
+use crate::promql::parse::{ParseOptions, parse};
 
 fn parsed(query: &str) -> super::Expr {
     parse(query, &ParseOptions::all()).unwrap_or_else(|e| panic!("{query}: {e}"))

@@ -1,8 +1,10 @@
-use super::durations::{format_duration, parse_duration, parse_seconds_or_duration, resolve};
-use super::numbers::parse_number;
-use super::strings::{is_label_name, quote, unquote};
 use super::*;
-use crate::engine::promql::ast::{AggregateOp, BinaryOp, Cardinality, ValueType};
+use crate::promql::ast::Cardinality;
+use crate::promql::numbers::parse_number;
+use crate::promql::operators::{AggregateOp, BinaryOp};
+use crate::promql::selectors::matches_anything;
+use crate::promql::strings::{is_label_name, quote, unquote};
+use crate::promql::value_type::ValueType;
 
 fn parsed(query: &str) -> Expr {
     parse(query, &ParseOptions::all()).unwrap_or_else(|e| panic!("{query}: {e}"))
@@ -353,60 +355,6 @@ fn selectors_for_match_parameters() {
     assert!(!matches_anything(&matchers));
     for bad in ["", "up + 1", "up[5m]", "sum(up)", "up offset 5m", "1"] {
         assert!(parse_selector(bad).is_err(), "{bad}");
-    }
-}
-
-#[test]
-fn durations_have_one_notation() {
-    for (text, ms, printed) in [
-        ("0", 0, "0s"),
-        ("1h30m", 5_400_000, "1h30m"),
-        ("90s", 90_000, "1m30s"),
-        ("1y", 31_536_000_000, "1y"),
-        ("2w", 1_209_600_000, "2w"),
-        ("8d", 691_200_000, "8d"),
-        ("1d1ms", 86_400_001, "1d1ms"),
-    ] {
-        assert_eq!(parse_duration(text).expect(text), ms);
-        assert_eq!(format_duration(ms), printed);
-    }
-    assert_eq!(format_duration(-90_000), "-1m30s");
-    for bad in ["", "1", "m", "-1m", "1m1h", "1m1m", "1.5h", "1h ", "300y", "99999999999999999999s", "1µs"] {
-        assert!(parse_duration(bad).is_err(), "{bad}");
-    }
-    assert_eq!(parse_seconds_or_duration("1.5").expect("seconds"), 1500);
-    assert_eq!(parse_seconds_or_duration("1m").expect("a duration"), 60_000);
-    assert!(parse_seconds_or_duration("soon").is_err());
-}
-
-#[test]
-fn duration_expressions_resolve_to_milliseconds() {
-    // A query from 100 s to 700 s with a step of 15 s.
-    for (query, printed) in [
-        ("a[step() * 2]", "a[30s]"),
-        ("a[range() / 2 - 1m]", "a[4m]"),
-        ("a[max_of(step(), 1m)] offset -step()", "a[1m] offset -15s"),
-        ("a[2 ^ 3 + 7 % 4]", "a[11s]"),
-        ("a[-(-1m)]", "a[1m]"),
-        // As in Prometheus, a colon needs a literal somewhere before it.
-        ("a[range() * 1:step()] offset (1m * 2)", "a[10m:15s] offset 2m"),
-        ("sum(rate(a[step() + 45s])) + b offset (step() - 15s)", "sum(rate(a[1m])) + b"),
-    ] {
-        let mut expr = parsed(query);
-        resolve(&mut expr, 100_000, 700_000, 15_000).expect(query);
-        assert_eq!(expr.to_string(), printed, "{query}");
-    }
-    for (query, message) in [
-        ("a[step()]", "2:8: duration must be greater than 0"),
-        ("a[5m / step()]", "2:13: division by zero"),
-        ("a[5m % step()]", "2:13: modulo by zero"),
-        ("a[2 ^ 5000]", "2:10: duration is NaN or infinite"),
-        ("a[200y * 2]", "2:10: duration is out of range"),
-        ("a[1m - 1h]", "2:9: duration must be greater than 0"),
-    ] {
-        let mut expr = parsed(query);
-        let error = resolve(&mut expr, 0, 0, 0).expect_err(query);
-        assert_eq!(error.to_string(), message, "{query}");
     }
 }
 

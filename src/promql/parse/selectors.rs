@@ -1,12 +1,14 @@
 //! Selectors: matchers, ranges, subqueries, and the modifiers that shift their time.
 
-use super::numbers::format_float;
-use super::strings::quote;
+use super::error::{Parsed, problem};
 use super::token::{Keyword, Kind, Special, Token};
-use super::{Node, Parsed, Parser, problem};
-use crate::engine::promql::ast::{At, BinaryOp, Duration, Expr, MatrixSelector, Span, Subquery, VectorSelector};
+use super::{Node, Parser};
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
+use crate::promql::ast::{At, Duration, Expr, MatrixSelector, Subquery, VectorSelector};
+use crate::promql::numbers::format_float;
+use crate::promql::operators::BinaryOp;
+use crate::promql::span::Span;
 
 const NOT_A_SELECTOR: &str =
     "must be preceded by an instant vector selector or range vector selector or a subquery";
@@ -237,9 +239,4 @@ fn shift_of(expr: &mut Expr) -> Option<Shift<'_>> {
         Expr::Subquery(s) => Shift { offset: &mut s.offset, at: &mut s.at, span: &mut s.span },
         _ => return None,
     })
-}
-
-/// Part of messages about selectors named twice.
-pub(super) fn named_twice(outer: &str, inner: &str) -> String {
-    format!("metric name must not be set twice: {} or {}", quote(outer), quote(inner))
 }

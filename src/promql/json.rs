@@ -2,10 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::engine::promql::ast::{
-    At, Cardinality, Duration, DurationExpr, DurationNode, Expr, Matching, Subquery, ValueType, VectorSelector,
-};
-use crate::engine::promql::parse::numbers::format_float;
+use super::ast::{At, Cardinality, Duration, DurationExpr, DurationNode, Expr, Matching, Subquery, VectorSelector};
+use super::numbers::format_float;
 use crate::model::matcher::Matcher;
 
 /// See the module. Ranges, steps and offsets are milliseconds; where they are expressions, they are 0 and
@@ -16,7 +14,7 @@ pub fn ast_json(expr: &Expr) -> Value {
         Expr::String { value, .. } => json!({"type": "stringLiteral", "val": value}),
         Expr::Paren { inner, .. } => json!({"type": "parenExpr", "expr": ast_json(inner)}),
         Expr::Unary { negative, inner, .. } => {
-            json!({"type": "unaryExpr", "op": if *negative { "-" } else { "+" }, "expr": ast_json(inner)})
+            json!({"type": "unaryExpr", "op": sign(*negative), "expr": ast_json(inner)})
         }
         Expr::Binary(e) => json!({
             "type": "binaryExpr",
@@ -38,9 +36,9 @@ pub fn ast_json(expr: &Expr) -> Value {
             "type": "call",
             "func": {
                 "name": e.function.name,
-                "argTypes": e.function.args.iter().map(|t| type_name(*t)).collect::<Vec<_>>(),
+                "argTypes": e.function.args.iter().map(|t| t.short_name()).collect::<Vec<_>>(),
                 "variadic": e.function.variadic,
-                "returnType": type_name(e.function.returns),
+                "returnType": e.function.returns.short_name(),
             },
             "args": e.args.iter().map(ast_json).collect::<Vec<_>>(),
         }),
@@ -105,15 +103,6 @@ fn matching(m: &Matching) -> Value {
     })
 }
 
-fn type_name(kind: ValueType) -> &'static str {
-    match kind {
-        ValueType::Scalar => "scalar",
-        ValueType::Vector => "vector",
-        ValueType::Matrix => "matrix",
-        ValueType::String => "string",
-    }
-}
-
 fn millis(duration: &Duration) -> i64 {
     match duration {
         Duration::Literal(ms) => *ms,
@@ -141,11 +130,27 @@ fn duration_json(expr: &DurationExpr) -> Value {
     };
     json!({
         "type": "durationExpr",
-        "op": expr.node.operator(),
+        "op": duration_operator(&expr.node),
         "lhs": left,
         "rhs": right,
         "wrapped": expr.wrapped,
     })
+}
+
+fn duration_operator(node: &DurationNode) -> &'static str {
+    match node {
+        DurationNode::Number { .. } => "",
+        DurationNode::Unary { negative, .. } => sign(*negative),
+        DurationNode::Binary { op, .. } => op.as_str(),
+        DurationNode::Step => "step",
+        DurationNode::Range => "range",
+        DurationNode::MinOf(..) => "min_of",
+        DurationNode::MaxOf(..) => "max_of",
+    }
+}
+
+fn sign(negative: bool) -> &'static str {
+    if negative { "-" } else { "+" }
 }
 
 fn timestamp(at: &Option<At>) -> Option<i64> {

@@ -19,7 +19,7 @@ pub fn quote(text: &str) -> String {
 }
 
 /// `'c'` as Go's `%q` writes a rune; `None` is the end of the input.
-pub fn quote_char(c: Option<char>) -> String {
+pub(crate) fn quote_char(c: Option<char>) -> String {
     quote_with(c.unwrap_or('\u{fffd}').encode_utf8(&mut [0; 4]), '\'')
 }
 

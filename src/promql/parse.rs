@@ -1,39 +1,37 @@
 //! Text to a checked syntax tree: the whole grammar of PromQL 3.14, with Prometheus' error texts.
 //!
 //! A lexer that knows braces and brackets, then a Pratt parser, then type checks. The first mistake found is
-//! the one reported, in the order in which Prometheus' parser would find it. Nothing is evaluated here, except
-//! durations once the times of a query are known (`durations::resolve`).
+//! the one reported, in the order in which Prometheus' parser would find it. Nothing is evaluated here.
+//!
+//! The parser is one type. What it knows of tokens and mistakes is here, its rules are methods in files by topic, which
+//! call each other as the grammar does.
 
 /// Aggregations and function calls.
 mod calls;
 /// Type checks over the finished tree.
 mod checks;
-/// Durations: literals, their arithmetic, and its evaluation.
-pub mod durations;
-/// The Pratt parser: operators, literals, parentheses.
+/// Durations and their arithmetic.
+mod durations;
+/// Mistakes, and how they are told.
+pub mod error;
+/// Operators, literals, parentheses.
 mod expression;
 /// Text to tokens.
 mod lex;
-/// Number literals.
-pub mod numbers;
 /// Selectors and their modifiers: ranges, subqueries, offset, `@`.
 mod selectors;
-/// Quoting and unquoting.
-pub mod strings;
 /// Tokens and their names in messages.
 mod token;
 
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
-use super::annotations::line_column;
-use super::ast::{Expr, Span};
-use crate::error::Error;
+use self::error::{ParseError, Parsed, Problem, problem};
+use self::lex::tokenize;
+use self::token::{Kind, Token};
+use super::ast::Expr;
+use super::span::Span;
 use crate::model::matcher::Matcher;
-use lex::{Problem, tokenize};
-use token::{Kind, Token};
 
 /// Queries longer than this are refused; generated queries of real dashboards stay far below.
 pub const MAX_QUERY_BYTES: usize = 256 * 1024;
@@ -75,39 +73,6 @@ impl Default for ParseOptions {
     }
 }
 
-/// Why a query is no PromQL. `Display` is Prometheus' text, `<line>:<col>: parse error: <message>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    pub message: String,
-    pub span: Span,
-    /// One-based; `None` for an empty query.
-    pub position: Option<(usize, usize)>,
-}
-
-impl ParseError {
-    fn new(problem: Problem, query: &str) -> Self {
-        let position = (!query.is_empty()).then(|| line_column(query, problem.span.start));
-        Self { message: problem.message, span: problem.span, position }
-    }
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.position {
-            Some((line, column)) => write!(f, "{line}:{column}: parse error: {}", self.message),
-            None => write!(f, "unknown position: parse error: {}", self.message),
-        }
-    }
-}
-
-impl std::error::Error for ParseError {}
-
-impl From<ParseError> for Error {
-    fn from(error: ParseError) -> Self {
-        Error::bad_input(error.to_string())
-    }
-}
-
 /// Parses and checks one expression.
 pub fn parse(query: &str, options: &ParseOptions) -> Result<Expr, ParseError> {
     let located = |problem| ParseError::new(problem, query);
@@ -119,19 +84,12 @@ pub fn parse(query: &str, options: &ParseOptions) -> Result<Expr, ParseError> {
 
 /// Parses a series selector, as `match[]` parameters hold it. Selectors that could match a series without
 /// any of their labels are not refused here, since callers have their own words for that
-/// (see [`matches_anything`]).
+/// (see [`matches_anything`](super::selectors::matches_anything)).
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
     let located = |problem| ParseError::new(problem, text);
     let mut parser = Parser::new(text, ParseOptions::default()).map_err(located)?;
     parser.selector().map_err(located)
 }
-
-/// Whether every matcher also matches the empty value, so that the selector would select everything.
-pub fn matches_anything(matchers: &[Matcher]) -> bool {
-    matchers.iter().all(|m| m.matches(""))
-}
-
-type Parsed<T> = Result<T, Problem>;
 
 /// An expression and the height of its tree.
 struct Node {
@@ -274,8 +232,4 @@ impl<'a> Parser<'a> {
 
 fn span(token: Token) -> Span {
     Span::new(token.start, token.end)
-}
-
-fn problem(span: Span, message: impl Into<String>) -> Problem {
-    Problem { message: message.into(), span }
 }

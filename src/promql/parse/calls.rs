@@ -1,26 +1,18 @@
 //! Aggregations, function calls and label lists.
 
-use super::strings::{is_label_name, quote};
+use super::error::{Parsed, problem};
 use super::token::{Keyword, Kind, Token};
-use super::{Node, Parsed, Parser, problem, span};
-use crate::engine::promql::ast::{Aggregate, AggregateOp, Call, Expr, Span};
-use crate::engine::promql::functions;
+use super::{Node, Parser, span};
+use crate::promql::ast::{Aggregate, Call, Expr};
+use crate::promql::functions;
+use crate::promql::operators::AggregateOp;
+use crate::promql::span::Span;
+use crate::promql::strings::{is_label_name, quote};
 
 /// `by (...)` or `without (...)`.
 struct Grouping {
     without: bool,
     labels: Vec<String>,
-}
-
-impl AggregateOp {
-    pub(super) fn has_param(self) -> bool {
-        use AggregateOp::*;
-        matches!(self, TopK | BottomK | CountValues | Quantile | LimitK | LimitRatio)
-    }
-
-    fn is_experimental(self) -> bool {
-        matches!(self, AggregateOp::LimitK | AggregateOp::LimitRatio)
-    }
 }
 
 impl Parser<'_> {

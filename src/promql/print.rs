@@ -1,21 +1,16 @@
 //! The tree back to text, as Prometheus prints it: one line (`Display`), lines of at most 100 characters
-//! where it can be split (`pretty`), or JSON (`ast_json`). Parentheses are nodes, so none are added, and what
-//! is printed parses to the same tree.
-
-/// The tree as JSON, for `/api/v1/parse_query`.
-mod json;
-
-pub use json::ast_json;
+//! where it can be split ([`pretty`]). Parentheses are nodes, so none are added, and what is printed parses to the same
+//! tree.
 
 use std::fmt::{self, Display, Formatter, Write};
 
 use super::ast::{
-    Aggregate, At, Binary, BinaryOp, Call, Cardinality, Duration, DurationExpr, DurationNode, Expr, Matching,
-    MatrixSelector, Subquery, VectorSelector,
+    Aggregate, At, Binary, Call, Cardinality, Duration, DurationExpr, DurationNode, Expr, Matching, MatrixSelector,
+    Subquery, VectorSelector,
 };
-use super::parse::durations::format_duration;
-use super::parse::numbers::format_float;
-use super::parse::strings::quote;
+use super::durations::format_duration;
+use super::numbers::format_float;
+use super::strings::quote;
 use crate::model::labels::{METRIC_NAME, is_legacy_label_name};
 use crate::model::matcher::{MatchOp, Matcher};
 
@@ -250,21 +245,6 @@ fn pretty_at(expr: &Expr, level: usize) -> String {
         }
         Expr::Subquery(e) => pretty_at(&e.inner, level) + &subquery_suffix(e),
         _ => here + &line,
-    }
-}
-
-impl DurationNode {
-    /// The operator's name in JSON.
-    fn operator(&self) -> &'static str {
-        match self {
-            DurationNode::Number { .. } => "",
-            DurationNode::Unary { negative, .. } => sign(*negative),
-            DurationNode::Binary { op, .. } => BinaryOp::as_str(*op),
-            DurationNode::Step => "step",
-            DurationNode::Range => "range",
-            DurationNode::MinOf(..) => "min_of",
-            DurationNode::MaxOf(..) => "max_of",
-        }
     }
 }
 

@@ -1,42 +1,11 @@
 //! The syntax tree of PromQL 3.14. Spans are byte offsets into the query text.
 
+use super::durations::literal_millis;
+use super::functions::Function;
+use super::operators::{AggregateOp, BinaryOp};
+use super::span::Span;
+use super::value_type::ValueType;
 use crate::model::matcher::Matcher;
-
-/// Half-open byte range of the query text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub struct Span {
-    pub start: usize,
-    pub end: usize,
-}
-
-impl Span {
-    pub fn new(start: usize, end: usize) -> Self {
-        Self { start, end }
-    }
-}
-
-/// Prometheus' value types of expressions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ValueType {
-    Scalar,
-    /// Instant vector.
-    Vector,
-    /// Range vector.
-    Matrix,
-    String,
-}
-
-impl ValueType {
-    /// The word Prometheus uses in messages.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ValueType::Scalar => "scalar",
-            ValueType::Vector => "instant vector",
-            ValueType::Matrix => "range vector",
-            ValueType::String => "string",
-        }
-    }
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
@@ -83,71 +52,6 @@ pub struct Binary {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BinaryOp {
-    Add,
-    Sub,
-    Mul,
-    Div,
-    Mod,
-    Pow,
-    Atan2,
-    Equal,
-    NotEqual,
-    Greater,
-    Less,
-    GreaterEqual,
-    LessEqual,
-    And,
-    Or,
-    Unless,
-    /// `</`: keep the part of a histogram below the scalar.
-    TrimUpper,
-    /// `>/`: keep the part of a histogram above the scalar.
-    TrimLower,
-}
-
-impl BinaryOp {
-    pub fn as_str(self) -> &'static str {
-        use BinaryOp::*;
-        match self {
-            Add => "+",
-            Sub => "-",
-            Mul => "*",
-            Div => "/",
-            Mod => "%",
-            Pow => "^",
-            Atan2 => "atan2",
-            Equal => "==",
-            NotEqual => "!=",
-            Greater => ">",
-            Less => "<",
-            GreaterEqual => ">=",
-            LessEqual => "<=",
-            And => "and",
-            Or => "or",
-            Unless => "unless",
-            TrimUpper => "</",
-            TrimLower => ">/",
-        }
-    }
-
-    pub fn is_comparison(self) -> bool {
-        use BinaryOp::*;
-        matches!(self, Equal | NotEqual | Greater | Less | GreaterEqual | LessEqual)
-    }
-
-    /// Of floats; histograms know some of these.
-    pub fn is_arithmetic(self) -> bool {
-        use BinaryOp::*;
-        matches!(self, Add | Sub | Mul | Div | Mod | Pow | Atan2)
-    }
-
-    pub fn is_set(self) -> bool {
-        matches!(self, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cardinality {
     OneToOne,
     /// `group_left`
@@ -172,46 +76,6 @@ pub struct Matching {
     pub fill_right: Option<f64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AggregateOp {
-    Sum,
-    Avg,
-    Count,
-    Min,
-    Max,
-    Group,
-    Stddev,
-    Stdvar,
-    TopK,
-    BottomK,
-    CountValues,
-    Quantile,
-    LimitK,
-    LimitRatio,
-}
-
-impl AggregateOp {
-    pub fn as_str(self) -> &'static str {
-        use AggregateOp::*;
-        match self {
-            Sum => "sum",
-            Avg => "avg",
-            Count => "count",
-            Min => "min",
-            Max => "max",
-            Group => "group",
-            Stddev => "stddev",
-            Stdvar => "stdvar",
-            TopK => "topk",
-            BottomK => "bottomk",
-            CountValues => "count_values",
-            Quantile => "quantile",
-            LimitK => "limitk",
-            LimitRatio => "limit_ratio",
-        }
-    }
-}
-
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
     pub op: AggregateOp,
@@ -226,7 +90,7 @@ pub struct Aggregate {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    pub function: &'static super::functions::Function,
+    pub function: &'static Function,
     pub args: Vec<Expr>,
     pub span: Span,
 }
@@ -241,7 +105,7 @@ pub enum At {
 }
 
 /// A duration of a range, step or offset: written out, or an expression resolved when the query's
-/// start, end and step are known (`parse::durations::resolve`).
+/// start, end and step are known ([`resolve`](super::duration_expressions::resolve)).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Duration {
     /// Milliseconds; offsets may be negative.
@@ -267,6 +131,15 @@ impl Duration {
     }
 }
 
+impl From<DurationExpr> for Duration {
+    fn from(expr: DurationExpr) -> Self {
+        match expr.literal_seconds() {
+            Some(seconds) => Duration::Literal(literal_millis(seconds)),
+            None => Duration::Expr(Box::new(expr)),
+        }
+    }
+}
+
 /// Arithmetic in durations (stable since 3.14).
 #[derive(Clone, Debug, PartialEq)]
 pub struct DurationExpr {
@@ -274,6 +147,16 @@ pub struct DurationExpr {
     pub span: Span,
     /// Written in parentheses.
     pub wrapped: bool,
+}
+
+impl DurationExpr {
+    /// The seconds of a plain number.
+    pub(crate) fn literal_seconds(&self) -> Option<f64> {
+        match self.node {
+            DurationNode::Number { seconds, .. } => Some(seconds),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -355,6 +238,32 @@ impl Expr {
             Expr::Aggregate(_) | Expr::Vector(_) => ValueType::Vector,
             Expr::Call(e) => e.function.returns,
             Expr::Matrix(_) | Expr::Subquery(_) => ValueType::Matrix,
+        }
+    }
+
+    /// Without the parentheses around it.
+    pub fn without_parens(&self) -> &Expr {
+        match self {
+            Expr::Paren { inner, .. } => inner.without_parens(),
+            other => other,
+        }
+    }
+
+    /// Whether it is a number or a text as it is written.
+    pub fn is_literal(&self) -> bool {
+        matches!(self.without_parens(), Expr::Number { .. } | Expr::String { .. })
+    }
+
+    /// Whether it is a range vector.
+    pub fn is_range(&self) -> bool {
+        self.value_type() == ValueType::Matrix
+    }
+
+    /// The selector, if it is a bare one, which some functions treat specially.
+    pub fn as_selector(&self) -> Option<&VectorSelector> {
+        match self.without_parens() {
+            Expr::Vector(selector) => Some(selector),
+            _ => None,
         }
     }
 

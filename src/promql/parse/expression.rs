@@ -1,10 +1,14 @@
 //! Operators by precedence, literals and parentheses.
 
-use super::numbers::parse_number;
-use super::strings::unquote;
+use super::error::{Parsed, problem};
 use super::token::{Keyword, Kind, Token};
-use super::{Node, Parsed, Parser, durations, problem, span};
-use crate::engine::promql::ast::{Binary, BinaryOp, Cardinality, Expr, Matching, Span};
+use super::{Node, Parser, span};
+use crate::promql::ast::{Binary, Cardinality, Expr, Matching};
+use crate::promql::durations;
+use crate::promql::numbers::parse_number;
+use crate::promql::operators::BinaryOp;
+use crate::promql::span::Span;
+use crate::promql::strings::{quote, unquote};
 
 /// How tightly an operator binds; unary operators bind as multiplication does.
 fn precedence(op: BinaryOp) -> u8 {
@@ -230,7 +234,7 @@ impl Parser<'_> {
     pub(super) fn unquoted(&self, token: Token) -> Parsed<String> {
         let literal = self.text(token);
         unquote(literal).ok_or_else(|| {
-            let quoted = super::strings::quote(literal);
+            let quoted = quote(literal);
             problem(span(token), format!("error unquoting string {quoted}: invalid syntax"))
         })
     }

@@ -2,19 +2,14 @@
 //! mean different things there; it does not know the grammar. It stops at the first error, which the parser
 //! reports when it gets there, so that an earlier mistake of the grammar is reported first.
 
-use super::strings::{quote, quote_char};
+use super::error::{Parsed, Problem};
 use super::token::{Keyword, Kind, Special, Token, keyword};
-use crate::engine::promql::ast::{BinaryOp, Span};
-
-/// A message and where it belongs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    pub message: String,
-    pub span: Span,
-}
+use crate::promql::operators::BinaryOp;
+use crate::promql::span::Span;
+use crate::promql::strings::{quote, quote_char};
 
 /// The tokens of a query, ending in `Eof`, or in `Error` with the problem.
-pub fn tokenize(query: &str) -> (Vec<Token>, Option<Problem>) {
+pub(super) fn tokenize(query: &str) -> (Vec<Token>, Option<Problem>) {
     let mut lexer = Lexer {
         query,
         tokens: Vec::with_capacity(query.len() / 4 + 2),
@@ -49,10 +44,8 @@ struct Lexer<'a> {
     seen_duration: bool,
 }
 
-type Lexed<T = ()> = Result<T, Problem>;
-
 impl Lexer<'_> {
-    fn run(&mut self) -> Lexed {
+    fn run(&mut self) -> Parsed<()> {
         loop {
             self.skip_spaces();
             if self.rest().starts_with('#') && !self.bracket_start {
@@ -103,7 +96,7 @@ impl Lexer<'_> {
         self.start = self.pos;
     }
 
-    fn fail<T>(&self, message: impl Into<String>) -> Lexed<T> {
+    fn fail<T>(&self, message: impl Into<String>) -> Parsed<T> {
         Err(Problem { message: message.into(), span: Span::new(self.start, self.query.len()) })
     }
 
@@ -122,7 +115,7 @@ impl Lexer<'_> {
     }
 
     /// One token outside braces. `true` at the end of the input.
-    fn statement(&mut self) -> Lexed<bool> {
+    fn statement(&mut self) -> Parsed<bool> {
         let Some(c) = self.next() else {
             return self.end_of_input();
         };
@@ -166,7 +159,7 @@ impl Lexer<'_> {
         Ok(false)
     }
 
-    fn end_of_input(&mut self) -> Lexed<bool> {
+    fn end_of_input(&mut self) -> Parsed<bool> {
         if self.paren_depth != 0 {
             return self.fail("unclosed left parenthesis");
         }
@@ -178,7 +171,7 @@ impl Lexer<'_> {
     }
 
     /// Arithmetic and parentheses, which look alike everywhere. `false` for another character.
-    fn punctuation(&mut self, c: char) -> Lexed<bool> {
+    fn punctuation(&mut self, c: char) -> Parsed<bool> {
         let kind = match c {
             '+' => Kind::Op(BinaryOp::Add),
             '-' => Kind::Op(BinaryOp::Sub),
@@ -204,7 +197,7 @@ impl Lexer<'_> {
         Ok(true)
     }
 
-    fn comparison(&mut self, first: char) -> Lexed {
+    fn comparison(&mut self, first: char) -> Parsed<()> {
         let second = self.peek();
         let (kind, width) = match (first, second) {
             ('=', Some('=')) => (Kind::Op(BinaryOp::Equal), 1),
@@ -226,7 +219,7 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    fn inside_braces(&mut self) -> Lexed<bool> {
+    fn inside_braces(&mut self) -> Parsed<bool> {
         let Some(c) = self.next() else {
             return self.fail("unexpected end of input inside braces");
         };
@@ -260,7 +253,7 @@ impl Lexer<'_> {
         Ok(false)
     }
 
-    fn open_bracket(&mut self) -> Lexed {
+    fn open_bracket(&mut self) -> Parsed<()> {
         if self.in_brackets {
             return self.fail(format!("unexpected left bracket {}", quote_char(Some('['))));
         }
@@ -278,7 +271,7 @@ impl Lexer<'_> {
     }
 
     /// One token of a range before its first literal.
-    fn inside_brackets(&mut self) -> Lexed<bool> {
+    fn inside_brackets(&mut self) -> Parsed<bool> {
         let Some(c) = self.next() else {
             return self.fail("unexpected end of input in duration expression");
         };
@@ -353,7 +346,7 @@ impl Lexer<'_> {
         c.is_ascii_digit() || (c == '.' && self.peek().is_some_and(|next| next.is_ascii_digit()))
     }
 
-    fn number(&mut self) -> Lexed {
+    fn number(&mut self) -> Parsed<()> {
         self.pos = self.start;
         if self.scan_number() {
             self.emit(Kind::Number);
@@ -424,7 +417,7 @@ impl Lexer<'_> {
         !self.accept(is_alphanumeric)
     }
 
-    fn string(&mut self, delimiter: char) -> Lexed {
+    fn string(&mut self, delimiter: char) -> Parsed<()> {
         loop {
             match self.next() {
                 Some('\\') => self.escape(delimiter)?,
@@ -438,7 +431,7 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    fn raw_string(&mut self) -> Lexed {
+    fn raw_string(&mut self) -> Parsed<()> {
         loop {
             match self.next() {
                 Some('\u{fffd}') => return self.fail("invalid UTF-8 rune"),
@@ -452,7 +445,7 @@ impl Lexer<'_> {
     }
 
     /// Checks an escape whose backslash is read.
-    fn escape(&mut self, delimiter: char) -> Lexed {
+    fn escape(&mut self, delimiter: char) -> Parsed<()> {
         let first = self.next();
         let (width, radix, max) = match first {
             Some('a' | 'b' | 'f' | 'n' | 'r' | 't' | 'v' | '\\') => return Ok(()),
