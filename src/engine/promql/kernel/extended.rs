@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::rate::{Kind, add, subtract};
+use super::change::{Kind, add, subtract};
 use super::samples::{Floats, Histograms, Window};
 use super::types::{Extension, Notes, Value};
 use crate::engine::promql::annotations::text;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::change::subtract;
 use super::range::Scope;
-use super::rate::{is_start_reset, subtract};
+use super::rate::is_start_reset;
 use super::samples::{Window, start_timestamp};
 use super::types::{Notes, Value};
 use crate::engine::promql::annotations::text;

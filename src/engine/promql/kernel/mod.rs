@@ -11,6 +11,8 @@ pub mod aggregate;
 pub mod binary;
 /// Quantile and fraction of classic histograms.
 pub mod buckets;
+/// What changes over a window are made of.
+mod change;
 /// Functions of a date.
 pub mod date;
 /// rate, increase, delta of anchored and smoothed selectors.

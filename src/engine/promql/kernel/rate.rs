@@ -5,19 +5,14 @@ use std::sync::Arc;
 
 use multiversion::multiversion;
 
+use super::change::{Kind, add, subtract};
 use super::extended;
 use super::range::{RangeKernel, Scope, WindowKernel, per_window};
 use super::samples::{Cursor, Floats, Histograms, Window, start_timestamp};
 use super::types::{Extension, Notes, Value, VectorOut, Windows};
-use crate::engine::promql::annotations::text::{self, Operation};
+use crate::engine::promql::annotations::text;
 use crate::engine::promql::annotations::{Detail, Level};
 use crate::model::histogram::{CounterResetHint, FloatHistogram};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
-    pub counter: bool,
-    pub per_second: bool,
-}
 
 impl Kind {
     const RATE: Self = Self { counter: true, per_second: true };
@@ -498,36 +493,6 @@ fn reset_at(points: &Histograms<'_>, i: usize, previous: &FloatHistogram) -> boo
     let start = |i| start_timestamp(points.start_timestamps, i);
     is_start_reset(start(i - 1), points.timestamps[i - 1], start(i), points.timestamps[i])
         || points.values[i].detect_reset(previous)
-}
-
-/// `base += other`; `None`, with the warning, if that is impossible.
-pub(super) fn add(base: &mut FloatHistogram, other: &FloatHistogram, notes: &Notes<'_>) -> Option<()> {
-    match base.add(other) {
-        Ok(combined) if combined.bounds_reconciled => {
-            notes.info(text::mismatched_custom_buckets(Operation::Addition));
-            Some(())
-        }
-        Ok(_) => Some(()),
-        Err(_) => {
-            notes.warn(text::mixed_exponential_custom_histograms(notes.metric));
-            None
-        }
-    }
-}
-
-/// `base -= other`; `None`, with the warning, if that is impossible.
-pub(super) fn subtract(base: &mut FloatHistogram, other: &FloatHistogram, notes: &Notes<'_>) -> Option<()> {
-    match base.sub(other) {
-        Ok(combined) if combined.bounds_reconciled => {
-            notes.info(text::mismatched_custom_buckets(Operation::Subtraction));
-            Some(())
-        }
-        Ok(_) => Some(()),
-        Err(_) => {
-            notes.warn(text::mixed_exponential_custom_histograms(notes.metric));
-            None
-        }
-    }
 }
 
 #[cfg(test)]
