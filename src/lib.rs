@@ -14,6 +14,8 @@ pub mod telemetry;
 pub mod storage;
 /// Requests to others: credentials, certificates, proxies, tokens.
 pub mod client;
+/// Spans of `telemetry`, to a collector.
+pub mod traces;
 /// Ways to find targets: files, DNS, Kubernetes, clouds.
 pub mod discovery;
 /// Write side: scrape, remote write, and the one appender.

@@ -36,6 +36,7 @@ use crate::server::http::socket::Patience;
 use crate::server::{http, pg};
 use crate::storage::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
+use crate::traces::Traces;
 
 /// How long HTTP requests may go on after a stop was asked for. Shorter than the time service managers and
 /// container runtimes give (10 s and more), as the flush comes after it.
@@ -115,6 +116,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     let otlp = Arc::new(Otlp::new(appender.clone(), otlp_options, clock.clone(), &config.otlp));
     let discovery = discovery(&scrape, clock.clone(), settings.scrape.discovery_reload_interval);
     metrics::register_discovery(&own_metrics, discovery.clone());
+    let traces = Arc::new(Traces::new(clock.clone()));
     let parts = Configured {
         http: http.clone(),
         store: store.clone(),
@@ -123,6 +125,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         forwarder: forwarder.clone(),
         otlp: otlp.clone(),
         discovery: discovery.clone(),
+        traces: traces.clone(),
     };
     parts.apply(&config)?;
     // What comes in from here on is sent, even if this process is killed soon.
@@ -141,7 +144,11 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         receive_bytes: settings.budget.message_bytes,
         ..pg::Limits::default()
     };
-    let mut pg_task = tokio::spawn(pg::serve(engine, access.clone(), pg_listener, pg_limits, shutdown.clone()));
+    let mut pg_task = match pg_listener {
+        Some(listener) => tokio::spawn(pg::serve(engine, access.clone(), listener, pg_limits, shutdown.clone())),
+        // Nothing to ask, and so nobody to answer.
+        None => tokio::spawn(shutdown.clone().cancelled_owned()),
+    };
     announce(&settings, &addresses, &access, remote_write);
 
     if let Some(watch) = &mut watch {
@@ -174,6 +181,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         }
     }
     forwarder.shutdown().await;
+    traces.shutdown().await;
     store.shutdown().await?;
     second_signal.abort();
     tracing::info!("stopped, everything is in the lake");
@@ -244,9 +252,6 @@ async fn changed(watch: &mut Option<Watch>, config: &Config) {
 fn load(file: &Path, options: &Options) -> Result<Config> {
     let config = Config::load_with(file, options)?;
     config.not_built().map_err(|mistakes| mistakes.into_error(&file.display().to_string()))?;
-    if options.agent {
-        return Err(Error::unsupported("agent mode is not supported yet: remove --agent"));
-    }
     for part in config.without_effect() {
         tracing::warn!(file = %file.display(), "{part}");
     }
@@ -262,13 +267,16 @@ struct Configured {
     forwarder: Arc<Forwarder>,
     otlp: Arc<Otlp>,
     discovery: Arc<Discoveries>,
+    traces: Arc<Traces>,
 }
 
 impl Configured {
     /// What cannot be used is found before anything is changed.
     fn apply(&self, config: &Config) -> Result<()> {
         let remotes = self.forwarder.prepare(config)?;
+        let traces = self.traces.prepare(config.tracing.as_ref())?;
         self.scrape.apply_config(config)?;
+        self.traces.install(traces);
         self.forwarder.install(remotes);
         let jobs = config.scrape_configs.iter();
         self.discovery.apply(jobs.map(|job| (job.job_name.as_str(), job.discoveries.as_slice())));
@@ -394,6 +402,7 @@ fn http_settings(
         cors_origin: web.cors_origin.clone(),
         hosts: Hosts::new(&web.allowed_hosts, [hostname().as_str(), external_host]),
         lifecycle: web.lifecycle,
+        agent: settings.config_options.agent,
         remote_write,
         otlp: web.otlp,
         remote_read: web.remote_read,
@@ -411,7 +420,6 @@ fn scheme(tls: bool) -> &'static str {
 fn announce(settings: &Settings, addresses: &Addresses, access: &Access, remote_write: bool) {
     let (scheme, prefix) = (scheme(access.has_tls()), &settings.web.route_prefix);
     let http = addresses.http_reachable();
-    let pg = listen::reachable(addresses.pg);
     for address in &addresses.http {
         tracing::info!("HTTP API on {scheme}://{address}{prefix}");
     }
@@ -421,8 +429,18 @@ fn announce(settings: &Settings, addresses: &Addresses, access: &Access, remote_
     if settings.web.otlp {
         tracing::info!("OTLP metrics at {scheme}://{http}{prefix}/api/v1/otlp/v1/metrics");
     }
-    tracing::info!("Postgres protocol on {}", addresses.pg);
-    tracing::info!("storage {}, retention unlimited", without_secrets(&settings.storage.url));
+    let storage = without_secrets(&settings.storage.url);
+    let Some(pg) = addresses.pg else {
+        let longest = settings.storage.log_only.unwrap_or_default();
+        tracing::info!(
+            "agent mode: samples wait for remotes in {storage}, for {longest:?} at most, and cannot be asked for"
+        );
+        tracing::info!("ready");
+        return;
+    };
+    tracing::info!("Postgres protocol on {pg}");
+    tracing::info!("storage {storage}, retention unlimited");
+    let pg = listen::reachable(pg);
     if settings.retention != Retention::default() {
         tracing::warn!("retention is not enforced yet (--storage.tsdb.retention: {})", settings.retention);
     }
@@ -440,13 +458,14 @@ fn hostname() -> String {
 /// Everything bound before anything else is done, so that a taken port is the first thing one hears of.
 struct Listeners {
     http: Vec<TcpListener>,
-    pg: TcpListener,
+    /// None in agent mode.
+    pg: Option<TcpListener>,
     addresses: Addresses,
 }
 
 struct Addresses {
     http: Vec<std::net::SocketAddr>,
-    pg: std::net::SocketAddr,
+    pg: Option<std::net::SocketAddr>,
 }
 
 impl Addresses {
@@ -462,9 +481,14 @@ impl Listeners {
         for address in &settings.web.listen_addresses {
             http.push(listen::bind("web.listen-address", address).await?);
         }
-        let pg = listen::bind("pg.listen-address", &settings.pg_listen_address).await?;
-        let addresses =
-            Addresses { http: http.iter().map(listen::address).collect::<Result<_>>()?, pg: listen::address(&pg)? };
+        let pg = match settings.config_options.agent {
+            true => None,
+            false => Some(listen::bind("pg.listen-address", &settings.pg_listen_address).await?),
+        };
+        let addresses = Addresses {
+            http: http.iter().map(listen::address).collect::<Result<_>>()?,
+            pg: pg.as_ref().map(listen::address).transpose()?,
+        };
         Ok(Self { http, pg, addresses })
     }
 

@@ -36,7 +36,7 @@ impl Why {
     /// Behind the names of the flags.
     fn text(self) -> &'static str {
         match self {
-            Why::Agent => "agent mode is not built yet",
+            Why::Agent => "it tunes Prometheus' own log; the one here deletes what all remotes have",
             Why::Blocks => "it tunes Prometheus' own storage, and samples are kept in a lake here",
             Why::Consoles => "there are no console templates here",
             Why::Go => "it tunes Go's runtime; memory and threads have flags of their own, see --help",
@@ -77,8 +77,6 @@ static ROWS: &[Row] = &[
     row("storage.agent.checkpoint-batch-size", Kind::Whole, "1000", Why::Agent),
     row("storage.agent.checkpoint-from-in-memory-series", Kind::Switch, "false", Why::Agent),
     row("storage.agent.no-lockfile", Kind::Switch, "false", Why::Agent),
-    row("storage.agent.path", Kind::Text, "data-agent/", Why::Agent),
-    row("storage.agent.retention.max-time", Kind::Duration, "4h", Why::Agent),
     row("storage.agent.retention.min-time", Kind::Duration, "5m", Why::Agent),
     row("storage.agent.wal-compression", Kind::Switch, "true", Why::Agent),
     row("storage.agent.wal-compression-type", COMPRESSION, "snappy", Why::Agent),

@@ -120,6 +120,12 @@ pub struct Serve {
     /// How much is kept; not enforced yet. `storage.tsdb.retention` of the configuration file comes first
     #[arg(long = "storage.tsdb.retention.size", value_name = "SIZE", default_value = "0B", value_parser = values::size)]
     storage_tsdb_retention_size: u64,
+    /// In agent mode, the folder; everything is in a folder promlake below it, and what else is there is left alone
+    #[arg(long = "storage.agent.path", value_name = "DIR", default_value = "data-agent/")]
+    storage_agent_path: String,
+    /// In agent mode, how long samples are kept for remotes that do not take them
+    #[arg(long = "storage.agent.retention.max-time", value_name = "DURATION", default_value = "4h", value_parser = values::duration)]
+    storage_agent_retention_max_time: Duration,
     /// Name of this process' write-ahead log; no two processes may use one
     #[arg(long = "storage.node", value_name = "NAME", default_value = "main")]
     storage_node: String,
@@ -222,7 +228,7 @@ pub struct Serve {
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',')]
     enable_feature: Vec<String>,
 
-    /// Only scrape, and send on what is scraped; not built yet
+    /// Only scrape and receive, and send it on: nothing is kept, and nothing can be asked. Needs `remote_write`
     #[arg(long = "agent", num_args = 0..=1, require_equals = true, default_value = "false")]
     agent: bool,
     #[command(flatten)]
@@ -263,6 +269,7 @@ impl Serve {
         let tolerance_ms = if self.scrape_adjust_timestamps { self.scrape_timestamp_tolerance as i64 } else { 0 };
         let place = match &self.storage_tsdb_path {
             Some(path) => Place::of_tsdb_path(path)?,
+            None if self.agent => Place::of_agent_path(&self.storage_agent_path)?,
             None => Place::of_url(&self.storage_url)?,
         };
         let budget = self.budget(machine);
@@ -319,6 +326,7 @@ impl Serve {
                 queue_bytes: budget.queue_bytes,
                 wal_buffer_bytes: budget.wal_buffer_bytes,
                 wal_retain_bytes: self.storage_wal_retain_bytes,
+                log_only: self.agent.then_some(self.storage_agent_retention_max_time),
                 recent_bytes: budget.recent_bytes(),
                 index_bytes: budget.index_bytes,
                 // From the configuration file, which the composition root reads.
@@ -327,7 +335,11 @@ impl Serve {
             forward: forwarder::Options {
                 flush_deadline: self.storage_remote_flush_deadline,
                 memory_bytes: budget.forward_bytes - budget.recent_bytes(),
-                behind: if self.storage_remote_when_behind == "drop" { Behind::Drop } else { Behind::Reread },
+                // Without a lake there is nothing to read again.
+                behind: match self.storage_remote_when_behind == "drop" || self.agent {
+                    true => Behind::Drop,
+                    false => Behind::Reread,
+                },
             },
             engine: EngineOptions {
                 lookback_delta_ms: self.query_lookback_delta.as_millis() as i64,
@@ -394,8 +406,16 @@ fn set(flags: &mut [(String, String)], name: &str, value: &str) {
 }
 
 /// Flags that Prometheus has for one mode alone.
-const SERVER_ONLY: &[&str] =
-    &["storage.tsdb.", "storage.remote.read-", "web.search.", "rules.", "alertmanager.", "query."];
+const SERVER_ONLY: &[&str] = &[
+    "storage.tsdb.",
+    "storage.url",
+    "storage.remote.read-",
+    "web.search.",
+    "rules.",
+    "alertmanager.",
+    "query.",
+    "pg.",
+];
 const AGENT_ONLY: &str = "storage.agent.";
 
 /// Fails for flags of the other mode, in Prometheus' words.

@@ -3,12 +3,15 @@
 //!
 //! Redirects are followed by us, since what a request shows to be let in must not reach another host.
 
+use std::future::poll_fn;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use hyper::body::Body as _;
 use url::Url;
 
 use crate::client::error::{Reason, SendError};
@@ -16,6 +19,7 @@ use crate::client::oauth2::Tokens;
 use crate::client::transport::{Transport, Way};
 use crate::config::http::{Authorization, HttpConfig};
 use crate::error::Result;
+use crate::telemetry::spans;
 
 /// Why a request has no answer, in the words of Go.
 pub mod error;
@@ -109,6 +113,11 @@ impl Client {
         Self::with_transport(config, options, Transport::round_robin)
     }
 
+    /// The same with HTTP/2 and nothing else, as gRPC has it, also where there is no TLS.
+    pub fn http2(config: &HttpConfig, options: Options) -> Result<Self> {
+        Self::with_transport(config, options, Transport::http2_only)
+    }
+
     fn with_transport(
         config: &HttpConfig,
         options: Options,
@@ -149,6 +158,7 @@ impl Client {
     async fn exchange(&self, request: &Request, trusted: bool) -> Result<reqwest::Response, Reason> {
         let Inner { config, options, transport, tokens } = &*self.0;
         let mut headers = request.headers.clone();
+        spans::inject(&mut headers);
         headers
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!("promlake/", env!("CARGO_PKG_VERSION"))));
@@ -266,6 +276,24 @@ impl Response {
             body.extend_from_slice(&chunk);
         }
         Ok(body.freeze())
+    }
+
+    /// The same with the headers behind it.
+    pub async fn bytes_and_trailers(self, limit: usize) -> Result<(Bytes, HeaderMap), SendError> {
+        let asked = self.asked;
+        let mut stream = http::Response::<reqwest::Body>::from(self.response).into_body();
+        let (mut body, mut trailers) = (BytesMut::new(), HeaderMap::new());
+        while let Some(frame) = poll_fn(|context| Pin::new(&mut stream).poll_frame(context)).await {
+            let frame = frame.map_err(|e| asked.failed(Reason::of(&e, &asked.url)))?;
+            match frame.into_data() {
+                Ok(data) if body.len() + data.len() > limit => {
+                    return Err(asked.failed(Reason::other(format!("the answer has more than {limit} bytes"))));
+                }
+                Ok(data) => body.extend_from_slice(&data),
+                Err(frame) => trailers.extend(frame.into_trailers().unwrap_or_default()),
+            }
+        }
+        Ok((body.freeze(), trailers))
     }
 }
 

@@ -34,6 +34,7 @@ pub struct Transport {
     proxies: Proxies,
     connect_headers: HeaderMap,
     http2: bool,
+    http2_only: bool,
     compressed: bool,
     /// Each connection takes one of the host's addresses at random.
     round_robin: bool,
@@ -84,11 +85,15 @@ impl Transport {
             }
         }
         let (tls, state) = (tls.clone(), Mutex::default());
-        Ok(Self { tls, proxies, connect_headers, http2, compressed, round_robin: false, state })
+        Ok(Self { tls, proxies, connect_headers, http2, http2_only: false, compressed, round_robin: false, state })
     }
 
     pub fn round_robin(self) -> Self {
         Self { round_robin: true, ..self }
+    }
+
+    pub fn http2_only(self) -> Self {
+        Self { http2: true, http2_only: true, ..self }
     }
 
     pub fn way(&self, url: &Url) -> Way {
@@ -167,7 +172,10 @@ impl Transport {
             }
             Way::Socket(path) => builder = builder.unix_socket(path.as_path()),
         }
-        if tls.alpn_protocols.is_empty() {
+        if self.http2_only {
+            tls.alpn_protocols = vec![b"h2".to_vec()];
+            builder = builder.http2_prior_knowledge();
+        } else if tls.alpn_protocols.is_empty() {
             builder = builder.http1_only();
         }
         let built = builder.tls_backend_preconfigured(tls).build();

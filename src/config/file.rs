@@ -13,13 +13,14 @@ use crate::config::glob;
 use crate::config::global::{GLOBAL, Global};
 use crate::config::http::{is_set, line_of};
 use crate::config::mistake::{Found, Mistakes};
-use crate::config::otlp::{self, OTLP, OtlpConfig, RUNTIME, TRACING};
+use crate::config::otlp::{OTLP, OtlpConfig, RUNTIME};
 use crate::config::relabel::texts;
 use crate::config::remote;
 use crate::config::remote::write::{self, RemoteWrite};
 use crate::config::schema::{Field, Kind, Schema, field};
 use crate::config::scrape::{SCRAPE, ScrapeConfig, StaticConfig};
 use crate::config::storage::{STORAGE, StorageConfig};
+use crate::config::tracing::{TRACING, TracingConfig};
 use crate::config::yaml::{self, Node};
 use crate::error::{Context, Error, ErrorKind, Result};
 
@@ -62,6 +63,7 @@ pub struct Config {
     pub otlp: OtlpConfig,
     pub alerting: Alerting,
     pub remote_writes: Vec<RemoteWrite>,
+    pub tracing: Option<TracingConfig>,
     /// Patterns.
     pub rule_files: Vec<String>,
     root: Node,
@@ -115,13 +117,12 @@ impl Config {
         let global = Global::read(section("global"), env, found);
         let remote_writes = remote::writes(section("remote_write").items(), global.name_validation, found);
         remote::check_reads(section("remote_read").items(), found);
-        if root.get("tracing").is_some_and(|node| !node.is_null()) {
-            otlp::check_tracing(section("tracing"), found);
-        }
+        let tracing = root.get("tracing").filter(|node| !node.is_null());
         let mut config = Self {
             storage: StorageConfig::read(section("storage"), found),
             otlp: OtlpConfig::read(section("otlp"), global.name_validation, found),
             alerting: Alerting::read(section("alerting"), global.name_validation, found),
+            tracing: tracing.map(|node| TracingConfig::read(node, found)),
             remote_writes,
             rule_files: texts(&root, "rule_files"),
             global,
@@ -216,9 +217,7 @@ impl Config {
                 found.add(line_of(node, key), path, "is not supported yet");
             }
         };
-        for key in ["tracing", "remote_read"] {
-            refuse(&self.root, key, key);
-        }
+        refuse(&self.root, "remote_read", "remote_read");
         write::not_built(self.root.get("remote_write").map(Node::items).unwrap_or_default(), &found);
         if let Some(global) = self.root.get("global") {
             for key in NOT_BUILT_IN_GLOBAL {

@@ -8,7 +8,7 @@ use crate::config::schema::{Kind, Schema, below, field, with};
 use crate::config::values;
 use crate::config::yaml::Node;
 use crate::model::duration;
-use crate::model::labels::{Labels, METRIC_NAME};
+use crate::model::labels::Labels;
 
 pub static GLOBAL: Schema = Schema {
     name: "global",
@@ -123,7 +123,7 @@ fn external_labels(
 ) -> Labels {
     let entries = node.get("external_labels").map(Node::entries).unwrap_or_default();
     for (name, _) in entries {
-        if name.text == METRIC_NAME || !names.is_valid_label_name(&name.text) {
+        if !names.is_valid_label_name(&name.text) {
             let message = format!("{:?} is not a valid label name", name.text);
             found.add(name.line, "global.external_labels", message);
         }

@@ -386,7 +386,7 @@ fn inline(text: &str) -> Secret {
 }
 
 /// A section that says something; one without a value says nothing.
-fn section<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
+pub(super) fn section<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
     node.get(key).filter(|node| !node.is_null())
 }
 

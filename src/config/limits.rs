@@ -31,9 +31,12 @@ pub struct ScrapeLimits {
 impl ScrapeLimits {
     pub(super) fn read(node: &Node, inherited: &ScrapeLimits) -> Self {
         let count = |key: &str, inherited: u64| values::count(node, key).filter(|n| *n != 0).unwrap_or(inherited);
-        let body = node.get("body_size_limit").and_then(Node::text).and_then(|text| size::parse(text).ok());
+        // Below 0 is no limit, also where the global section has one.
+        let body = node.get("body_size_limit").and_then(Node::text).and_then(|text| size::of_file(text).ok());
         Self {
-            body_size_limit_bytes: body.filter(|n| *n != 0).unwrap_or(inherited.body_size_limit_bytes),
+            body_size_limit_bytes: body
+                .filter(|n| *n != 0)
+                .map_or(inherited.body_size_limit_bytes, |n| u64::try_from(n).unwrap_or(u64::MAX)),
             sample_limit: count("sample_limit", inherited.sample_limit),
             target_limit: count("target_limit", inherited.target_limit),
             label_limit: count("label_limit", inherited.label_limit),

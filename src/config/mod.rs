@@ -24,8 +24,10 @@ pub mod alerting;
 pub mod remote;
 /// The `storage` section.
 pub mod storage;
-/// `otlp`, `tracing` and `runtime`.
+/// `otlp` and `runtime`.
 pub mod otlp;
+/// The `tracing` section.
+pub mod tracing;
 /// The web configuration file: TLS, users, headers.
 pub mod web;
 /// Byte sizes, `10MB`.

@@ -1,8 +1,8 @@
-//! `otlp`, `tracing` and `runtime`: sections that stand alone.
+//! `otlp` and `runtime`: sections that stand alone.
 
 use std::collections::HashSet;
 
-use crate::config::http::{self, is_set, line_of, text};
+use crate::config::http::{line_of, text};
 use crate::config::mistake::Found;
 use crate::config::protocol::NameValidation;
 use crate::config::relabel::texts;
@@ -112,20 +112,6 @@ impl OtlpConfig {
     }
 }
 
-pub static TRACING: Schema = Schema {
-    name: "tracing",
-    fields: &[&[
-        with("client_type", Kind::OneOf(&["", "grpc", "http"]), "grpc"),
-        field("endpoint", Kind::Text),
-        field("sampling_fraction", Kind::Float),
-        field("insecure", Kind::Bool),
-        field("tls_config", Kind::Section(&http::TLS)),
-        field("headers", Kind::Map(&Kind::Text)),
-        field("compression", Kind::OneOf(&["", "gzip"])),
-        with("timeout", Kind::Duration, "10s"),
-    ]],
-};
-
 pub static RUNTIME: Schema = Schema { name: "runtime", fields: &[&[with("gogc", Kind::Integer, "75")]] };
 
 fn check_otlp(node: &Node, names: NameValidation, found: &Found) {
@@ -163,15 +149,6 @@ fn check_attributes(node: &Node, key: &str, what: &str, found: &Found) {
             _ => continue,
         };
         found.add(item.line, &format!("otlp.{key}[{position}]"), format!("invalid '{key}': {wrong}"));
-    }
-}
-
-pub(super) fn check_tracing(node: &Node, found: &Found) {
-    if !is_set(node, "endpoint") {
-        found.add(node.line, "tracing", "tracing endpoint must be set");
-    }
-    if let Some(tls) = node.get("tls_config") {
-        http::check_tls(tls, "tracing.tls_config", found);
     }
 }
 

@@ -99,6 +99,9 @@ pub static READ: Schema = Schema {
 };
 
 /// Headers that a request to another store has anyway.
+const AUTHORIZED_BY: &str = "authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, azuread or \
+                             google_iam parameter";
+
 const RESERVED_HEADERS: &[&str] = &[
     "host",
     "content-encoding",
@@ -131,7 +134,7 @@ fn check_writes(items: &[Node], names: NameValidation, found: &Found) {
         let path = format!("remote_write[{position}]");
         check_url(node, &path, found);
         http::check(node, &path, &["sigv4", "azuread", "google_iam"], found);
-        check_headers(node, &path, found);
+        check_headers(node, &path, AUTHORIZED_BY, found);
         relabel::read(node, "write_relabel_configs", &path, names, found);
         if let Some(queue) = node.get("queue_config") {
             check_queue(queue, &below(&path, "queue_config"), found);
@@ -145,7 +148,7 @@ pub(super) fn check_reads(items: &[Node], found: &Found) {
         let path = format!("remote_read[{position}]");
         check_url(node, &path, found);
         http::check(node, &path, &[], found);
-        check_headers(node, &path, found);
+        check_headers(node, &path, AUTHORIZED_BY, found);
     }
 }
 
@@ -168,14 +171,13 @@ fn check_url(node: &Node, path: &str, found: &Found) {
     }
 }
 
-fn check_headers(node: &Node, path: &str, found: &Found) {
+/// `instead` says how a request is authorized, as no header does it.
+pub(super) fn check_headers(node: &Node, path: &str, instead: &str, found: &Found) {
     for (name, _) in node.get("headers").map(Node::entries).unwrap_or_default() {
         let path = below(path, "headers");
         let lower = name.text.to_ascii_lowercase();
         if lower == "authorization" {
-            let message = "authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, \
-                           azuread or google_iam parameter";
-            found.add(name.line, &path, message);
+            found.add(name.line, &path, instead);
         } else if RESERVED_HEADERS.contains(&lower.as_str()) {
             found.add(name.line, &path, format!("{} is a reserved header. It must not be changed", name.text));
         }

@@ -190,7 +190,7 @@ impl Kind {
             Kind::Integer => scalar.integer().is_none().then(|| self.instead_of(text)),
             Kind::Float => scalar.float().is_none().then(|| self.instead_of(text)),
             Kind::Duration => duration::parse(text).err().map(|e| e.message),
-            Kind::Size => size::parse(text).err().map(|e| e.message),
+            Kind::Size => size::of_file(text).err().map(|e| e.message),
             Kind::Url => check_url(text).err(),
             Kind::Regex => pattern::anchored(text).err().map(|e| e.message),
             Kind::OneOf(words) => {

@@ -75,7 +75,9 @@ impl Retention {
         };
         Self {
             time_ms: text("time").and_then(|text| duration::parse(text).ok()).map_or(0, i64::unsigned_abs),
-            bytes: text("size").and_then(|text| size::parse(text).ok()).unwrap_or(0),
+            bytes: text("size")
+                .and_then(|text| size::of_file(text).ok())
+                .map_or(0, |bytes| bytes.max(0).unsigned_abs()),
             percentage,
         }
     }
@@ -100,6 +102,13 @@ impl StorageConfig {
         {
             let message = "percentage must be between 0 and 100";
             found.add(line_of(retention, "percentage"), "storage.tsdb.retention.percentage", message);
+        }
+        if let Some(retention) = tsdb.get("retention")
+            && let Some(size) = retention.get("size").and_then(Node::text)
+            && size::of_file(size).is_ok_and(|bytes| bytes < 0)
+        {
+            let message = format!("'storage.tsdb.retention.size' must be greater than or equal to 0, got {size}");
+            found.add(line_of(retention, "size"), "storage.tsdb.retention.size", message);
         }
         let default = Self::default().out_of_order_time_window_ms;
         let retention = tsdb.get("retention").filter(|node| !node.is_null()).map(Retention::read);

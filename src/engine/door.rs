@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::cancel::{Cancel, CancelOnDrop};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::telemetry::spans;
 
 /// Prometheus' words.
 const TOO_LATE: &str = "query timed out in expression evaluation";
@@ -126,7 +127,7 @@ impl Door {
     async fn admit(&self, flag: Cancel) -> Result<Pass> {
         let running = Running::new(&self.running);
         let asked = Instant::now();
-        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let slot = spans::span("execQueue").around(Arc::clone(&self.slots).acquire_owned()).await;
         let slot = slot.context(ErrorKind::Unavailable, || "shutting down".into())?;
         Ok(Pass { queued: asked.elapsed(), flag, pool: Arc::clone(&self.pool), _slot: slot, _running: running })
     }
@@ -187,7 +188,7 @@ impl<T, E: From<Error>> Answer<T, E> {
     {
         let (sender, parts) = mpsc::channel(waiting);
         let (ended, end) = oneshot::channel();
-        let kept = keep(sender);
+        let kept = spans::carried(keep(sender));
         let keeper = tokio::spawn(async move {
             // Nobody may wait any more.
             let _ = ended.send(kept.await);

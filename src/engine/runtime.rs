@@ -37,6 +37,7 @@ use super::session::EngineOptions;
 use super::sql::functions::ConcatPlanner;
 use super::sql::milliseconds::RoundToMilliseconds;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::telemetry::spans;
 
 /// Up to so many series one thread merges the groups of all partitions: handing them around would take longer.
 const SERIES_MERGED_ALONE: usize = 4096;
@@ -207,7 +208,7 @@ impl QueryRuntime {
         E: From<Error> + Send + 'static,
     {
         let runtime = self.runtime.as_ref().expect("taken only by drop");
-        let mut task = AbortOnDrop(runtime.spawn(work));
+        let mut task = AbortOnDrop(runtime.spawn(spans::carried(work)));
         match (&mut task.0).await {
             Ok(result) => result,
             Err(failed) if failed.is_cancelled() => Err(door::canceled().into()),

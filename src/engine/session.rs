@@ -48,6 +48,7 @@ use crate::promql::parse::{self, ParseOptions};
 use crate::promql::value_type::ValueType;
 use crate::storage::store::Store;
 use crate::storage::types::Snapshot;
+use crate::telemetry::spans;
 
 /// What a query may be at most to be answered on the thread it arrives on: its text, the series of a metric that are
 /// looked through, those that are read, and the range of samples a function is applied to.
@@ -316,7 +317,8 @@ impl Engine {
             // the field that is read.
             let pass = pass;
             // What the result takes is held until it is rendered.
-            let (mut response, _held) = finish(&runtime, &request, planned, started, alone).await?;
+            let work = finish(&runtime, &request, planned, started, alone);
+            let (mut response, _held) = spans::span("promqlEval").around(work).await?;
             response.stats.queue = pass.queued;
             times.answered(&response.stats);
             Ok(render(response))
@@ -329,12 +331,14 @@ impl Engine {
         let Some(expr) = parsed.filter(|expr| self.is_small(expr, request.time)) else {
             let work = async move {
                 let _active = shown(&request);
-                let planned = plan(&*store, &options, &request, cancel).await?;
+                let planned =
+                    spans::span("promqlPrepare").around(plan(&*store, &options, &request, cancel)).await?;
                 complete(planned, request, false).await
             };
             return self.runtime.spawn(work).await;
         };
-        let planned = runtime::here(plan_parsed(&*store, &options, &request, expr, cancel)).await?;
+        let planning = runtime::here(plan_parsed(&*store, &options, &request, expr, cancel));
+        let planned = spans::span("promqlPrepare").around(planning).await?;
         let most = if planned.grid.steps > 1 { SMALL_PANEL_SERIES } else { SMALL_SERIES };
         if planned.series <= most && planned.in_memory {
             return runtime::here(complete(planned, request, true)).await;

@@ -28,5 +28,3 @@ mod encode;
 mod metadata;
 /// Counters under Prometheus' names.
 pub mod stats;
-/// Lines of the log that would come too often.
-mod notice;

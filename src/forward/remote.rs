@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use crate::config::remote::write::RemoteWrite;
 use crate::error::Result;
 use crate::forward::encode::Pool;
-use crate::forward::notice::Notice;
 use crate::forward::send::Sender;
 use crate::forward::stats::Stats;
 use crate::model::labels::Labels;
 use crate::storage::store::Clock;
+use crate::telemetry::notice::Notice;
 
 /// What a sample takes while it waits, and while it is in a request that is made of it, roughly.
 const ITEM_BYTES: usize = 160;

@@ -20,6 +20,7 @@ use crate::forward::item::{Counts, Item};
 use crate::forward::remote::Remote;
 use crate::forward::send::{Backoff, Outcome};
 use crate::forward::stats::Reason;
+use crate::telemetry::spans;
 
 /// Series of a refused request that are shown with `failed_request_logging`.
 const MAX_SHOWN: usize = 20;
@@ -239,7 +240,19 @@ impl Remote {
             let bytes = body.len() as u64;
             self.stats.sent.add(counts);
             let began = Instant::now();
-            let outcome = self.sender.post(body, attempt, counts).await;
+            let span = spans::client_span("Remote Send Batch");
+            span.text("remote_name", &self.stats.name);
+            span.text("remote_url", &self.stats.url);
+            span.number("request_size", bytes as i64);
+            span.number("samples", counts.samples as i64);
+            span.number("histograms", counts.histograms as i64);
+            span.number("exemplars", counts.exemplars as i64);
+            span.number("try", attempt.into());
+            let outcome = span.around(self.sender.post(body, attempt, counts)).await;
+            if let Outcome::Retry { why, .. } | Outcome::Refused { why, .. } = &outcome {
+                span.failed(|| why.clone());
+            }
+            drop(span);
             self.stats.observe(began.elapsed());
             match outcome {
                 Outcome::Retry { why, after } => {

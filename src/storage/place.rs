@@ -58,14 +58,7 @@ impl Place {
 
     /// Of `--storage.tsdb.path`: a folder of our own below it, whatever lies in it, save for a lake.
     pub fn of_tsdb_path(text: &str) -> Result<Self> {
-        let folder = match location(text).map_err(|e| named("--storage.tsdb.path", e))? {
-            Location::Folder(folder) if !text.contains("://") => folder,
-            _ => {
-                return Err(Error::bad_input(
-                    "--storage.tsdb.path names a folder, not a URL: use --storage.url for a bucket",
-                ));
-            }
-        };
+        let folder = plain_folder(text, "--storage.tsdb.path", ": use --storage.url for a bucket")?;
         let (tsdb, below) = (is_tsdb(&folder)?, folder.join(BELOW));
         match (is_lake(&folder), is_lake(&below)) {
             (true, true) => Err(Error::bad_input(format!(
@@ -76,6 +69,13 @@ impl Place {
             (true, false) => Self::of_folder(folder.clone(), Found::EarlierLake(folder)),
             (false, _) => Self::of_folder(below, if tsdb { Found::Tsdb(folder) } else { Found::Nothing }),
         }
+    }
+
+    /// Of `--storage.agent.path`: a folder of our own below it, whatever lies in it.
+    pub fn of_agent_path(text: &str) -> Result<Self> {
+        let folder = plain_folder(text, "--storage.agent.path", "")?;
+        let found = if is_tsdb(&folder)? { Found::Tsdb(folder.clone()) } else { Found::Nothing };
+        Self::of_folder(folder.join(BELOW), found)
     }
 
     fn of_folder(folder: PathBuf, found: Found) -> Result<Self> {
@@ -100,6 +100,14 @@ impl Place {
                  a new one would be in {BELOW}/ below it"
             ),
         }
+    }
+}
+
+/// The folder that a flag names, which no URL does.
+fn plain_folder(text: &str, flag: &str, instead: &str) -> Result<PathBuf> {
+    match location(text).map_err(|e| named(flag, e))? {
+        Location::Folder(folder) if !text.contains("://") => Ok(folder),
+        _ => Err(Error::bad_input(format!("{flag} names a folder, not a URL{instead}"))),
     }
 }
 

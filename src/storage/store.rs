@@ -113,6 +113,9 @@ pub struct Options {
     pub wal_buffer_bytes: usize,
     /// Objects of the log that the lake contains are kept up to this for readers that lag.
     pub wal_retain_bytes: usize,
+    /// Samples are for readers of the log alone, which keeps what they have not read for at most this long, and go to no
+    /// lake: agent mode.
+    pub log_only: Option<Duration>,
     /// Rows kept in memory for readers of the log that keep up.
     pub recent_bytes: usize,
     /// Memory of the series indexes of the lake's days.
@@ -134,6 +137,7 @@ impl Default for Options {
             queue_bytes: 64 << 20,
             wal_buffer_bytes: 256 << 20,
             wal_retain_bytes: 4 << 30,
+            log_only: None,
             recent_bytes: 16 << 20,
             index_bytes: 256 << 20,
             out_of_order_window_ms: 0,

@@ -11,7 +11,11 @@ pub mod http;
 pub mod logs;
 /// The registry behind `/metrics`, and the families other parts contribute.
 pub mod metrics;
+/// Lines of the log that would come too often.
+pub mod notice;
 /// The `process_*` metrics, from `/proc`.
 pub mod process;
+/// Spans of OpenTelemetry.
+pub mod spans;
 /// Summaries: quantiles of the last ten minutes.
 pub mod summary;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::support::{Home, Promlake, get_json, with_params, write};
 use crate::write_request::{Series, encode};
 
+/// Sending, and nothing else.
+mod agent;
 mod sink;
 
 use sink::{Got, Sink, refused, stored};

@@ -50,6 +50,8 @@ mod signals;
 /// Starting and stopping the binary, and an S3 server.
 #[path = "../support/server.rs"]
 mod support;
+/// Spans, to a collector.
+mod traces;
 /// What the binary says of itself.
 mod version;
 /// TLS, users and the rest of the web configuration file.

@@ -67,6 +67,19 @@ impl Home {
         server
     }
 
+    /// Starts it as an agent, in a folder `agent`, and waits until it is ready.
+    pub fn start_agent(&self, config: &str, flags: &[&str]) -> Promlake {
+        let file = self.dir.path().join("prometheus.yml");
+        std::fs::write(&file, config).expect("writing the configuration");
+        let config = format!("--config.file={}", file.display());
+        let folder = format!("--storage.agent.path={}", self.dir.path().join("agent").display());
+        let own = ["--web.listen-address=127.0.0.1:0", "--agent", &config, &folder];
+        let mut server = self.spawn(&[&own, flags].concat());
+        server.http = server.wait_for_line("HTTP API on ");
+        server.wait_for_line("msg=ready");
+        server
+    }
+
     /// Starts the server and does not wait.
     pub fn launch(&self, config: &str, flags: &[&str]) -> Promlake {
         let config_file = self.dir.path().join("prometheus.yml");
@@ -76,10 +89,14 @@ impl Home {
     }
 
     fn launch_with(&self, flags: &[&str]) -> Promlake {
+        let own = ["--web.listen-address=127.0.0.1:0", "--pg.listen-address=127.0.0.1:0"];
+        let storage: Vec<&str> = self.storage.iter().map(String::as_str).collect();
+        self.spawn(&[&own, storage.as_slice(), flags].concat())
+    }
+
+    fn spawn(&self, flags: &[&str]) -> Promlake {
         let mut child = self
             .command(env!("CARGO_BIN_EXE_promlake"))
-            .args(["--web.listen-address=127.0.0.1:0", "--pg.listen-address=127.0.0.1:0"])
-            .args(&self.storage)
             .args(flags)
             .envs(self.env.iter().cloned())
             .current_dir(self.dir.path())

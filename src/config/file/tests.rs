@@ -97,10 +97,7 @@ fn what_is_wrong_is_named_with_its_line() {
         "global: {sample_limit: -1}",
         &["1: global.sample_limit: expected a whole number of at least 0, got `-1`"],
     );
-    check(
-        "global: {external_labels: {__name__: x}}",
-        &[r#"1: global.external_labels: "__name__" is not a valid label name"#],
-    );
+    check("global: {external_labels: {'': x}}", &[r#"1: global.external_labels: "" is not a valid label name"#]);
     check("scrape_configs: [null]", &["1: scrape_configs[0]: empty or null scrape_config section"]);
     check("scrape_configs: [{}]", &["1: scrape_configs[0]: job_name is empty"]);
     check("scrape_configs: {}", &["1: scrape_configs: expected a list, got a mapping"]);

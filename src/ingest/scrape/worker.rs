@@ -30,6 +30,7 @@ use crate::model::labels::Labels;
 use crate::storage::store::Clock;
 use crate::storage::store::durability::Log;
 use crate::storage::types::{SeriesRef, WriteReport};
+use crate::telemetry::spans;
 use crate::telemetry::summary::Summary;
 
 /// A tick that comes this much late is still stamped with its due time, where nothing else is said: equal distances
@@ -124,7 +125,10 @@ impl Worker {
             }
             let tolerance_ms = self.common.timestamp_tolerance_ms;
             let timestamp = align((self.clock)(), &mut aligned_ms, self.target.interval_ms, tolerance_ms);
-            if !self.scrape(&mut cache, &mut store, timestamp, &mut body_bytes).await {
+            let span = spans::span("scrape");
+            span.text("scrape_pool", &self.target.scrape_pool);
+            span.text("target", &self.target.scrape_url);
+            if !span.around(self.scrape(&mut cache, &mut store, timestamp, &mut body_bytes)).await {
                 return;
             }
         }
@@ -147,10 +151,18 @@ impl Worker {
                 add(&self.appender.stats().scrapes_exceeded_target_limit, 1);
                 Err(FetchError::Failed(error))
             }
-            None => tokio::select! {
-                () = self.signals.shutdown.cancelled() => return false,
-                fetched = self.requester.fetch(&self.target, &mut body) => fetched.inspect_err(|error| self.log(error)),
-            },
+            None => {
+                let span = spans::client_span("scrapeRequest");
+                let fetched = tokio::select! {
+                    () = self.signals.shutdown.cancelled() => return false,
+                    fetched = span.around(self.requester.fetch(&self.target, &mut body)) => fetched,
+                };
+                if let Err(error) = &fetched {
+                    span.failed(|| error.to_string());
+                    self.log(error);
+                }
+                fetched
+            }
         };
         let duration_seconds = started.elapsed().as_secs_f64();
         let mut report =
@@ -166,7 +178,7 @@ impl Worker {
         batch.report(&report);
         self.observe(&outcome, timestamp, &report);
         let ScrapeBatch { batch: rows, zeros, ended, cache, .. } = batch;
-        self.store(store, Batch { rows, zeros, ended }, cache).await;
+        spans::span("scrapeAppend").around(self.store(store, Batch { rows, zeros, ended }, cache)).await;
         true
     }
 

@@ -12,16 +12,22 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, any, get};
 use hyper::body::{Frame, SizeHint};
 use tower_http::compression::CompressionLayer;
 
+use crate::error::{Error, ErrorKind};
 use crate::server::http::envelope::text_response;
+use crate::server::http::errors::ApiError;
 use crate::server::http::hosts::authorities;
 use crate::server::http::routes;
 use crate::server::http::server::Server;
 use crate::server::http::{auth, cors, guard};
 use crate::telemetry::http::RouteMetrics;
+use crate::telemetry::spans;
+
+/// Prometheus' words.
+const NO_SAMPLES: &str = "unavailable with Prometheus Agent";
 
 /// One path with its handlers.
 pub struct Route {
@@ -31,6 +37,14 @@ pub struct Route {
     /// is a GET with long parameters. On all other routes each method but GET, HEAD and OPTIONS changes something,
     /// which no such page may ask for; so no route may change anything on a GET.
     pub reads_only: bool,
+    /// Whether it is about samples that are kept, and rules over them: an agent has none.
+    pub of_samples: bool,
+}
+
+impl Route {
+    pub fn of_samples(self) -> Self {
+        Self { of_samples: true, ..self }
+    }
 }
 
 /// By which kind of listener a request came in; an extension of it.
@@ -42,23 +56,27 @@ pub struct Via {
 /// A route of the API that only reads.
 pub fn read(path: &'static str, methods: MethodRouter<Arc<Server>>) -> Route {
     let methods = methods.options(|| async { StatusCode::NO_CONTENT });
-    Route { path, methods, reads_only: true }
+    Route { path, methods, reads_only: true, of_samples: false }
 }
 
 /// A route for clients that are no pages of others.
 pub fn plain(path: &'static str, methods: MethodRouter<Arc<Server>>) -> Route {
-    Route { path, methods, reads_only: false }
+    Route { path, methods, reads_only: false, of_samples: false }
 }
 
 pub fn router(server: Arc<Server>) -> Router {
     let mut router = Router::new();
     for route in routes::all() {
-        let (server, reads_only) = (server.clone(), route.reads_only);
+        let (server, reads_only, path) = (server.clone(), route.reads_only, route.path);
+        let methods = match route.of_samples && server.settings.agent {
+            true => any(async || ApiError(Error::new(ErrorKind::Execution, NO_SAMPLES))),
+            false => route.methods,
+        };
         let counters = server.metrics.http.route(route.path);
         let around = from_fn(move |request: Request, next: Next| {
-            surround(server.clone(), counters.clone(), reads_only, request, next)
+            surround(server.clone(), counters.clone(), path, reads_only, request, next)
         });
-        router = router.route(route.path, route.methods.layer(around));
+        router = router.route(route.path, methods.layer(around));
     }
     let router = router.fallback(not_found).with_state(server.clone());
     let prefix = server.settings.route_prefix.clone();
@@ -113,6 +131,7 @@ fn refuse_host(server: &Server, request: &Request) -> Option<Response> {
 async fn surround(
     server: Arc<Server>,
     counters: Arc<RouteMetrics>,
+    route: &'static str,
     reads_only: bool,
     request: Request,
     next: Next,
@@ -123,7 +142,16 @@ async fn surround(
     let refusal = if changes { refuse_page(&server, &request) } else { None };
     let mut response = match refusal {
         Some(refusal) => refusal,
-        None => next.run(request).await,
+        None => {
+            let span = spans::server_span(request.method().as_str(), route, request.headers());
+            span.text("url.path", request.uri().path());
+            let response = span.around(next.run(request)).await;
+            span.number("http.response.status_code", response.status().as_u16().into());
+            if response.status().is_server_error() {
+                span.failed(|| response.status().to_string());
+            }
+            response
+        }
     };
     if reads_only && !changes {
         cors::allow(response.headers_mut(), origin.as_ref(), &server.settings.cors_origin);

@@ -47,6 +47,8 @@ pub struct Settings {
     pub cors_origin: Regex,
     pub hosts: Hosts,
     pub lifecycle: bool,
+    /// Samples are sent on and not kept, so there is nothing to ask for.
+    pub agent: bool,
     pub remote_write: bool,
     pub otlp: bool,
     pub remote_read: RemoteReadLimits,

@@ -21,6 +21,7 @@ use super::{encode, errors};
 use crate::engine::door::{Answer, Limits};
 use crate::engine::session::Engine;
 use crate::engine::sql::promql::StatementPromql;
+use crate::telemetry::spans;
 
 /// Encoded batches that may wait for the client; with batches of 8,192 rows this bounds a slow reader's memory.
 const WAITING_BATCHES: usize = 2;
@@ -66,9 +67,14 @@ pub fn start(
         limits.flag = promql.first().map_or(limits.flag, |first| first.flag().clone());
         promql.iter().for_each(StatementPromql::begin);
         let context = session.context.clone();
+        let span = spans::span("sqlExec");
         let answer = engine.stream(limits, WAITING_BATCHES, move |pass, parts| async move {
             let _pass = pass;
-            send(context, plan, encoder, parts).await
+            let sent = span.around(send(context, plan, encoder, parts)).await;
+            if let Err(error) = &sent {
+                span.failed(|| error.to_string());
+            }
+            sent
         });
         futures::stream::unfold(Some(Receiving { answer, rows: Vec::new().into_iter(), promql, session }), receive)
     };

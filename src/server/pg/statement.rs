@@ -17,6 +17,7 @@ use super::{command, errors, names, rewrite, run, types};
 use crate::engine::session::Engine;
 use crate::engine::sql::promql::StatementPromql;
 use crate::engine::sql::text;
+use crate::telemetry::spans;
 
 /// Columns of a result; messages count them in 16 bits with a sign.
 const MAX_COLUMNS: usize = i16::MAX as usize;
@@ -59,7 +60,14 @@ pub async fn prepare(engine: &Engine, session: &Session, mut statement: Statemen
     rewrite::apply(&mut statement);
     follow_search_path(session, &mut statement).await?;
     let limits = run::limits(engine, session.statement_timeout(), session.begin());
-    let planned = engine.plan_sql(&session.context, statement.clone(), &limits).await;
+    let span = spans::span("sqlPrepare");
+    if span.is_recorded() {
+        span.text("db.query.text", &statement.to_string());
+    }
+    let planned = span.around(engine.plan_sql(&session.context, statement.clone(), &limits)).await;
+    if let Err(error) = &planned {
+        span.failed(|| error.to_string());
+    }
     let (plan, promql) = planned.map_err(errors::datafusion)?;
     let plan = Arc::new(plan);
     let work = match &statement {

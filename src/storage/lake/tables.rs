@@ -19,7 +19,7 @@ use crate::storage::lake::merge::{self, MergeJob};
 use crate::storage::lake::migrate;
 use crate::storage::lake::output::{FILE_BYTES, Output, Target};
 use crate::storage::lake::rows::{self, Exemplar, StoredExemplar};
-use crate::storage::lake::table::{AddFile, Change, Committed, Table, Transaction};
+use crate::storage::lake::table::{AddFile, Change, Committed, LiveFile, Table, Transaction};
 use crate::storage::object::{self, Objects};
 use crate::storage::types::{Block, BlockSeries, RunSlice, SampleFile, Series, Stamp};
 
@@ -479,6 +479,30 @@ impl Lake {
         }
         self.reload().await?;
         Ok(dropped)
+    }
+
+    /// Drops the lists of series of days before `day`, where none was written at `written_ms` or later and there is no sample
+    /// of that day: of a node that keeps no samples. Returns the days.
+    pub async fn drop_series_lists(&self, day: i32, written_ms: i64) -> Result<Vec<i32>> {
+        let _turn = self.turn.lock().await;
+        let files = self.files();
+        let mut lists: BTreeMap<i32, Vec<LiveFile>> = BTreeMap::new();
+        for file in self.tables.series.live().await? {
+            lists.entry(files::parse_name(&file.path).day).or_default().push(file);
+        }
+        let has_samples = |day: i32| files.samples.iter().any(|file| file.day == day);
+        lists.retain(|of, lists| {
+            *of < day && lists.iter().all(|file| file.modified_ms < written_ms) && !has_samples(*of)
+        });
+        if lists.is_empty() {
+            return Ok(Vec::new());
+        }
+        let days = lists.keys().copied().collect();
+        let remove = lists.into_values().flatten().map(|file| file.path).collect();
+        let change = Change { operation: "DELETE", remove, data_change: true, ..Change::default() };
+        self.tables.series.commit(&change, (self.clock)()).await?;
+        self.reload().await?;
+        Ok(days)
     }
 
     /// Deletes files that no query can need: removed ten minutes ago, or uploaded a day ago and never

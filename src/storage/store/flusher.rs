@@ -26,6 +26,8 @@ const IDLE_MS: i64 = 3 * 3_600_000;
 const EVICT_SLOTS: usize = 16_384;
 /// Series ids kept to know which series a day lists already (8 bytes each and some).
 const MAX_LISTED: usize = 4_000_000;
+/// How often lists of series are looked through that nothing may need, where no samples are kept.
+const FORGET_PERIOD_MS: i64 = 3_600_000;
 /// New series of a flush, by day.
 type SeriesByDay = Vec<(i32, Vec<Arc<Series>>)>;
 
@@ -50,7 +52,7 @@ pub struct Rest {
 
 /// Runs for the life of the store.
 pub async fn run(inner: Arc<Inner>) {
-    let mut flusher = Flusher { inner, listed: Listed::default(), ended: VecDeque::new() };
+    let mut flusher = Flusher { inner, listed: Listed::default(), ended: VecDeque::new(), forgot_ms: 0 };
     let period = flusher.inner.options.flush_interval;
     loop {
         tokio::select! {
@@ -64,6 +66,9 @@ pub async fn run(inner: Arc<Inner>) {
             }
         }
         flusher.evict_idle();
+        if let Some(longest) = flusher.inner.options.log_only {
+            flusher.forget_lists(longest).await;
+        }
     }
 }
 
@@ -72,6 +77,8 @@ struct Flusher {
     listed: Listed,
     /// Generations and when they were flushed, oldest first.
     ended: VecDeque<(u32, i64)>,
+    /// When lists of series were looked through last, where no samples are kept.
+    forgot_ms: i64,
 }
 
 impl Flusher {
@@ -161,10 +168,31 @@ impl Flusher {
         rest: &Rest,
     ) -> Result<(Vec<Arc<SampleFile>>, SeriesByDay)> {
         let series_by_day = self.listed.missing(&self.inner, &block.block).await?;
+        let (nothing, no_exemplars) = (Block::default(), vec![]);
+        let (samples, exemplars) = match self.inner.options.log_only {
+            None => (&block.block, &rest.exemplars),
+            // Which series the ids in the log are must be known after a restart; the samples are in the log alone.
+            Some(_) => (&nothing, &no_exemplars),
+        };
         let lake = &self.inner.lake;
-        let files =
-            lake.commit_flush(sequence, &block.block, &series_by_day, &rest.exemplars, &rest.metadata).await?;
+        let files = lake.commit_flush(sequence, samples, &series_by_day, exemplars, &rest.metadata).await?;
         Ok((files, series_by_day))
+    }
+
+    /// Forgets lists of series whose log is gone. Where there are samples, or were lately, they stay.
+    async fn forget_lists(&mut self, longest: Duration) {
+        let now_ms = (self.inner.clock)();
+        if now_ms - self.forgot_ms < FORGET_PERIOD_MS {
+            return;
+        }
+        self.forgot_ms = now_ms;
+        let longest_ms = i64::try_from(longest.as_millis()).unwrap_or(i64::MAX);
+        let written_ms = now_ms.saturating_sub(longest_ms).saturating_sub(FORGET_PERIOD_MS);
+        match self.inner.lake.drop_series_lists(day_of(now_ms) - 1, written_ms).await {
+            Ok(days) => self.listed.forget(&days),
+            Err(error) => tracing::warn!("lists of series that nothing needs stay for now: {error}"),
+        }
+        self.inner.update_view(|view| view.with_files(self.inner.lake.files()));
     }
 
     /// Swaps the frozen memtable for the files, and the block that caches them if there is one.
@@ -269,6 +297,12 @@ impl Listed {
         self.order.retain(|other| *other != day);
         self.order.push_back(day);
         Ok(())
+    }
+
+    /// These days list nothing any more.
+    fn forget(&mut self, days: &[i32]) {
+        self.days.retain(|day, _| !days.contains(day));
+        self.order.retain(|day| !days.contains(day));
     }
 
     /// Remembers what a committed flush listed.

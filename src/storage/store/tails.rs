@@ -439,8 +439,10 @@ impl Inner {
     /// these is kept what the lake has to be asked for. One at a time, as places are saved one after the other.
     async fn trim_alone(&self) -> Result<()> {
         let flushed = self.flushed_through.load(Ordering::Relaxed);
-        let deletable =
-            self.log.deletable(flushed, self.tails.read_through(), self.options.wal_retain_bytes as u64);
+        let longest = self.options.log_only.map(|longest| i64::try_from(longest.as_millis()).unwrap_or(i64::MAX));
+        let retain_from_ms = longest.map_or(i64::MIN, |longest| (self.clock)().saturating_sub(longest));
+        let retain_bytes = self.options.wal_retain_bytes as u64;
+        let deletable = self.log.deletable(flushed, self.tails.read_through(), retain_bytes, retain_from_ms);
         if self.tails.read_through() < deletable {
             self.miss(deletable).await?;
         }

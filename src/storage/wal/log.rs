@@ -109,8 +109,8 @@ impl Log {
     }
 
     /// The last number that may be deleted: the lake has all up to `flushed`, and readers have all up to `read`. For
-    /// them what the lake has is kept up to `retain_bytes`.
-    pub fn deletable(&self, flushed: u64, read: u64, retain_bytes: u64) -> u64 {
+    /// them what the lake has is kept up to `retain_bytes`, and if it was put at `retain_from_ms` or later.
+    pub fn deletable(&self, flushed: u64, read: u64, retain_bytes: u64, retain_from_ms: i64) -> u64 {
         if read >= flushed {
             return flushed;
         }
@@ -119,7 +119,7 @@ impl Log {
         let mut bytes = 0_u64;
         for object in kept.range(..end).rev() {
             bytes = bytes.saturating_add(object.bytes);
-            if bytes > retain_bytes {
+            if bytes > retain_bytes || object.put_ms < retain_from_ms {
                 return object.key.sequence.max(read);
             }
         }
@@ -178,7 +178,8 @@ mod tests {
     fn what_readers_need_stays_up_to_a_size() {
         let log = log();
         let check = |flushed, read, retain_bytes, expected| {
-            assert_eq!(log.deletable(flushed, read, retain_bytes), expected, "{flushed} {read} {retain_bytes}");
+            let deletable = log.deletable(flushed, read, retain_bytes, i64::MIN);
+            assert_eq!(deletable, expected, "{flushed} {read} {retain_bytes}");
         };
         check(4, u64::MAX, 0, 4);
         check(4, 5, 0, 4);
@@ -189,6 +190,20 @@ mod tests {
         check(4, 2, 9, 4);
         check(6, 0, 30, 3);
         check(0, 0, 0, 0);
+    }
+
+    #[test]
+    fn what_readers_need_stays_for_a_time() {
+        let log = log();
+        let check = |flushed, read, retain_from_ms, expected| {
+            let deletable = log.deletable(flushed, read, u64::MAX, retain_from_ms);
+            assert_eq!(deletable, expected, "{flushed} {read} {retain_from_ms}");
+        };
+        check(4, u64::MAX, 0, 4);
+        check(4, 1, 100, 1);
+        check(4, 1, 301, 3);
+        // What the lake lacks stays, however old.
+        check(4, 1, 10_000, 4);
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ const MISSING: &[(&str, &str)] = &[
 pub fn routes() -> Vec<Route> {
     let route = |(path, what): &'static (&'static str, &'static str)| {
         let answer = move |State(server): State<Arc<Server>>| async move { refused(&server, path, what) };
-        plain(path, post(answer).put(answer))
+        plain(path, post(answer).put(answer)).of_samples()
     };
     MISSING.iter().map(route).collect()
 }

@@ -21,7 +21,7 @@ const MAX_LIMIT: usize = 10_000;
 const WINDOW_MS: i64 = 2 * 3_600_000;
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/api/v1/status/tsdb", get(tsdb))]
+    vec![read("/api/v1/status/tsdb", get(tsdb)).of_samples()]
 }
 
 async fn tsdb(State(server): State<Arc<Server>>, Ready(parts): Ready, params: Params) -> ApiResult {

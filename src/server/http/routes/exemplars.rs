@@ -13,7 +13,7 @@ use crate::server::http::router::{Route, read};
 use crate::server::http::server::Ready;
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/api/v1/query_exemplars", get(query_exemplars).post(query_exemplars))]
+    vec![read("/api/v1/query_exemplars", get(query_exemplars).post(query_exemplars)).of_samples()]
 }
 
 async fn query_exemplars(Ready(parts): Ready, params: Params) -> ApiResult {

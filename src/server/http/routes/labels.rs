@@ -20,9 +20,9 @@ const TRUNCATED: &str = "results truncated due to limit";
 
 pub fn routes() -> Vec<Route> {
     vec![
-        read("/api/v1/labels", get(label_names).post(label_names)),
-        read("/api/v1/label/{name}/values", get(label_values)),
-        read("/api/v1/series", get(series).post(series)),
+        read("/api/v1/labels", get(label_names).post(label_names)).of_samples(),
+        read("/api/v1/label/{name}/values", get(label_values)).of_samples(),
+        read("/api/v1/series", get(series).post(series)).of_samples(),
     ]
 }
 

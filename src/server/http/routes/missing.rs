@@ -21,7 +21,11 @@ const MISSING: &[(&str, &str)] = &[
 
 pub fn routes() -> Vec<Route> {
     let route = |(path, what): &'static (&'static str, &'static str)| {
-        plain(path, any(move || async move { ApiError(error(path, what)) }))
+        let route = plain(path, any(move || async move { ApiError(error(path, what)) }));
+        Route {
+            of_samples: path.starts_with("/api/v1/status/tsdb") || path.starts_with("/api/v1/search/"),
+            ..route
+        }
     };
     MISSING.iter().map(route).collect()
 }

@@ -17,12 +17,16 @@ use crate::server::http::json;
 use crate::server::http::params::{Params, parse_duration};
 use crate::server::http::router::{Route, read};
 use crate::server::http::server::{Parts, Ready, Server};
+use crate::telemetry::spans::{self, Span};
 
 /// Steps of a range query, less one: enough for a week by the minute or a year by the hour.
 const MAX_STEPS: i64 = 11_000;
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/api/v1/query", get(instant).post(instant)), read("/api/v1/query_range", get(range).post(range))]
+    vec![
+        read("/api/v1/query", get(instant).post(instant)).of_samples(),
+        read("/api/v1/query_range", get(range).post(range)).of_samples(),
+    ]
 }
 
 async fn instant(State(server): State<Arc<Server>>, Ready(parts): Ready, params: Params) -> ApiResult {
@@ -70,12 +74,37 @@ async fn run(parts: Parts, params: &Params, time: EvalTime, limit: Option<usize>
         stats: !params.get("stats").is_empty(),
     };
     let stats = params.get("stats").to_string();
-    let body = parts.engine.promql(request, move |response| render(response, time, limit, &stats)).await;
+    let span = span(&request);
+    let work = parts.engine.promql(request, move |response| render(response, time, limit, &stats));
+    let body = span.around(work).await;
+    if let Err(error) = &body {
+        span.failed(|| error.to_string());
+    }
     let body = body.map_err(|error| match error.kind {
         ErrorKind::BadInput | ErrorKind::Unsupported => invalid_parameter("query", error),
         _ => ApiError(error),
     })?;
     Ok(envelope::json_response(StatusCode::OK, body))
+}
+
+/// Prometheus' names.
+fn span(request: &QueryRequest) -> Span {
+    let span = match request.time {
+        EvalTime::Instant { at } => {
+            let span = spans::span("promqlInstantQuery");
+            span.number("timestamp", at);
+            span
+        }
+        EvalTime::Range { start, end_inclusive, step } => {
+            let span = spans::span("promqlRangeQuery");
+            span.number("start", start);
+            span.number("end", end_inclusive);
+            span.number("step", step);
+            span
+        }
+    };
+    span.text("query", &request.query);
+    span
 }
 
 fn lookback_delta(params: &Params) -> Result<Option<i64>, ApiError> {

@@ -9,11 +9,12 @@ use crate::server::http::router::{Route, read};
 
 pub fn routes() -> Vec<Route> {
     vec![
-        read("/api/v1/rules", get(|| async { envelope::success(&json!({ "groups": [] })) })),
-        read("/api/v1/alerts", get(|| async { envelope::success(&json!({ "alerts": [] })) })),
+        read("/api/v1/rules", get(|| async { envelope::success(&json!({ "groups": [] })) })).of_samples(),
+        read("/api/v1/alerts", get(|| async { envelope::success(&json!({ "alerts": [] })) })).of_samples(),
         read(
             "/api/v1/alertmanagers",
             get(|| async { envelope::success(&json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] })) }),
-        ),
+        )
+        .of_samples(),
     ]
 }

@@ -15,8 +15,8 @@ use crate::server::http::server::Ready;
 
 pub fn routes() -> Vec<Route> {
     vec![
-        read("/api/v1/format_query", get(format_query).post(format_query)),
-        read("/api/v1/parse_query", get(parse_query).post(parse_query)),
+        read("/api/v1/format_query", get(format_query).post(format_query)).of_samples(),
+        read("/api/v1/parse_query", get(parse_query).post(parse_query)).of_samples(),
     ]
 }
 
