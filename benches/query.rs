@@ -89,6 +89,7 @@ fn queries(c: &mut Criterion) {
                 b.iter(|| {
                     let request = QueryRequest {
                         query: query.to_string(),
+                        parsed: None,
                         time,
                         lookback_delta_ms: None,
                         timeout: None,

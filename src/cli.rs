@@ -380,7 +380,6 @@ mod tests {
             "/usr/share/prometheus/console_libraries",
             "--storage.tsdb.max-block-duration=2h",
             "--no-auto-gomaxprocs",
-            "--rules.alert.resend-delay=2m",
             "--enable-feature=exemplar-storage,no-such-feature",
             "--log.level=WARN",
         ])
@@ -391,7 +390,6 @@ mod tests {
             "--web.console.libraries, --web.console.templates has no effect",
             "--storage.tsdb.max-block-duration has no effect",
             "--auto-gomaxprocs has no effect",
-            "--rules.alert.resend-delay has no effect",
             "exemplar-storage",
             "no-such-feature",
         ] {

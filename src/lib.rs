@@ -6,6 +6,8 @@ pub mod error;
 pub mod model;
 /// The language PromQL: lexer, parser, tree, printer, signatures.
 pub mod promql;
+/// The template language of alerts: Go's, with Prometheus' functions.
+pub mod template;
 /// `prometheus.yml` and the command line as plain data.
 pub mod config;
 /// Our own metrics and logs.
@@ -22,8 +24,12 @@ pub mod discovery;
 pub mod ingest;
 /// Read side: PromQL and SQL to DataFusion plans.
 pub mod engine;
+/// Recording and alerting rules.
+pub mod rules;
 /// Remote write out: what became durable, to other stores.
 pub mod forward;
+/// Alerts, to the Alertmanagers of the configuration.
+pub mod notify;
 /// Protocols: Prometheus' HTTP API and the Postgres wire protocol.
 pub mod server;
 /// Composition root: opens every part and shuts it down in order.

@@ -1,16 +1,19 @@
 //! Which numbers of which part become which metrics. The parts keep plain numbers and know nothing of names. Those that
 //! Prometheus has too are in [`prometheus`], under its names.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use crate::app::build_info;
 use crate::discovery::manager::Manager as Discoveries;
-use crate::discovery::stats::Stats as DiscoveryStats;
+use crate::discovery::stats::{Numbers, Stats as DiscoveryStats};
 use crate::engine::session::Engine;
 use crate::forward::forwarder::Forwarder;
 use crate::ingest::scrape::manager::ScrapeManager;
 use crate::ingest::stats::IngestStats;
+use crate::notify::notifier::Notifier;
+use crate::rules::manager::Manager;
 use crate::server::access::door::Access;
 use crate::server::http::server::Server;
 use crate::storage::store::Store;
@@ -97,68 +100,80 @@ pub fn register_forwarder(metrics: &Metrics, forwarder: Arc<Forwarder>) {
     metrics.add_source(move || forwarder.families());
 }
 
-/// Under Prometheus' names.
-pub fn register_discovery(metrics: &Metrics, discovery: Arc<Discoveries>) {
+pub fn register_rules(metrics: &Metrics, rules: &Arc<Manager>) {
+    let stats = rules.environment().stats.clone();
+    metrics.add_source(move || stats.families());
+}
+
+pub fn register_notifier(metrics: &Metrics, notifier: Arc<Notifier>) {
+    metrics.add_source(move || notifier.families());
+}
+
+/// Under Prometheus' names. Both count what their kinds do in one place.
+pub fn register_discovery(metrics: &Metrics, targets: Arc<Discoveries>, alertmanagers: Arc<Discoveries>) {
     metrics.add_source(move || {
-        let mut families = discovery_families(&discovery);
-        families.extend(discovery_kind_families(&discovery.context().stats));
+        let numbers = [("scrape", targets.numbers()), ("notify", alertmanagers.numbers())];
+        let mut families = discovery_families(&numbers);
+        families.extend(discovery_kind_families(&targets.context().stats));
         families
     });
 }
 
-/// What the manager of scrapes' discovery knows.
-fn discovery_families(discovery: &Discoveries) -> Vec<Family> {
-    let numbers = discovery.numbers();
-    let name = ("name", "scrape");
-    let one = |metric: &'static str, help, kind, value: u64| {
-        Family::labelled(metric, help, kind).with(&[name], value as f64)
+/// What the managers of discovery know, by name.
+fn discovery_families(managers: &[(&'static str, Numbers)]) -> Vec<Family> {
+    let each = |metric: &'static str, help, kind, value: fn(&Numbers) -> u64| {
+        let family = Family::labelled(metric, help, kind);
+        managers
+            .iter()
+            .fold(family, |family, (name, numbers)| family.with(&[("name", *name)], value(numbers) as f64))
     };
-    let help = "Current number of discovered targets";
-    let mut discovered = Family::labelled("prometheus_sd_discovered_targets", help, Kind::Gauge);
-    for (job, count) in &numbers.discovered {
-        discovered = discovered.with(&[name, ("config", job.as_str())], *count as f64);
-    }
     let help = "Timestamp of the last update sent to the SD consumers";
     let mut last = Family::labelled("prometheus_sd_last_update_timestamp_seconds", help, Kind::Gauge);
-    for (job, ms) in &numbers.last_update_ms {
-        last = last.with(&[name, ("config", job.as_str())], *ms as f64 / 1000.0);
+    let mut refresh_failures: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for (name, numbers) in managers {
+        for (job, ms) in &numbers.last_update_ms {
+            last = last.with(&[("name", *name), ("config", job.as_str())], *ms as f64 / 1000.0);
+        }
+        // A job may have the name of an entry of Alertmanagers.
+        for ((mechanism, job), count) in &numbers.refresh_failures {
+            *refresh_failures.entry((*mechanism, job.as_str())).or_default() += count;
+        }
     }
     let help = "Number of refresh failures for the given SD mechanism";
     let mut failures = Family::labelled("prometheus_sd_refresh_failures", help, Kind::Counter);
-    for ((mechanism, job), count) in &numbers.refresh_failures {
-        failures = failures.with(&[("mechanism", *mechanism), ("config", job.as_str())], *count as f64);
+    for ((mechanism, job), count) in refresh_failures {
+        failures = failures.with(&[("mechanism", mechanism), ("config", job)], count as f64);
     }
     vec![
-        one(
+        each(
             "prometheus_sd_failed_configs",
             "Current number of service discovery configurations that failed to load",
             Kind::Gauge,
-            numbers.failed_configs,
+            |numbers| numbers.failed_configs,
         ),
-        one(
+        each(
             "prometheus_sd_received_updates",
             "Total number of update events received from the SD providers",
             Kind::Counter,
-            numbers.received_updates,
+            |numbers| numbers.received_updates,
         ),
-        one(
+        each(
             "prometheus_sd_updates",
             "Total number of update events sent to the SD consumers",
             Kind::Counter,
-            numbers.sent_updates,
+            |numbers| numbers.sent_updates,
         ),
-        one(
+        each(
             "prometheus_sd_updates_delayed",
             "Total number of update events that couldn't be sent immediately",
             Kind::Counter,
-            numbers.delayed_updates,
+            |numbers| numbers.delayed_updates,
         ),
         Family::counter(
             "promlake_discovery_task_failures",
             "Discoveries that panicked or ended and were started again",
-            numbers.task_failures as f64,
+            managers.iter().map(|(_, numbers)| numbers.task_failures).sum::<u64>() as f64,
         ),
-        discovered,
         last,
         failures,
     ]

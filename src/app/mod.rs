@@ -15,6 +15,8 @@ mod metrics;
 mod reload;
 /// Start, reload, stop: the life of the server.
 mod serve;
+/// What the HTTP API shows, as tables.
+mod tables;
 /// What the command line decided.
 pub mod settings;
 

@@ -13,10 +13,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::reload::Watch;
-use crate::app::{Settings, build_info, listen, metrics, stopped_early, without_secrets};
+use crate::app::{Settings, build_info, listen, metrics, stopped_early, tables, without_secrets};
 use crate::config::file::{Config, Options};
 use crate::config::storage::Retention;
-use crate::discovery::manager::Manager as Discoveries;
+use crate::discovery::group::Group;
+use crate::discovery::manager::{self, Manager as Discoveries};
 use crate::discovery::way;
 use crate::engine::active::ActiveQueries;
 use crate::engine::session::Engine;
@@ -27,6 +28,9 @@ use crate::ingest::otlp::receiver::{self as otlp, Otlp};
 use crate::ingest::remote_write::receiver::RemoteWrite;
 use crate::ingest::scrape::manager::ScrapeManager;
 use crate::ingest::stats::IngestStats;
+use crate::notify::notifier::Notifier;
+use crate::rules::environment::Environment;
+use crate::rules::manager::{Manager as Rules, RuleConfig};
 use crate::server::access::door::Access;
 use crate::server::http::bodies::Bodies;
 use crate::server::http::connections::{self, Limits};
@@ -36,6 +40,7 @@ use crate::server::http::socket::Patience;
 use crate::server::{http, pg};
 use crate::storage::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
+use crate::template::subject as template;
 use crate::traces::Traces;
 
 /// How long HTTP requests may go on after a stop was asked for. Shorter than the time service managers and
@@ -114,9 +119,14 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         delta: settings.web.otlp_delta,
     };
     let otlp = Arc::new(Otlp::new(appender.clone(), otlp_options, clock.clone(), &config.otlp));
-    let discovery = discovery(&scrape, clock.clone(), settings.scrape.discovery_reload_interval);
-    metrics::register_discovery(&own_metrics, discovery.clone());
     let traces = Arc::new(Traces::new(clock.clone()));
+    let notifier = Arc::new(Notifier::new(clock.clone(), settings.notify));
+    metrics::register_notifier(&own_metrics, notifier.clone());
+    let rules = Arc::new(rules(&settings, &engine, &appender, &notifier, clock.clone()));
+    metrics::register_rules(&own_metrics, &rules);
+    tables::register(&engine, &scrape, &rules);
+    let discovery = Discovery::new(&scrape, &notifier, clock.clone(), settings.scrape.discovery_reload_interval);
+    metrics::register_discovery(&own_metrics, discovery.targets.clone(), discovery.alertmanagers.clone());
     let parts = Configured {
         http: http.clone(),
         store: store.clone(),
@@ -124,6 +134,9 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         scrape: scrape.clone(),
         forwarder: forwarder.clone(),
         otlp: otlp.clone(),
+        notifier: notifier.clone(),
+        rules: rules.clone(),
+        external_url: settings_url(&http),
         discovery: discovery.clone(),
         traces: traces.clone(),
     };
@@ -138,6 +151,8 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         scrape: scrape.clone(),
         remote_write: Arc::new(RemoteWrite::new(appender).accepting(&settings.web.remote_write_messages)),
         otlp: otlp.clone(),
+        notifier: notifier.clone(),
+        rules: rules.clone(),
     });
     let pg_limits = pg::Limits {
         connections: settings.pg_max_connections,
@@ -167,10 +182,11 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     }
     let second_signal = tokio::spawn(signals.end_at_once());
 
-    tracing::info!("stopping: scrapes first, then requests, then the flush");
+    tracing::info!("stopping: scrapes first, then requests and alerts, then the flush");
     http.stop();
     discovery.shutdown().await;
     scrape.shutdown().await;
+    rules.shutdown().await;
     shutdown.cancel();
     for task in [http_task, pg_task] {
         // One that ended early has been looked at already.
@@ -180,7 +196,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
             tracing::error!(%error, "a server ended with a panic");
         }
     }
-    forwarder.shutdown().await;
+    tokio::join!(notifier.shutdown(), forwarder.shutdown());
     traces.shutdown().await;
     store.shutdown().await?;
     second_signal.abort();
@@ -266,20 +282,43 @@ struct Configured {
     scrape: Arc<ScrapeManager>,
     forwarder: Arc<Forwarder>,
     otlp: Arc<Otlp>,
-    discovery: Arc<Discoveries>,
+    notifier: Arc<Notifier>,
+    rules: Arc<Rules>,
+    /// Text, and path: what templates of alerts know.
+    external_url: (String, String),
+    discovery: Discovery,
     traces: Arc<Traces>,
 }
 
 impl Configured {
+    fn rule_config(&self, config: &Config) -> RuleConfig {
+        let (external_url, path_prefix) = self.external_url.clone();
+        RuleConfig {
+            files: config.rule_paths(),
+            interval_ms: config.global.evaluation_interval_ms,
+            query_offset_ms: config.global.rule_query_offset_ms,
+            scrape_interval_ms: config.global.scrape_interval_ms,
+            names: config.global.name_validation,
+            server: template::Server {
+                external_labels: config.global.external_labels.clone(),
+                external_url,
+                path_prefix,
+            },
+        }
+    }
+
     /// What cannot be used is found before anything is changed.
     fn apply(&self, config: &Config) -> Result<()> {
         let remotes = self.forwarder.prepare(config)?;
         let traces = self.traces.prepare(config.tracing.as_ref())?;
+        let alertmanagers = self.notifier.prepare(config)?;
+        let rules = self.rules.prepare(self.rule_config(config))?;
         self.scrape.apply_config(config)?;
         self.traces.install(traces);
         self.forwarder.install(remotes);
-        let jobs = config.scrape_configs.iter();
-        self.discovery.apply(jobs.map(|job| (job.job_name.as_str(), job.discoveries.as_slice())));
+        self.notifier.install(alertmanagers);
+        self.rules.install(rules);
+        self.discovery.apply(config);
         self.store.set_out_of_order_window(config.storage.out_of_order_time_window_ms);
         let step_ms = &self.engine.options.default_subquery_step_ms;
         step_ms.store(config.global.evaluation_interval_ms, Ordering::Relaxed);
@@ -289,14 +328,41 @@ impl Configured {
     }
 }
 
-/// Discovery whose targets are scraped. Must be called within the runtime.
-fn discovery(scrape: &Arc<ScrapeManager>, clock: Clock, longest_wait: Duration) -> Arc<Discoveries> {
-    let context = way::Context { clock, stats: Arc::default(), env: |name| std::env::var(name).ok() };
-    let scrape = scrape.clone();
-    let consumer = Arc::new(move |jobs: Vec<(String, Vec<_>)>| {
-        jobs.into_iter().for_each(|(job, groups)| scrape.update_targets(&job, groups));
-    });
-    Arc::new(Discoveries::new(context, consumer, longest_wait))
+/// What finds targets to scrape, and what finds Alertmanagers.
+#[derive(Clone)]
+struct Discovery {
+    targets: Arc<Discoveries>,
+    alertmanagers: Arc<Discoveries>,
+}
+
+impl Discovery {
+    /// Must be called within the runtime.
+    fn new(scrape: &Arc<ScrapeManager>, notifier: &Arc<Notifier>, clock: Clock, longest_wait: Duration) -> Self {
+        let context = way::Context { clock, stats: Arc::default(), env: |name| std::env::var(name).ok() };
+        let (scrape, notifier) = (scrape.clone(), notifier.clone());
+        let targets = Arc::new(move |jobs: Vec<(String, Vec<Arc<Group>>)>| {
+            jobs.into_iter().for_each(|(job, groups)| scrape.update_targets(&job, groups));
+        });
+        let alertmanagers = Arc::new(move |sets: Vec<(String, Vec<Arc<Group>>)>| {
+            sets.into_iter().for_each(|(set, groups)| notifier.update_targets(&set, groups));
+        });
+        Self {
+            targets: Arc::new(Discoveries::new(context.clone(), targets, longest_wait)),
+            alertmanagers: Arc::new(Discoveries::new(context, alertmanagers, manager::LONGEST_WAIT)),
+        }
+    }
+
+    fn apply(&self, config: &Config) {
+        let jobs = config.scrape_configs.iter();
+        self.targets.apply(jobs.map(|job| (job.job_name.as_str(), job.discoveries.as_slice())));
+        let sets = config.alerting.named_alertmanagers();
+        let found: Vec<_> = sets.map(|(name, set)| (name, set.discoveries.as_slice())).collect();
+        self.alertmanagers.apply(found.iter().map(|(name, discoveries)| (name.as_str(), *discoveries)));
+    }
+
+    async fn shutdown(&self) {
+        tokio::join!(self.targets.shutdown(), self.alertmanagers.shutdown());
+    }
 }
 
 /// A file that cannot be used leaves the old configuration in force. `None` where there is no file.
@@ -317,6 +383,26 @@ fn reload(settings: &Settings, parts: &Configured) -> Result<Option<Config>> {
         }
     }
     result
+}
+
+/// Rules that ask the engine through a door of their own, so that no dashboard keeps them waiting for a slot.
+fn rules(
+    settings: &Settings,
+    engine: &Engine,
+    appender: &Arc<Appender>,
+    notifier: &Arc<Notifier>,
+    clock: Clock,
+) -> Rules {
+    let notifier = notifier.clone();
+    let send = Arc::new(move |alerts| notifier.send(alerts));
+    let engine = engine.with_own_slots(settings.engine.max_concurrency);
+    let parse = engine.options.features.language();
+    Rules::new(Environment::new(engine, appender.clone(), send, clock, settings.rules.clone()), parse)
+}
+
+/// Where users reach the server: the URL and its path.
+fn settings_url(http: &Server) -> (String, String) {
+    (http.settings.external_url.clone(), http.settings.link_prefix.clone())
 }
 
 /// Says how it goes while a long log is replayed.

@@ -14,6 +14,8 @@ use crate::forward::forwarder;
 use crate::ingest::otlp::translated::Delta;
 use crate::ingest::remote_write::negotiate::Message;
 use crate::ingest::scrape::features::Features;
+use crate::notify::options;
+use crate::rules::environment;
 use crate::server::http::server::RemoteReadLimits;
 use crate::storage::place::Place;
 use crate::storage::store;
@@ -41,6 +43,8 @@ pub struct Settings {
     pub budget: Budget,
     pub storage: store::Options,
     pub forward: forwarder::Options,
+    pub notify: options::Options,
+    pub rules: environment::Options,
     /// Of scraped and received samples; `None` for any.
     pub max_age: Option<Duration>,
     pub engine: EngineOptions,

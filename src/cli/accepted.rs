@@ -28,7 +28,6 @@ enum Why {
     Consoles,
     Go,
     Notifications,
-    Rules,
     Search,
 }
 
@@ -41,7 +40,6 @@ impl Why {
             Why::Consoles => "there are no console templates here",
             Why::Go => "it tunes Go's runtime; memory and threads have flags of their own, see --help",
             Why::Notifications => "there are no live notifications yet",
-            Why::Rules => "rules are not evaluated yet, and alerts are not sent",
             Why::Search => "the search API is not built yet",
         }
     }
@@ -63,17 +61,10 @@ const COMPRESSION: Kind = Kind::OneOf(&["snappy", "zstd"]);
 
 /// The defaults are those of Prometheus 3.16.
 static ROWS: &[Row] = &[
-    row("alertmanager.drain-notification-queue-on-shutdown", Kind::Switch, "true", Why::Rules),
-    row("alertmanager.notification-batch-size", Kind::Whole, "256", Why::Rules),
-    row("alertmanager.notification-queue-capacity", Kind::Whole, "10000", Why::Rules),
     row("auto-gomaxprocs", Kind::Switch, "true", Why::Go),
     row("auto-gomemlimit", Kind::Switch, "true", Why::Go),
     row("auto-gomemlimit.ratio", Kind::Share, "0.9", Why::Go),
     row("auto-gomemlimit.refresh-interval", Kind::Duration, "0s", Why::Go),
-    row("rules.alert.for-grace-period", Kind::Duration, "10m", Why::Rules),
-    row("rules.alert.for-outage-tolerance", Kind::Duration, "1h", Why::Rules),
-    row("rules.alert.resend-delay", Kind::Duration, "1m", Why::Rules),
-    row("rules.max-concurrent-evals", Kind::Whole, "4", Why::Rules),
     row("storage.agent.checkpoint-batch-size", Kind::Whole, "1000", Why::Agent),
     row("storage.agent.checkpoint-from-in-memory-series", Kind::Switch, "false", Why::Agent),
     row("storage.agent.no-lockfile", Kind::Switch, "false", Why::Agent),
@@ -206,12 +197,12 @@ mod tests {
         };
         check("auto-gomemlimit.ratio", "0");
         check("auto-gomemlimit.ratio", "1.1");
-        check("rules.alert.resend-delay", "1");
-        check("rules.max-concurrent-evals", "many");
+        check("storage.agent.wal-truncate-frequency", "1");
+        check("web.search.max-limit", "many");
         check("storage.tsdb.wal-segment-size", "100");
         check("storage.tsdb.wal-compression-type", "lz4");
         check("storage.tsdb.wal-compression", "maybe");
-        for good in ["--rules.max-concurrent-evals=0x10", "--storage.tsdb.wal-segment-size=1.5GB"] {
+        for good in ["--web.search.max-limit=0x10", "--storage.tsdb.wal-segment-size=1.5GB"] {
             assert!(given(&[good]).is_ok(), "{good}");
         }
     }

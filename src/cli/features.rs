@@ -12,6 +12,7 @@ enum Effect {
     PromQl(fn(&mut Features)),
     Scrape(fn(&mut scrape::Features)),
     AutoReload,
+    ConcurrentRules,
     ExtraScrapeMetrics,
     OtlpDelta(Delta),
     /// On in any case.
@@ -35,7 +36,7 @@ static ROWS: &[(&str, Effect)] = &[
     ("auto-gomaxprocs", Effect::Nothing("it tunes Go's runtime")),
     ("auto-gomemlimit", Effect::Nothing("it tunes Go's runtime")),
     ("auto-reload-config", Effect::AutoReload),
-    ("concurrent-rule-eval", Effect::Missing("rules are not evaluated yet")),
+    ("concurrent-rule-eval", Effect::ConcurrentRules),
     ("created-timestamp-zero-ingestion", Effect::Scrape(|features| features.zero_samples = true)),
     ("delayed-compaction", Effect::Nothing(RUNS)),
     ("exemplar-storage", Effect::Permanent),
@@ -87,6 +88,7 @@ pub struct Chosen {
     pub promql: Features,
     pub scrape: scrape::Features,
     pub auto_reload: bool,
+    pub concurrent_rules: bool,
     pub extra_scrape_metrics: bool,
     pub otlp_delta: Delta,
     /// To be told at the start.
@@ -116,6 +118,7 @@ pub fn choose(names: &[String]) -> Result<Chosen> {
                 note("is being phased out, set extra_scrape_metrics in the configuration file instead");
                 chosen.extra_scrape_metrics = true;
             }
+            Effect::ConcurrentRules => chosen.concurrent_rules = true,
             Effect::OtlpDelta(delta) if chosen.otlp_delta == Delta::Refused => chosen.otlp_delta = *delta,
             Effect::OtlpDelta(delta) if chosen.otlp_delta == *delta => {}
             Effect::OtlpDelta(_) => {

@@ -20,6 +20,8 @@ use crate::error::{Error, Result};
 use crate::forward::forwarder;
 use crate::forward::remote::Behind;
 use crate::ingest::remote_write::negotiate::Message;
+use crate::notify::options;
+use crate::rules::environment;
 use crate::server::http::server::RemoteReadLimits;
 use crate::storage::place::Place;
 use crate::storage::store;
@@ -29,6 +31,9 @@ use crate::telemetry::logs;
 const MAX_THREADS: usize = 4096;
 /// Of queries, or connections, at once.
 const MAX_AT_ONCE: usize = 1 << 16;
+/// Alerts that wait for an Alertmanager, and those of a request. Much more is asked for by mistake.
+const MAX_QUEUED_ALERTS: usize = 1_000_000;
+const MAX_ALERTS_AT_ONCE: usize = 10_000;
 /// Between two looks at the configuration file.
 const MIN_RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -193,6 +198,16 @@ pub struct Serve {
     #[arg(long = "storage.remote.read-max-bytes-in-frame", value_name = "N", default_value = "1048576", value_parser = values::non_negative)]
     storage_remote_read_max_bytes_in_frame: usize,
 
+    /// Alerts that may wait for an Alertmanager; beyond that the oldest are dropped
+    #[arg(long = "alertmanager.notification-queue-capacity", value_name = "N", default_value = "10000", value_parser = values::at_most::<MAX_QUEUED_ALERTS>)]
+    alertmanager_notification_queue_capacity: usize,
+    /// Most alerts of a request to an Alertmanager
+    #[arg(long = "alertmanager.notification-batch-size", value_name = "N", default_value = "256", value_parser = values::at_most::<MAX_ALERTS_AT_ONCE>)]
+    alertmanager_notification_batch_size: usize,
+    /// Send the alerts that wait before the server stops, for a while
+    #[arg(long = "alertmanager.drain-notification-queue-on-shutdown", num_args = 0..=1, require_equals = true, default_value = "true")]
+    alertmanager_drain_notification_queue_on_shutdown: bool,
+
     /// Longest time a query may take
     #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m", value_parser = values::duration)]
     query_timeout: Duration,
@@ -223,6 +238,19 @@ pub struct Serve {
     /// memory is short
     #[arg(long = "runtime.threads", value_name = "N", value_parser = values::at_most::<MAX_THREADS>)]
     runtime_threads: Option<usize>,
+
+    /// How long ago an alert may have been active to go on waiting after a restart
+    #[arg(long = "rules.alert.for-outage-tolerance", value_name = "DURATION", default_value = "1h", value_parser = values::duration)]
+    rules_alert_for_outage_tolerance: Duration,
+    /// Alerts with a `for` below this begin anew after a restart; all others that waited wait at least this long then
+    #[arg(long = "rules.alert.for-grace-period", value_name = "DURATION", default_value = "10m", value_parser = values::duration)]
+    rules_alert_for_grace_period: Duration,
+    /// How long an alert that fires need not be told Alertmanagers again
+    #[arg(long = "rules.alert.resend-delay", value_name = "DURATION", default_value = "1m", value_parser = values::duration)]
+    rules_alert_resend_delay: Duration,
+    /// Rules evaluated side by side, of all groups, with --enable-feature=concurrent-rule-eval
+    #[arg(long = "rules.max-concurrent-evals", value_name = "N", default_value = "4", value_parser = values::at_most::<MAX_AT_ONCE>)]
+    rules_max_concurrent_evals: usize,
 
     /// Features of Prometheus that are off by default, separated by commas; repeatable
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',')]
@@ -340,6 +368,18 @@ impl Serve {
                     true => Behind::Drop,
                     false => Behind::Reread,
                 },
+            },
+            rules: environment::Options {
+                outage_tolerance: self.rules_alert_for_outage_tolerance,
+                grace_period: self.rules_alert_for_grace_period,
+                resend_delay: self.rules_alert_resend_delay,
+                concurrent: chosen.concurrent_rules.then_some(self.rules_max_concurrent_evals),
+            },
+            notify: options::Options {
+                queue_capacity: self.alertmanager_notification_queue_capacity,
+                batch_size: self.alertmanager_notification_batch_size,
+                drain_on_shutdown: self.alertmanager_drain_notification_queue_on_shutdown,
+                ..options::Options::default()
             },
             engine: EngineOptions {
                 lookback_delta_ms: self.query_lookback_delta.as_millis() as i64,

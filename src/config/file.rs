@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_yaml::Value as Yaml;
 
-use crate::config::alerting::{ALERTING, Alerting};
+use crate::config::alerting::{self, ALERTING, Alerting};
 use crate::config::glob;
 use crate::config::global::{GLOBAL, Global};
 use crate::config::http::{is_set, line_of};
@@ -218,6 +218,9 @@ impl Config {
             }
         };
         refuse(&self.root, "remote_read", "remote_read");
+        if let Some(node) = self.root.get("alerting") {
+            alerting::not_built(node, &self.alerting, &found);
+        }
         write::not_built(self.root.get("remote_write").map(Node::items).unwrap_or_default(), &found);
         if let Some(global) = self.root.get("global") {
             for key in NOT_BUILT_IN_GLOBAL {
@@ -276,12 +279,6 @@ impl Config {
     /// What is read and checked, and does nothing yet, to be told at the start.
     pub fn without_effect(&self) -> Vec<&'static str> {
         let mut parts = vec![];
-        if !self.rule_files.is_empty() {
-            parts.push("rules are not evaluated yet (rule_files)");
-        }
-        if !self.alerting.alertmanagers.is_empty() {
-            parts.push("alerts are not sent yet (alerting)");
-        }
         if self.root.get("storage").is_some_and(StorageConfig::has_tuning) {
             parts.push(
                 "exemplar limits, stale series compaction and chunk encodings are Prometheus' storage's and do nothing here \
@@ -316,7 +313,7 @@ fn tree(text: &str, schema: &Schema, found: &Found) -> std::result::Result<Node,
     Ok(root)
 }
 
-fn read_text(path: &Path) -> Result<String> {
+pub(super) fn read_text(path: &Path) -> Result<String> {
     let name = path.display();
     let bytes = std::fs::read(path).context(ErrorKind::BadInput, || format!("reading {name}"))?;
     String::from_utf8(bytes).map_err(|e| {

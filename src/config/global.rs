@@ -33,6 +33,8 @@ pub struct Global {
     pub scrape_interval_ms: i64,
     pub scrape_timeout_ms: i64,
     pub evaluation_interval_ms: i64,
+    /// How far back rules look, unless their group says otherwise.
+    pub rule_query_offset_ms: i64,
     /// Added to what leaves this server (federation, remote write, alerts), never to stored samples.
     pub external_labels: Labels,
     /// `None` where the section says nothing, and each job chooses by the histograms it wants.
@@ -52,6 +54,7 @@ impl Default for Global {
             scrape_interval_ms: 60_000,
             scrape_timeout_ms: 10_000,
             evaluation_interval_ms: 60_000,
+            rule_query_offset_ms: 0,
             external_labels: Labels::empty(),
             scrape_protocols: None,
             scrape_failure_log_file: String::new(),
@@ -85,6 +88,7 @@ impl Global {
                 "evaluation_interval",
                 defaults.evaluation_interval_ms,
             ),
+            rule_query_offset_ms: values::duration_ms(node, "rule_query_offset", 0),
             external_labels: external_labels(node, name_validation, env, found),
             scrape_protocols: protocol::list(node, path, found),
             scrape_failure_log_file: values::text(node, "scrape_failure_log_file").unwrap_or_default().to_string(),

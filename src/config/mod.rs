@@ -30,6 +30,8 @@ pub mod otlp;
 pub mod tracing;
 /// The web configuration file: TLS, users, headers.
 pub mod web;
+/// Rule files.
+pub mod rules;
 /// Byte sizes, `10MB`.
 pub mod size;
 /// What sections may hold, as data; the check and the printing of it.

@@ -68,7 +68,6 @@ struct Provider {
     jobs: BTreeSet<String>,
     /// By source; none is empty.
     groups: BTreeMap<String, Arc<Group>>,
-    targets: usize,
     /// It cannot run.
     failed: bool,
     failures: Arc<AtomicU64>,
@@ -146,7 +145,6 @@ impl Manager {
             discovery: discovery.clone(),
             jobs: BTreeSet::new(),
             groups: BTreeMap::new(),
-            targets: 0,
             failed: false,
             failures: Arc::default(),
             stop: stop.clone(),
@@ -182,7 +180,6 @@ impl Manager {
         for provider in state.providers.values() {
             numbers.failed_configs += u64::from(provider.failed);
             for job in &provider.jobs {
-                *numbers.discovered.entry(job.clone()).or_default() += provider.targets as u64;
                 let failures = numbers.refresh_failures.entry((provider.discovery.kind.name, job.clone()));
                 *failures.or_default() += provider.failures.load(Ordering::Relaxed);
             }
@@ -292,7 +289,6 @@ impl Provider {
                 }
             }
         }
-        self.targets = targets;
         Ok(changed)
     }
 }

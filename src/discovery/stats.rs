@@ -41,8 +41,6 @@ pub struct Numbers {
     pub delayed_updates: u64,
     /// Ends that were none of ours: panics.
     pub task_failures: u64,
-    /// Targets by job, before relabelling.
-    pub discovered: BTreeMap<String, u64>,
     /// When targets of a job were last told, in milliseconds since the epoch.
     pub last_update_ms: BTreeMap<String, i64>,
     /// By kind and job.

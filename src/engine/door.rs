@@ -61,6 +61,13 @@ pub struct Pass {
     _running: Running,
 }
 
+/// What passes a door at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    pub queries: usize,
+    pub reserved_bytes: usize,
+}
+
 /// Counts a piece of work that runs or waits for a slot.
 struct Running(Arc<AtomicUsize>);
 
@@ -80,6 +87,11 @@ impl Drop for Running {
 impl Door {
     pub fn new(slots: usize, pool: Arc<dyn MemoryPool>) -> Self {
         Self { slots: Arc::new(Semaphore::new(slots.max(1))), running: Arc::default(), pool }
+    }
+
+    /// Work that runs or waits for a slot, and the bytes that all work has reserved.
+    pub fn load(&self) -> Load {
+        Load { queries: self.running(), reserved_bytes: self.reserved_bytes() }
     }
 
     /// Work that runs or waits for a slot.

@@ -17,6 +17,7 @@ use crate::engine::scan::table::{Column, HISTOGRAMS, SeriesTable, Shape, TIMESTA
 use crate::engine::scan::{ScanOptions, has_histograms};
 use crate::engine::session::Engine;
 use crate::error::Result;
+use crate::model::labels::Labels;
 use crate::model::matcher::Matcher;
 use crate::model::sample::TimeRange;
 use crate::storage::types::{RunSlice, Series, Snapshot};
@@ -41,6 +42,31 @@ impl Engine {
         let sets: Vec<&[Matcher]> = sets.iter().map(Vec::as_slice).filter(|set| !set.is_empty()).collect();
         let snapshot = self.store.snapshot_of_any(range, &sets).await?;
         Ok(Raw { runtime: Arc::clone(self.runtime()), pass, range, snapshot })
+    }
+}
+
+impl Engine {
+    /// The last float of each series that satisfies all matchers and has one in range: time and value.
+    pub async fn last_samples(
+        &self,
+        matchers: Vec<Matcher>,
+        range: TimeRange,
+    ) -> Result<Vec<(Labels, (i64, f64))>> {
+        let engine = self.clone();
+        let work = |pass: Pass| async move {
+            let raw = engine.raw(&pass, range, &[matchers]).await?;
+            let places: Vec<usize> = (0..raw.series().len()).collect();
+            let mut found = Vec::new();
+            raw.visit(&places, |place, run| {
+                if let (Some(time), Some(value)) = (run.timestamps.last(), run.values.last()) {
+                    found.push((raw.series()[place].labels.clone(), (*time, *value)));
+                }
+                Ok(())
+            })
+            .await?;
+            Ok(found)
+        };
+        self.run(&self.limits(None), work).await
     }
 }
 

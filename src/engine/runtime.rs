@@ -50,7 +50,6 @@ pub const STACK_BYTES: usize = 16 << 20;
 pub struct QueryRuntime {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
-    door: Arc<Door>,
     environment: Arc<RuntimeEnv>,
     partitions: usize,
     spill_bytes: usize,
@@ -95,13 +94,6 @@ pub struct Size {
     pub alone: bool,
 }
 
-/// What the queries of a process take at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Load {
-    pub queries: usize,
-    pub reserved_bytes: usize,
-}
-
 impl QueryRuntime {
     pub fn new(options: &EngineOptions) -> Result<Self> {
         let partitions = options.threads.max(1);
@@ -118,9 +110,8 @@ impl QueryRuntime {
             .with_disk_manager_builder(DiskManager::builder().with_max_temp_directory_size(options.disk_bytes))
             .build_arc()
             .map_err(from_datafusion)?;
-        let door = Arc::new(Door::new(options.max_concurrency, Arc::clone(&environment.memory_pool)));
         let (spill_bytes, promql) = (options.spill_bytes, Mutex::default());
-        Ok(Self { runtime: Some(runtime), door, environment, partitions, spill_bytes, promql })
+        Ok(Self { runtime: Some(runtime), environment, partitions, spill_bytes, promql })
     }
 
     /// The execution plan of a PromQL query, and the context to run it in.
@@ -191,14 +182,9 @@ impl QueryRuntime {
             .build()
     }
 
-    /// What all work passes.
-    pub fn door(&self) -> &Arc<Door> {
-        &self.door
-    }
-
-    /// Work that runs or waits for a slot, and the bytes it has reserved.
-    pub fn load(&self) -> Load {
-        Load { queries: self.door.running(), reserved_bytes: self.door.reserved_bytes() }
+    /// What work passes, so much of it at once; the memory is that of all doors.
+    pub fn door(&self, slots: usize) -> Arc<Door> {
+        Arc::new(Door::new(slots, Arc::clone(&self.environment.memory_pool)))
     }
 
     /// Runs work on the query threads. Dropping the returned future ends it.

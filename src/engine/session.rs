@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::engine::active::ActiveQueries;
-use crate::engine::door::{Answer, Limits, Pass};
+use crate::engine::door::{Answer, Door, Limits, Load, Pass};
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::cancel::Cancel;
@@ -31,7 +31,7 @@ use crate::engine::promql::plan::layout::{Grid, MAX_STEPS, rows_per_batch};
 use crate::engine::promql::plan::work::{Work, rows_bytes};
 use crate::engine::promql::tally::{Counted, SampleStats, Tally};
 use crate::engine::promql::{lower, result, small};
-use crate::engine::runtime::{self, Load, QueryRuntime, Size};
+use crate::engine::runtime::{self, QueryRuntime, Size};
 use crate::engine::scan::ScanOptions;
 use crate::engine::sql;
 use crate::engine::sql::promql::{PlannedVector, StatementPromql, StatementRuns};
@@ -149,6 +149,8 @@ impl EvalTime {
 #[derive(Clone, Debug)]
 pub struct QueryRequest {
     pub query: String,
+    /// The tree of that text, where it was parsed before.
+    pub parsed: Option<Arc<Expr>>,
     pub time: EvalTime,
     pub lookback_delta_ms: Option<i64>,
     pub timeout: Option<Duration>,
@@ -272,6 +274,7 @@ pub struct Engine {
     /// Tables of the application in schema `promlake`.
     pub system: Arc<SystemTables>,
     runtime: Arc<QueryRuntime>,
+    door: Arc<Door>,
     active: Option<ActiveQueries>,
     times: Arc<QueryTimes>,
 }
@@ -279,8 +282,14 @@ pub struct Engine {
 impl Engine {
     pub fn new(store: Arc<Store>, options: EngineOptions) -> Result<Self> {
         let runtime = Arc::new(QueryRuntime::new(&options)?);
-        let (system, times) = (Arc::default(), Arc::default());
-        Ok(Self { store, options: Arc::new(options), system, runtime, active: None, times })
+        let (system, times, door) = (Arc::default(), Arc::default(), runtime.door(options.max_concurrency));
+        Ok(Self { store, options: Arc::new(options), system, runtime, door, active: None, times })
+    }
+
+    /// The same engine through a door of its own: so many queries at once, whoever waits at the other ones. Threads and
+    /// memory are shared.
+    pub fn with_own_slots(&self, slots: usize) -> Self {
+        Self { door: self.runtime.door(slots), ..self.clone() }
     }
 
     /// Keeps PromQL queries in a file while they run, but for small ones.
@@ -296,7 +305,7 @@ impl Engine {
         render: impl FnOnce(QueryResponse) -> T + Send + 'static,
     ) -> Result<T> {
         let limits = self.limits(request.timeout);
-        self.runtime.door().run(&limits, |pass| self.answer(request, pass, render)).await
+        self.door.run(&limits, |pass| self.answer(request, pass, render)).await
     }
 
     /// Answers small queries on the caller's thread: to hand them to another would take as long. All others go to the
@@ -421,7 +430,7 @@ impl Engine {
 
     /// What queries take at the moment.
     pub fn load(&self) -> Load {
-        self.runtime.load()
+        self.door.load()
     }
 
     /// How long PromQL queries took.
@@ -444,7 +453,7 @@ impl Engine {
         E: From<Error> + Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        self.runtime.door().run(limits, |pass| self.runtime.spawn(work(pass))).await
+        self.door.run(limits, |pass| self.runtime.spawn(work(pass))).await
     }
 
     /// The same of work that answers in parts; of these so many wait for a reader. The limits hold whether
@@ -460,10 +469,11 @@ impl Engine {
         E: From<Error> + Send + 'static,
         F: Future<Output = Result<(), E>> + Send + 'static,
     {
-        let runtime = Arc::clone(&self.runtime);
-        Answer::start(waiting, |parts| async move {
-            runtime.door().run(&limits, |pass| runtime.spawn(work(pass, parts))).await
-        })
+        let (runtime, door) = (Arc::clone(&self.runtime), Arc::clone(&self.door));
+        Answer::start(
+            waiting,
+            |parts| async move { door.run(&limits, |pass| runtime.spawn(work(pass, parts))).await },
+        )
     }
 }
 
@@ -528,6 +538,9 @@ async fn gather(
 }
 
 fn parse(options: &EngineOptions, request: &QueryRequest) -> Result<Expr> {
+    if let Some(parsed) = &request.parsed {
+        return Ok(Expr::clone(parsed));
+    }
     parse::parse(&request.query, &options.features.language()).map_err(Error::from)
 }
 

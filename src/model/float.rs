@@ -86,6 +86,17 @@ pub fn format_general_digits(value: f64, digits: usize) -> String {
     out
 }
 
+/// Go's `%e` with as few digits as tell the number apart: `1e+00`.
+pub fn format_exponent(value: f64) -> String {
+    if !value.is_finite() {
+        return format_general(value);
+    }
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+    format!("{digits}e{sign}{exponent:0>2}")
+}
+
 /// A float as OpenMetrics canonical label value (`le`, `quantile`): `%g`, but never looking like an integer.
 pub fn format_open_metrics(value: f64) -> String {
     let mut out = format_general(value);

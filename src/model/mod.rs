@@ -10,6 +10,8 @@ pub mod re2;
 pub mod pattern;
 /// Rules that change label sets, or drop them.
 pub mod relabel;
+/// Alerts on their way to Alertmanagers.
+pub mod alert;
 /// Samples, staleness and time ranges.
 pub mod sample;
 /// Native histograms in float form.

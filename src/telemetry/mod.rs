@@ -9,10 +9,10 @@ pub mod histogram;
 pub mod http;
 /// Log lines on stderr, as logfmt or JSON.
 pub mod logs;
-/// The registry behind `/metrics`, and the families other parts contribute.
-pub mod metrics;
 /// Lines of the log that would come too often.
 pub mod notice;
+/// The registry behind `/metrics`, and the families other parts contribute.
+pub mod metrics;
 /// The `process_*` metrics, from `/proc`.
 pub mod process;
 /// Spans of OpenTelemetry.

@@ -165,8 +165,8 @@ async fn metrics_have_the_names_of_prometheus() {
     let server = home.start(config, &[]);
     active(&server, &["http://127.0.0.1:1/metrics", "http://127.0.0.1:2/metrics"]).await;
     let wanted = [
-        "prometheus_sd_discovered_targets{name=\"scrape\",config=\"files\"} 2",
-        "prometheus_sd_discovered_targets{name=\"scrape\",config=\"none\"} 0",
+        "prometheus_sd_discovered_targets{config=\"files\",name=\"scrape\"} 2",
+        "prometheus_sd_discovered_targets{config=\"none\",name=\"scrape\"} 0",
         "prometheus_sd_failed_configs{name=\"scrape\"} 0",
         "prometheus_sd_received_updates_total{name=\"scrape\"} ",
         "prometheus_sd_updates_total{name=\"scrape\"} ",

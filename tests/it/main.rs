@@ -13,6 +13,8 @@ mod federation;
 mod discovery;
 /// Remote write out.
 mod forward;
+/// Alerts to Alertmanagers, and to a real one.
+mod notify;
 /// Prometheus' HTTP API.
 mod http;
 /// Who may ask the HTTP API for what, and how slowly.
@@ -35,6 +37,8 @@ mod queries;
 mod remote_write;
 /// `kill -9` under load, and what is there afterwards.
 mod restart;
+/// Rules and alerts.
+mod rules;
 /// Scraping over the real store.
 mod scrape;
 /// What Prometheus exposes of itself, under its names.

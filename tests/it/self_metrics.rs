@@ -58,7 +58,9 @@ async fn every_documented_metric_is_there() {
     let home = Home::on_disk();
     let config = |interval: &str, target: &str| {
         format!(
-            "global: {{scrape_interval: {interval}}}\nremote_write: [{{url: 'http://127.0.0.1:1/'}}]\n\
+            "global: {{scrape_interval: {interval}}}\nrule_files: [rules.yml]\n\
+             remote_write: [{{url: 'http://127.0.0.1:1/'}}]\n\
+             alerting: {{alertmanagers: [{{static_configs: [{{targets: ['127.0.0.1:1']}}]}}]}}\n\
              scrape_configs:\n- job_name: self\n  static_configs:\n  - targets: ['{target}']\n"
         )
     };
@@ -69,6 +71,9 @@ async fn every_documented_metric_is_there() {
         let answer = reqwest::Client::new().post(server.url("/-/reload")).send().await.expect("an answer");
         assert_eq!(answer.status(), 200);
     };
+    let rules =
+        "groups: [{name: g, interval: 1s, rules: [{record: a, expr: up}, {alert: b, expr: up, labels: {c: d}}]}]\n";
+    std::fs::write(home.dir.path().join("rules.yml"), rules).expect("writing the rules");
     reload(config("1s", &target)).await;
     // A pool that goes on with another configuration.
     reload(config("500ms", &target)).await;
@@ -99,6 +104,9 @@ async fn every_documented_metric_is_there() {
     has("prometheus_target_scrape_pool_reloads_total 1");
     has("prometheus_target_scrape_pools_total 1");
     has("prometheus_sd_discovered_targets{config=\"self\",name=\"scrape\"} 1");
+    has("prometheus_sd_discovered_targets{config=\"config-0\",name=\"notify\"} 1");
+    has("prometheus_notifications_alertmanagers_discovered 1");
+    has("prometheus_notifications_queue_capacity 10000");
     has("prometheus_engine_queries_concurrent_max 20");
     has("prometheus_engine_query_duration_seconds_count{slice=\"inner_eval\"} 1");
     has("prometheus_http_requests_total{code=\"200\",handler=\"/-/reload\"} 2");

@@ -162,7 +162,7 @@ fn what_is_not_built_yet_is_another_error() {
     let same =
         "scrape_configs: [{job_name: x, enable_http2: true, scrape_native_histograms: false, file_sd_configs: []}]";
     assert!(accepted(same).not_built().is_ok());
-    assert_eq!(accepted("rule_files: [a.yml]").without_effect(), ["rules are not evaluated yet (rule_files)"]);
+    assert!(accepted("rule_files: [a.yml]").without_effect().is_empty());
 }
 
 #[test]

@@ -202,6 +202,8 @@ async fn rows(sql: &'static str) -> (Vec<u32>, Option<ErrorKind>) {
     context.register_udf(explosive());
     let limits = Limits::within(LONG);
     let threads = Arc::clone(&runtime);
+    let door = runtime.door(20);
+    let passed = Arc::clone(&door);
     let answer: Answer<u32, Error> = Answer::start(2, |parts| async move {
         let select = |pass: Pass| {
             threads.spawn(async move {
@@ -214,10 +216,10 @@ async fn rows(sql: &'static str) -> (Vec<u32>, Option<ErrorKind>) {
                 Ok::<(), Error>(())
             })
         };
-        threads.door().run(&limits, select).await
+        passed.run(&limits, select).await
     });
     let read = read(answer).await;
-    until_idle(runtime.door()).await;
+    until_idle(&door).await;
     read
 }
 

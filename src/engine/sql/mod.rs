@@ -11,6 +11,8 @@ pub mod catalog;
 pub mod context;
 /// Scalar and aggregate functions.
 pub mod functions;
+/// Tables that other parts of the process fill when they are read.
+pub mod live;
 /// Comparisons of `timestamp` with finer constants.
 pub mod milliseconds;
 /// `promql(query, start, end, step)` and `promql(query [, at])`.

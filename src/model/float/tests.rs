@@ -72,3 +72,20 @@ fn parses_what_go_parses() {
     assert_eq!(parse_exposition("1_0"), None);
     assert_eq!(parse_exposition("1e3"), Some(1000.0));
 }
+
+#[test]
+fn exponents() {
+    let cases = [
+        (1.0, "1e+00"),
+        (0.0, "0e+00"),
+        (-12.5, "-1.25e+01"),
+        (1e-7, "1e-07"),
+        (123456789.0, "1.23456789e+08"),
+        (f64::MAX, "1.7976931348623157e+308"),
+        (f64::INFINITY, "+Inf"),
+        (f64::NAN, "NaN"),
+    ];
+    for (value, text) in cases {
+        assert_eq!(format_exponent(value), text);
+    }
+}

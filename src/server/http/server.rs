@@ -21,6 +21,8 @@ use crate::ingest::otlp::receiver::Otlp;
 use crate::ingest::remote_write::receiver::RemoteWrite;
 use crate::ingest::scrape::manager::ScrapeManager;
 use crate::model::labels::Labels;
+use crate::notify::notifier::Notifier;
+use crate::rules::manager::Manager as Rules;
 use crate::server::access::door::Access;
 use crate::server::http::bodies::{Bodies, retry_later};
 use crate::server::http::envelope::text_response;
@@ -84,6 +86,8 @@ pub struct Parts {
     pub scrape: Arc<ScrapeManager>,
     pub remote_write: Arc<RemoteWrite>,
     pub otlp: Arc<Otlp>,
+    pub notifier: Arc<Notifier>,
+    pub rules: Arc<Rules>,
 }
 
 /// What a handler may ask the process to do.

@@ -29,7 +29,7 @@ const CIRCULAR: &[(&str, usize)] = &[
     ("ingest/tsdb/chunk", 4),
     ("model/histogram", 2),
     ("model/re2", 4),
-    ("server/http", 20),
+    ("server/http", 21),
     ("server/pg", 13),
     ("storage/head/packed", 2),
     ("storage/lake", 4),

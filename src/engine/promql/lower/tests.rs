@@ -133,7 +133,8 @@ pub(crate) fn run_with(
     stats: bool,
 ) -> Result<QueryResponse> {
     let runtime = QueryRuntime::new(options)?;
-    let request = QueryRequest { query: query.into(), time, lookback_delta_ms: None, timeout: None, stats };
+    let request =
+        QueryRequest { query: query.into(), time, parsed: None, lookback_delta_ms: None, timeout: None, stats };
     let data = load(data);
     let local = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     local.block_on(evaluate(&data, options, &runtime, &request, Cancel::default()))

@@ -20,7 +20,9 @@ pub mod missing;
 pub mod pages;
 /// `query`, `query_range`.
 pub mod query;
-/// `rules`, `alerts`, `alertmanagers`.
+/// `alertmanagers`.
+pub mod alertmanagers;
+/// `rules`, `alerts`.
 pub mod rules;
 /// `status/*` but for `status/tsdb`.
 pub mod status;
@@ -48,6 +50,7 @@ pub fn all() -> Vec<Route> {
         metadata::routes,
         targets::routes,
         rules::routes,
+        alertmanagers::routes,
         write::routes,
         otlp::routes,
         read::routes,

@@ -68,6 +68,7 @@ async fn run(parts: Parts, params: &Params, time: EvalTime, limit: Option<usize>
     let timeout = params.optional_duration("timeout")?.map(|ms| Duration::from_millis(ms.max(0) as u64));
     let request = QueryRequest {
         query: params.get("query").to_string(),
+        parsed: None,
         time,
         lookback_delta_ms: lookback_delta(params)?,
         timeout: timeout.map(|t| t.min(parts.engine.options.timeout)),

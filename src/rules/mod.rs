@@ -1,0 +1,21 @@
+//! Recording and alerting rules: their groups are evaluated on a timer, results go through the appender, alerts to who sends
+//! them. Prometheus' `rules` package is the model, to the order of things within an evaluation.
+
+/// The states of the alerts of a rule.
+pub mod alert;
+/// Which rules of a group need others of it.
+mod dependencies;
+/// One rule: what it is, and how its last evaluation went.
+pub mod rule;
+/// What evaluation needs of everybody else.
+pub mod environment;
+/// One group: its evaluation, and what it leaves for the next one.
+pub mod group;
+/// When a group is evaluated.
+mod schedule;
+/// `for` goes on after a restart.
+mod restore;
+/// The groups in force: start, reload, stop.
+pub mod manager;
+/// Numbers under Prometheus' names.
+mod stats;
