@@ -25,10 +25,18 @@ mod features;
 pub mod flags;
 /// `promlake import`: history from elsewhere into the lake.
 mod import;
+/// Features of PromQL, for commands that read rules.
+mod language;
+/// The name promtool, and its command line.
+mod promtool;
 /// `promlake query`: asks a running server and prints a table.
 pub mod query;
+/// `promlake test`: evaluates rules on series that a file describes.
+mod test;
 /// Values of flags.
 mod values;
+/// `--version`.
+mod version;
 
 /// The exit code of a command line that is wrong, and of one whose flags are for the other mode, as in Prometheus.
 const WRONG: u8 = 2;
@@ -52,8 +60,9 @@ enum Task {
     #[command(subcommand)]
     Query(query::Query),
     /// Check files
-    #[command(subcommand)]
-    Check(check::Check),
+    Check(check::Checking),
+    /// Test rules
+    Test(test::Testing),
     /// Put the history of a Prometheus, or a file, into the lake
     #[command(subcommand)]
     Import(import::Import),
@@ -61,8 +70,12 @@ enum Task {
 
 /// Runs the command line; the exit code is 0, 1 for a failure, 2 for a wrong command line, 3 for flags of the other mode.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if promtool::is_name(args.first()) {
+        return promtool::main(args);
+    }
     let command = command();
-    let args = match arguments(&command, args.into_iter().collect()) {
+    let args = match arguments(&command, args) {
         Ok(args) => args,
         Err(error) => {
             eprintln!("promlake: error: {error}\nTry promlake --help.");
@@ -84,13 +97,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let flags = flags::as_given(&command, &matches);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if cli.version {
-        println!("{}", version_text());
+        println!("{}", version::text("promlake"));
         return ExitCode::SUCCESS;
     }
     let result = match cli.command {
         None => cli.serve.into_settings(flags, Machine::read(Path::new("/"))).and_then(app::run),
         Some(Task::Query(query)) => query::run(query),
-        Some(Task::Check(check)) => return check::run(&check),
+        Some(Task::Check(checking)) => return check::run(&checking),
+        Some(Task::Test(testing)) => return test::run(&testing),
         Some(Task::Import(command)) => import::run(command, Machine::read(Path::new("/"))),
     };
     match result {
@@ -141,21 +155,6 @@ fn arguments(command: &Command, args: Vec<OsString>) -> Result<Vec<OsString>, St
     let texts = args.map(|arg| arg.into_string().map_err(|arg| format!("{arg:?} is not UTF-8")));
     let read = arguments::read(command, texts.collect::<Result<_, _>>()?)?;
     Ok(std::iter::once(program).chain(read.into_iter().map(OsString::from)).collect())
-}
-
-fn version_text() -> String {
-    let build = app::build_info();
-    // The form is Prometheus', and what asks for its version reads the first line.
-    format!(
-        "promlake, version {} (branch: , revision: {})\n  rust version:     {}\n  platform:         {}/{}\n  \
-         speaks:           Prometheus {}",
-        build.version,
-        build.revision,
-        build.rustc,
-        std::env::consts::OS,
-        std::env::consts::ARCH,
-        crate::server::http::routes::status::PROMETHEUS_VERSION,
-    )
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ pub mod budget;
 pub mod external_url;
 /// History from elsewhere into the lake, without a server.
 pub mod import;
+/// What finds targets and Alertmanagers.
+mod discovery;
 /// Binding listen addresses.
 mod listen;
 /// Which numbers of which part become which metrics.

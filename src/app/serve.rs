@@ -12,13 +12,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::discovery::Discovery;
 use crate::app::reload::Watch;
 use crate::app::{Settings, build_info, listen, metrics, stopped_early, tables, without_secrets};
 use crate::config::file::{Config, Options};
 use crate::config::storage::Retention;
-use crate::discovery::group::Group;
-use crate::discovery::manager::{self, Manager as Discoveries};
-use crate::discovery::way;
 use crate::engine::active::ActiveQueries;
 use crate::engine::session::Engine;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -325,43 +323,6 @@ impl Configured {
         self.otlp.apply_config(&config.otlp);
         self.http.config_loaded(config);
         Ok(())
-    }
-}
-
-/// What finds targets to scrape, and what finds Alertmanagers.
-#[derive(Clone)]
-struct Discovery {
-    targets: Arc<Discoveries>,
-    alertmanagers: Arc<Discoveries>,
-}
-
-impl Discovery {
-    /// Must be called within the runtime.
-    fn new(scrape: &Arc<ScrapeManager>, notifier: &Arc<Notifier>, clock: Clock, longest_wait: Duration) -> Self {
-        let context = way::Context { clock, stats: Arc::default(), env: |name| std::env::var(name).ok() };
-        let (scrape, notifier) = (scrape.clone(), notifier.clone());
-        let targets = Arc::new(move |jobs: Vec<(String, Vec<Arc<Group>>)>| {
-            jobs.into_iter().for_each(|(job, groups)| scrape.update_targets(&job, groups));
-        });
-        let alertmanagers = Arc::new(move |sets: Vec<(String, Vec<Arc<Group>>)>| {
-            sets.into_iter().for_each(|(set, groups)| notifier.update_targets(&set, groups));
-        });
-        Self {
-            targets: Arc::new(Discoveries::new(context.clone(), targets, longest_wait)),
-            alertmanagers: Arc::new(Discoveries::new(context, alertmanagers, manager::LONGEST_WAIT)),
-        }
-    }
-
-    fn apply(&self, config: &Config) {
-        let jobs = config.scrape_configs.iter();
-        self.targets.apply(jobs.map(|job| (job.job_name.as_str(), job.discoveries.as_slice())));
-        let sets = config.alerting.named_alertmanagers();
-        let found: Vec<_> = sets.map(|(name, set)| (name, set.discoveries.as_slice())).collect();
-        self.alertmanagers.apply(found.iter().map(|(name, discoveries)| (name.as_str(), *discoveries)));
-    }
-
-    async fn shutdown(&self) {
-        tokio::join!(self.targets.shutdown(), self.alertmanagers.shutdown());
     }
 }
 

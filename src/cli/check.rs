@@ -7,13 +7,21 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::cli::check::outcome::{Outcome, exit_code};
+use crate::cli::check::rules::Reading;
+use crate::cli::language::Language;
 use crate::cli::values;
 use crate::config::file::{Config, Options};
 use crate::model::duration;
+use crate::promql::parse::ParseOptions;
 use crate::server::access::door as access;
 
 /// Names and types of an exposition.
 mod metrics;
+/// What becomes of files.
+mod outcome;
+/// Rule files.
+mod rules;
 /// What a job finds.
 mod service_discovery;
 /// Targets that are written down.
@@ -21,13 +29,29 @@ mod targets;
 /// What a running server says of itself.
 mod server;
 
-/// The exit code of linters.
-const LINT_FAILURE: u8 = 3;
+#[derive(Args, Debug)]
+pub struct Checking {
+    #[command(subcommand)]
+    check: Check,
+    #[command(flatten)]
+    language: Language,
+    /// The lookback of the server, which a scrape interval should be below
+    #[arg(
+        long = "query.lookback-delta",
+        value_name = "DURATION",
+        default_value = "5m",
+        value_parser = values::duration,
+        global = true
+    )]
+    lookback_delta: Duration,
+}
 
 #[derive(Debug, Subcommand)]
-pub enum Check {
+enum Check {
     /// Read configuration files, and say all that is wrong with them and with the files they name
     Config(ConfigCheck),
+    /// Read rule files, or standard input, and say all that is wrong with them
+    Rules(rules::RulesCheck),
     /// Read metrics from standard input, and say what their names and types should be instead
     Metrics(metrics::Metrics),
     /// Run the service discovery of a job, and print what it finds and what relabelling makes of it
@@ -55,15 +79,15 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
 }
 
 #[derive(Args, Debug)]
-pub struct ConfigCheck {
+struct ConfigCheck {
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Only check the files themselves, not what they name
     #[arg(long)]
     syntax_only: bool,
     /// What else to look for: all, duplicate-rules, too-long-scrape-interval or none, separated by commas
-    #[arg(long, value_delimiter = ',', default_value = "duplicate-rules")]
-    lint: Vec<String>,
+    #[arg(long, default_value = "duplicate-rules")]
+    lint: String,
     /// End with code 3 where that finds something
     #[arg(long)]
     lint_fatal: bool,
@@ -73,14 +97,13 @@ pub struct ConfigCheck {
     /// Check for agent mode
     #[arg(long)]
     agent: bool,
-    /// The lookback of the server, which a scrape interval should be below
-    #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m", value_parser = values::duration)]
-    lookback_delta: Duration,
 }
 
-pub fn run(check: &Check) -> ExitCode {
-    match check {
-        Check::Config(check) => check.run(),
+pub fn run(checking: &Checking) -> ExitCode {
+    let language = checking.language.features().language();
+    match &checking.check {
+        Check::Config(check) => exit_code(&check.run(&language, checking.lookback_delta), check.lint_fatal),
+        Check::Rules(check) => exit_code(&check.run(&language), check.lint_fatal),
         Check::Metrics(check) => check.run(),
         Check::ServiceDiscovery { config_file, job, timeout } => service_discovery::run(config_file, job, *timeout),
         Check::WebConfig { files } => web_configs(files),
@@ -104,83 +127,96 @@ fn web_configs(files: &[PathBuf]) -> ExitCode {
     code
 }
 
-/// What became of a file.
-enum Outcome {
-    Right,
-    /// Right, and a linter has something to say.
-    Linted,
-    Wrong,
+/// What a check of configurations looks for beside mistakes.
+struct Lints {
+    /// `None` where scrape intervals may be as long as they are.
+    lookback_ms: Option<i64>,
+    duplicates: bool,
+}
+
+impl Lints {
+    fn of(options: &str, lookback: Duration) -> Self {
+        let options: Vec<&str> = options.split(',').collect();
+        if options.contains(&"none") {
+            return Self { lookback_ms: None, duplicates: false };
+        }
+        let intervals = options.iter().any(|option| matches!(*option, "all" | "too-long-scrape-interval"));
+        let of_rules = options.iter().copied().filter(|option| *option != "too-long-scrape-interval");
+        Self {
+            lookback_ms: intervals.then(|| i64::try_from(lookback.as_millis()).unwrap_or(i64::MAX)),
+            duplicates: rules::looks_for_duplicates(of_rules),
+        }
+    }
 }
 
 impl ConfigCheck {
-    fn run(&self) -> ExitCode {
-        for option in self.lint.iter().filter(|option| !LINTS.contains(&option.as_str())) {
-            println!("WARNING: unknown lint option: {option:?}");
-        }
-        let outcomes: Vec<Outcome> = self.files.iter().map(|file| self.check(file)).collect();
-        let linted = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Linted));
-        match outcomes.iter().any(|outcome| matches!(outcome, Outcome::Wrong)) {
-            true => ExitCode::FAILURE,
-            false if linted && self.lint_fatal => ExitCode::from(LINT_FAILURE),
-            false => ExitCode::SUCCESS,
-        }
+    fn run(&self, language: &ParseOptions, lookback: Duration) -> Vec<Outcome> {
+        let lints = Lints::of(&self.lint, lookback);
+        self.files.iter().flat_map(|file| self.check(file, language, &lints)).collect()
     }
 
-    fn check(&self, file: &Path) -> Outcome {
+    fn check(&self, file: &Path, language: &ParseOptions, lints: &Lints) -> Vec<Outcome> {
         println!("Checking {}", file.display());
-        let options = Options { agent: self.agent, ..Options::default() };
-        let config = match Config::load_with(file, &options) {
+        let config = match self.read(file) {
             Ok(config) => config,
-            Err(error) => {
-                eprintln!("  FAILED:\n{error}\n");
-                return Outcome::Wrong;
+            Err(message) => {
+                eprintln!("  FAILED:\n{message}");
+                println!();
+                return vec![Outcome::Wrong];
             }
         };
-        if !self.syntax_only {
-            let missing = config.missing_files(&file.display().to_string());
-            if !missing.is_empty() {
-                eprintln!("  FAILED:\n{}\n", missing.join("\n"));
-                return Outcome::Wrong;
-            }
-            let targets = targets::check(&config);
-            targets.warnings.iter().for_each(|warning| println!("  WARNING: {warning}"));
-            if !targets.faults.is_empty() {
-                eprintln!("  FAILED:\n{}\n", targets.faults.join("\n"));
-                return Outcome::Wrong;
-            }
-            if let Err(missing) = config.not_built() {
-                missing.shown(&file.display().to_string()).lines().for_each(|line| println!("  WARNING: {line}"));
-            }
-            let rules = config.rule_paths();
-            if !rules.is_empty() {
-                println!("  SUCCESS: {} rule files found", rules.len());
-                let ignored =
-                    if self.ignore_unknown_fields { ", --ignore-unknown-fields has no effect" } else { "" };
-                println!("  WARNING: rule files are not checked yet{ignored}");
-            }
+        let rule_files = if self.syntax_only { Vec::new() } else { config.rule_paths() };
+        if !rule_files.is_empty() {
+            println!("  SUCCESS: {} rule files found", rule_files.len());
         }
         println!(" SUCCESS: {} is valid prometheus config file syntax\n", file.display());
-        if self.syntax_only { Outcome::Right } else { self.lint(&config) }
+        if self.syntax_only {
+            return vec![Outcome::Right];
+        }
+        let reading = Reading {
+            names: config.global.name_validation,
+            language,
+            ignore_unknown: self.ignore_unknown_fields,
+            duplicates: lints.duplicates,
+        };
+        let mut outcomes = vec![lint_intervals(&config, lints)];
+        outcomes.extend(rules::check_files(&rule_files, &reading));
+        outcomes
     }
 
-    fn lint(&self, config: &Config) -> Outcome {
-        let asked = |option: &str| self.lint.iter().any(|given| given == option);
-        if asked("none") || !(asked("all") || asked("too-long-scrape-interval")) {
-            return Outcome::Right;
+    /// The configuration, and what it names looked at.
+    fn read(&self, file: &Path) -> Result<Config, String> {
+        let options = Options { agent: self.agent, ..Options::default() };
+        let config = Config::load_with(file, &options).map_err(|error| error.to_string())?;
+        if self.syntax_only {
+            return Ok(config);
         }
-        let lookback_ms = self.lookback_delta.as_millis() as i64;
-        // The first one is enough, as promtool has it.
-        let Some(job) = config.scrape_configs.iter().find(|job| job.scrape_interval_ms >= lookback_ms) else {
-            return Outcome::Right;
-        };
-        eprintln!(
-            "  FAILED: too long scrape interval found, data point will be marked as stale - job: {}, interval: {}",
-            job.job_name,
-            duration::format(job.scrape_interval_ms)
-        );
-        Outcome::Linted
+        let missing = config.missing_files(&file.display().to_string());
+        if !missing.is_empty() {
+            return Err(missing.join("\n"));
+        }
+        let targets = targets::check(&config);
+        targets.warnings.iter().for_each(|warning| println!("  WARNING: {warning}"));
+        if !targets.faults.is_empty() {
+            return Err(targets.faults.join("\n"));
+        }
+        if let Err(missing) = config.not_built() {
+            missing.shown(&file.display().to_string()).lines().for_each(|line| println!("  WARNING: {line}"));
+        }
+        Ok(config)
     }
 }
 
-/// `duplicate-rules` is about rule files, which are not read yet.
-const LINTS: &[&str] = &["all", "duplicate-rules", "none", "too-long-scrape-interval"];
+fn lint_intervals(config: &Config, lints: &Lints) -> Outcome {
+    let too_long = |interval_ms: i64| lints.lookback_ms.is_some_and(|lookback_ms| interval_ms >= lookback_ms);
+    // The first one is enough, as promtool has it.
+    let Some(job) = config.scrape_configs.iter().find(|job| too_long(job.scrape_interval_ms)) else {
+        return Outcome::Right;
+    };
+    eprintln!(
+        "  FAILED: too long scrape interval found, data point will be marked as stale - job: {}, interval: {}",
+        job.job_name,
+        duration::format(job.scrape_interval_ms)
+    );
+    Outcome::Linted
+}

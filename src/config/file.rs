@@ -313,7 +313,11 @@ fn tree(text: &str, schema: &Schema, found: &Found) -> std::result::Result<Node,
     Ok(root)
 }
 
-pub(super) fn read_text(path: &Path) -> Result<String> {
+/// The text of a file.
+///
+/// # Errors
+/// `BadInput` where it cannot be read, or is no UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
     let name = path.display();
     let bytes = std::fs::read(path).context(ErrorKind::BadInput, || format!("reading {name}"))?;
     String::from_utf8(bytes).map_err(|e| {

@@ -32,6 +32,8 @@ pub mod tracing;
 pub mod web;
 /// Rule files.
 pub mod rules;
+/// Files of tests of rules.
+pub mod rule_tests;
 /// Byte sizes, `10MB`.
 pub mod size;
 /// What sections may hold, as data; the check and the printing of it.

@@ -114,14 +114,38 @@ impl RuleFile {
     /// # Errors
     /// `BadInput`: all mistakes, each with file and line.
     pub fn load(path: &Path, names: NameValidation, options: &ParseOptions) -> Result<Self> {
+        Self::load_with(path, names, options, false)
+    }
+
+    /// The same, where keys that nobody knows may be passed over.
+    pub fn load_with(
+        path: &Path,
+        names: NameValidation,
+        options: &ParseOptions,
+        ignore_unknown: bool,
+    ) -> Result<Self> {
         let text = read_text(path)?;
-        Self::parse(&text, names, options).map_err(|mistakes| mistakes.into_error(&path.display().to_string()))
+        let parsed = Self::parse_with(&text, names, options, ignore_unknown);
+        parsed.map_err(|mistakes| mistakes.into_error(&path.display().to_string()))
     }
 
     pub fn parse(text: &str, names: NameValidation, options: &ParseOptions) -> std::result::Result<Self, Mistakes> {
+        Self::parse_with(text, names, options, false)
+    }
+
+    /// The same, where keys that nobody knows may be passed over: other tools have theirs in such files.
+    pub fn parse_with(
+        text: &str,
+        names: NameValidation,
+        options: &ParseOptions,
+        ignore_unknown: bool,
+    ) -> std::result::Result<Self, Mistakes> {
         let found = Found::default();
-        let (root, twice) = yaml::parse(text).map_err(Mistakes::one)?;
+        let (mut root, twice) = yaml::parse(text).map_err(Mistakes::one)?;
         twice.into_iter().for_each(|fault| found.add_fault(fault));
+        if ignore_unknown {
+            FILE.drop_unknown(&mut root);
+        }
         FILE.check(&root, "", &found);
         let mut known = HashSet::new();
         let nodes = root.get("groups").map(Node::items).unwrap_or_default().iter().enumerate();

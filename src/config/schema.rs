@@ -92,6 +92,17 @@ impl Schema {
         }
     }
 
+    /// Without keys that it does not know, in all sections within.
+    pub(super) fn drop_unknown(&self, node: &mut Node) {
+        let Value::Map(entries) = &mut node.value else { return };
+        entries.retain(|(key, _)| self.field(&key.text).is_some());
+        for (key, value) in entries {
+            if let Some(field) = self.field(&key.text) {
+                field.kind.drop_unknown(value);
+            }
+        }
+    }
+
     /// Makes relative paths those from `directory`. What is no value of its kind stays as it is.
     pub(super) fn join_paths(&self, node: &mut Node, directory: &Path) {
         let Value::Map(entries) = &mut node.value else { return };
@@ -200,6 +211,14 @@ impl Kind {
         };
         if let Some(reason) = reason {
             found.add(line, path, reason);
+        }
+    }
+
+    fn drop_unknown(&self, node: &mut Node) {
+        match (self, &mut node.value) {
+            (Kind::Section(schema), _) => schema.drop_unknown(node),
+            (Kind::List(kind), Value::List(items)) => items.iter_mut().for_each(|item| kind.drop_unknown(item)),
+            _ => {}
         }
     }
 

@@ -32,6 +32,7 @@ pub struct Appender {
     stats: Arc<IngestStats>,
     /// The oldest age of a sample, and what it is measured by.
     max_age: Option<(i64, Clock)>,
+    oldest_ms: i64,
 }
 
 /// What became of a batch that passed the gate.
@@ -72,13 +73,18 @@ impl Appended {
 
 impl Appender {
     pub fn new(store: Arc<Store>, stats: Arc<IngestStats>) -> Self {
-        Self { store, stats, max_age: None }
+        Self { store, stats, max_age: None, oldest_ms: OLDEST_TIMESTAMP_MS }
     }
 
     /// Samples older than this are out of bounds from now on; without it they may be of any age after 1970.
     pub fn with_max_age(mut self, max_age: Duration, clock: Clock) -> Self {
         self.max_age = Some((i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX), clock));
         self
+    }
+
+    /// Samples may be from before 1970, and from its first moment: of tests, which begin there.
+    pub fn of_any_time(self) -> Self {
+        Self { oldest_ms: i64::MIN, ..self }
     }
 
     pub fn stats(&self) -> &Arc<IngestStats> {
@@ -140,7 +146,7 @@ impl Appender {
 
     fn oldest_allowed_ms(&self) -> i64 {
         let by_age = self.max_age.as_ref().map(|(max_age_ms, clock)| clock().saturating_sub(*max_age_ms));
-        by_age.unwrap_or(OLDEST_TIMESTAMP_MS).max(OLDEST_TIMESTAMP_MS)
+        by_age.unwrap_or(self.oldest_ms).max(self.oldest_ms)
     }
 
     /// Sends rows whose handle was stale with a new one.

@@ -60,7 +60,15 @@ mod tests {
     /// The body is one of Prometheus 3.5.3, save that Go writes `&`, `<` and `>` as `\u0026`, `\u003c` and `\u003e`.
     #[test]
     fn as_prometheus_writes_it() {
-        let recorded = r#"[{"annotations":{"empty":"","sum":"ü \"q\" 1"},"endsAt":"2026-11-27T23:52:24.543Z","startsAt":"2026-11-27T23:47:23.543Z","generatorURL":"http://vm:19802/graph?g0.expr=vector%281%29+%3E+0&g0.tab=1","labels":{"alertname":"Up","b":"x<y&z","cluster":"eu"}},{"endsAt":"2026-11-27T23:52:24.543Z","startsAt":"2026-11-27T23:47:23.543Z","generatorURL":"http://vm:19802/graph?g0.expr=vector%281%29+%3E+0&g0.tab=1","labels":{"alertname":"NoAnnotations","cluster":"eu"}}]"#;
+        let recorded = concat!(
+            r#"[{"annotations":{"empty":"","sum":"ü \"q\" 1"},"#,
+            r#""endsAt":"2026-11-27T23:52:24.543Z","startsAt":"2026-11-27T23:47:23.543Z","#,
+            r#""generatorURL":"http://vm:19802/graph?g0.expr=vector%281%29+%3E+0&g0.tab=1","#,
+            r#""labels":{"alertname":"Up","b":"x<y&z","cluster":"eu"}},{"#,
+            r#""endsAt":"2026-11-27T23:52:24.543Z","startsAt":"2026-11-27T23:47:23.543Z","#,
+            r#""generatorURL":"http://vm:19802/graph?g0.expr=vector%281%29+%3E+0&g0.tab=1","#,
+            r#""labels":{"alertname":"NoAnnotations","cluster":"eu"}}]"#,
+        );
         let first = Alert {
             labels: Labels::from_pairs([("b", "x<y&z"), ("alertname", "Up"), ("cluster", "eu")]),
             annotations: vec![("empty".into(), String::new()), ("sum".into(), "ü \"q\" 1".into())],

@@ -5,6 +5,7 @@
 //! - [`ast::Expr`] is the tree; `value_type` is its type, `Display` and [`print::pretty`] print it, [`json::ast_json`] draws it.
 //! - [`selectors`] finds what a tree reads: its selectors, and the metric and labels each of them names.
 //! - [`duration_expressions::resolve`] puts in the durations that depend on when the query is evaluated.
+//! - [`series`] is the notation of series in tests of rules, `metric{label="value"} 1 2+3x4`.
 //! - [`functions`] are the signatures. How a function is computed stands beside the engine's kernels.
 
 /// Where in a text something stands.
@@ -27,6 +28,8 @@ pub mod ast;
 pub mod selectors;
 /// Text to tree: lexer, Pratt parser, type checks.
 pub mod parse;
+/// Series as tests write them.
+pub mod series;
 /// Durations that depend on the times of a query.
 pub mod duration_expressions;
 /// The tree back to text: one line, or pretty.

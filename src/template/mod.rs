@@ -43,7 +43,7 @@ mod methods;
 /// Values with Go's types.
 mod value;
 /// Go's times and durations.
-mod time;
+pub mod time;
 /// Go's `fmt`.
 mod format;
 /// Go's literals of texts.

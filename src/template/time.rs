@@ -265,7 +265,7 @@ fn days_of(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// `1h2m3.5s`, `1.5µs`, `0s`: Go's text of a duration in nanoseconds.
-pub(super) fn duration_text(nanoseconds: i64) -> String {
+pub fn duration_text(nanoseconds: i64) -> String {
     let magnitude = nanoseconds.unsigned_abs();
     let mut out = String::from(if nanoseconds < 0 { "-" } else { "" });
     let (unit, digits) = match magnitude {

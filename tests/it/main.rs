@@ -7,6 +7,8 @@ mod architecture;
 mod credentials;
 /// Command lines of Prometheus, and promtool's small checks.
 mod command_line;
+/// promtool's work on rules.
+mod promtool;
 /// What other Prometheus servers ask for.
 mod federation;
 /// Targets that are found: files, HTTP, Docker, through the real binary.

@@ -13,6 +13,7 @@ use promlake::model::alert::Alert;
 use promlake::model::labels::Labels;
 use promlake::notify::notifier::Notifier;
 use promlake::notify::options::Options;
+use promlake::telemetry::metrics::Value::Number;
 
 use crate::skip::skip_for_now;
 use crate::support::{Home, NO_TARGETS, Promlake, get_json};
@@ -94,7 +95,7 @@ async fn the_api_tells_of_alertmanagers() {
 struct Alertmanager {
     child: Child,
     address: String,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Alertmanager {
@@ -113,23 +114,42 @@ impl Alertmanager {
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let address = format!("127.0.0.1:{port}");
-        let child = Command::new(Self::PROGRAM)
-            .arg(format!("--config.file={}", config.display()))
+        let child = Self::launch(&data, &address);
+        let started = Self { child, address, data };
+        started.is_ready().await;
+        Some(started)
+    }
+
+    fn launch(data: &tempfile::TempDir, address: &str) -> Child {
+        Command::new(Self::PROGRAM)
+            .arg(format!("--config.file={}", data.path().join("alertmanager.yml").display()))
             .arg(format!("--storage.path={}", data.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
             .arg("--cluster.listen-address=")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("starting it");
-        let started = Self { child, address, _data: data };
+            .expect("starting it")
+    }
+
+    async fn is_ready(&self) {
         let end = Instant::now() + DEADLINE;
-        let ready = format!("http://{}/-/ready", started.address);
+        let ready = format!("http://{}/-/ready", self.address);
         while !reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success()) {
             assert!(Instant::now() < end, "it does not get ready");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Some(started)
+    }
+
+    /// Killed: it forgets its alerts.
+    fn kill(&mut self) {
+        self.child.kill().expect("killing it");
+        self.child.wait().expect("waiting for it");
+    }
+
+    async fn start_again(&mut self) {
+        self.child = Self::launch(&self.data, &self.address);
+        self.is_ready().await;
     }
 
     /// Waits for alerts of which this is true.
@@ -155,7 +175,7 @@ impl Drop for Alertmanager {
 
 #[tokio::test]
 async fn an_alert_fires_and_is_resolved_at_a_real_alertmanager() {
-    let Some(alertmanager) = Alertmanager::start().await else { return };
+    let Some(mut alertmanager) = Alertmanager::start().await else { return };
     let notifier = Notifier::new(Arc::new(now_ms), Options::default());
     let config = Config::parse(&format!(
         "global: {{external_labels: {{cluster: eu}}}}\n\
@@ -193,5 +213,29 @@ async fn an_alert_fires_and_is_resolved_at_a_real_alertmanager() {
     // What is resolved is shown no more; the other one still fires.
     notifier.send(vec![alert("Slow", now_ms() - 1), alert("Other", now_ms() + 240_000)]);
     alertmanager.shows(|alerts| alerts.len() == 1 && named(alerts, "Other").is_some()).await;
+
+    // While it is away alerts are lost, and counted; when it is back the next ones are told.
+    let counts = async |name: &str, want: f64| {
+        let name = format!("prometheus_notifications_{name}");
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let family = notifier.families().into_iter().find(|family| family.name == name).expect("the family");
+            if family.samples[0].value == Number(want) {
+                return;
+            }
+            assert!(Instant::now() < end, "{family:?}, wanted {want}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    alertmanager.kill();
+    notifier.send(vec![alert("Lost", now_ms() + 240_000)]);
+    counts("errors", 1.0).await;
+    alertmanager.start_again().await;
+    notifier.send(vec![alert("Slow", now_ms() + 240_000), alert("Other", now_ms() + 240_000)]);
+    alertmanager
+        .shows(|alerts| ["Slow", "Other"].iter().all(|name| named(alerts, name).is_some()) && alerts.len() == 2)
+        .await;
+    counts("sent", 6.0).await;
+    counts("dropped", 1.0).await;
     notifier.shutdown().await;
 }

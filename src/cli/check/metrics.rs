@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::cli::check::LINT_FAILURE;
+use crate::cli::check::outcome::LINT_FAILURE;
 use crate::ingest::exposition::event::{Event, Format, Options, Parser};
 use crate::ingest::exposition::series::Pairs;
 use crate::model::labels::METRIC_NAME;

@@ -1,0 +1,32 @@
+//! Features of PromQL for the commands that read rules and expressions, under promtool's flag.
+
+use clap::Args;
+
+use crate::engine::session::Features;
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct Language {
+    /// Features of PromQL that rules may use: promql-experimental-functions, promql-delayed-name-removal,
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers
+    #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',', global = true)]
+    enable_feature: Vec<String>,
+}
+
+impl Language {
+    /// Tells of names that nobody knows, as promtool does.
+    pub fn features(&self) -> Features {
+        // On without a flag since 3.14.
+        let mut features = Features { duration_expressions: true, ..Features::default() };
+        for name in &self.enable_feature {
+            match name.as_str() {
+                "promql-experimental-functions" => features.experimental_functions = true,
+                "promql-delayed-name-removal" => features.delayed_name_removal = true,
+                "promql-extended-range-selectors" => features.extended_range_selectors = true,
+                "promql-binop-fill-modifiers" => features.binop_fill_modifiers = true,
+                "promql-duration-expr" | "" => {}
+                unknown => println!("  WARNING: Unknown feature passed to --enable-feature: {unknown}"),
+            }
+        }
+        features
+    }
+}
