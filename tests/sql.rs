@@ -14,6 +14,7 @@ use promlake::engine::session::{Engine, EngineOptions};
 use promlake::engine::sql::verify::verify;
 use promlake::model::labels::Labels;
 use promlake::model::metadata::{Metadata, MetricType};
+use promlake::storage::lake::alerts::AlertChange;
 use promlake::storage::store::{Options, Store};
 use promlake::storage::types::{SampleRow, WriteBatch};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
@@ -99,10 +100,38 @@ async fn open(state: State, folder: &Path) -> Arc<Store> {
     if matches!(state, State::Flushed | State::Merged) {
         store.flush().await.unwrap();
     }
+    let changes = changes();
+    for (sequence, changes) in (1..).zip(changes.chunks(3)) {
+        store.lake().commit_alert_changes(sequence, changes, false).await.unwrap();
+    }
     if state == State::Merged {
         store.merge().await.unwrap();
     }
     store
+}
+
+/// An alert that fires twice in one room, the first time over midnight, and goes on in another.
+fn changes() -> Vec<AlertChange> {
+    let change = |minute: i64, room: &str, from: &'static str, to: &'static str| AlertChange {
+        time: START_MS + minute * MINUTE_MS,
+        alert: "Hot".into(),
+        labels: Labels::from_pairs([("alertname", "Hot"), ("room", room)]),
+        annotations: vec![("summary".into(), format!("{room} is hot"))],
+        from_state: from.into(),
+        to_state: to.into(),
+        value: Some(minute as f64),
+        rule_group: "rooms".into(),
+        file: "rules.yml".into(),
+    };
+    vec![
+        change(0, "attic", "inactive", "pending"),
+        change(2, "attic", "pending", "firing"),
+        change(3, "hall", "inactive", "firing"),
+        change(6, "attic", "firing", "inactive"),
+        change(8, "attic", "inactive", "pending"),
+        change(9, "attic", "pending", "firing"),
+        change(10, "attic", "firing", "inactive"),
+    ]
 }
 
 fn engine(store: Arc<Store>) -> Engine {

@@ -24,3 +24,8 @@ CREATE OR REPLACE VIEW promlake_metrics AS
 SELECT family, max(kind) AS kind, max(unit) AS unit, max(help) AS help
 FROM deltaLake('https://bucket.s3.amazonaws.com/prefix/metadata')
 GROUP BY family;
+
+-- Every change of the state of an alert: inactive, pending or firing.
+CREATE OR REPLACE VIEW promlake_alert_history AS
+SELECT time, alert, labels, annotations, from_state, to_state, value, rule_group, file, node, day
+FROM deltaLake('https://bucket.s3.amazonaws.com/prefix/alert_history');

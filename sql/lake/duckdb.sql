@@ -40,3 +40,8 @@ CREATE OR REPLACE VIEW promlake_exemplars AS
 SELECT DISTINCT e.timestamp, e.value, e.metric, l.labels AS series_labels, e.labels, e.series_id, e.day
 FROM delta_scan(getvariable('lake') || '/exemplars') AS e
 JOIN promlake_series AS l ON l.day = e.day AND l.metric = e.metric AND l.series_id = e.series_id;
+
+-- Every change of the state of an alert: inactive, pending or firing.
+CREATE OR REPLACE VIEW promlake_alert_history AS
+SELECT time, alert, labels, annotations, from_state, to_state, value, rule_group, file, node, day
+FROM delta_scan(getvariable('lake') || '/alert_history');

@@ -25,3 +25,8 @@ CREATE OR REPLACE TEMPORARY VIEW promlake_metrics AS
 SELECT family, max(kind) AS kind, max(unit) AS unit, max(help) AS help
 FROM delta.`s3a://bucket/prefix/metadata`
 GROUP BY family;
+
+-- Every change of the state of an alert: inactive, pending or firing.
+CREATE OR REPLACE TEMPORARY VIEW promlake_alert_history AS
+SELECT time, alert, labels, annotations, from_state, to_state, value, rule_group, file, node, day
+FROM delta.`s3a://bucket/prefix/alert_history`;

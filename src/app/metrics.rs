@@ -103,6 +103,8 @@ pub fn register_forwarder(metrics: &Metrics, forwarder: Arc<Forwarder>) {
 pub fn register_rules(metrics: &Metrics, rules: &Arc<Manager>) {
     let stats = rules.environment().stats.clone();
     metrics.add_source(move || stats.families());
+    let history = rules.environment().history.clone();
+    metrics.add_source(move || history.families());
 }
 
 pub fn register_notifier(metrics: &Metrics, notifier: Arc<Notifier>) {

@@ -28,6 +28,7 @@ use crate::ingest::scrape::manager::ScrapeManager;
 use crate::ingest::stats::IngestStats;
 use crate::notify::notifier::Notifier;
 use crate::rules::environment::Environment;
+use crate::rules::history::History;
 use crate::rules::manager::{Manager as Rules, RuleConfig};
 use crate::server::access::door::Access;
 use crate::server::http::bodies::Bodies;
@@ -194,7 +195,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
             tracing::error!(%error, "a server ended with a panic");
         }
     }
-    tokio::join!(notifier.shutdown(), forwarder.shutdown());
+    tokio::join!(notifier.shutdown(), forwarder.shutdown(), rules.environment().history.shutdown());
     traces.shutdown().await;
     store.shutdown().await?;
     second_signal.abort();
@@ -346,7 +347,8 @@ fn reload(settings: &Settings, parts: &Configured) -> Result<Option<Config>> {
     result
 }
 
-/// Rules that ask the engine through a door of their own, so that no dashboard keeps them waiting for a slot.
+/// Rules that ask the engine through a door of their own, so that no dashboard keeps them waiting for a slot. Must be called
+/// within the runtime.
 fn rules(
     settings: &Settings,
     engine: &Engine,
@@ -358,7 +360,9 @@ fn rules(
     let send = Arc::new(move |alerts| notifier.send(alerts));
     let engine = engine.with_own_slots(settings.engine.max_concurrency);
     let parse = engine.options.features.language();
-    Rules::new(Environment::new(engine, appender.clone(), send, clock, settings.rules.clone()), parse)
+    let history = History::start(engine.store.clone());
+    let environment = Environment::new(engine, appender.clone(), send, history, clock, settings.rules.clone());
+    Rules::new(environment, parse)
 }
 
 /// Where users reach the server: the URL and its path.

@@ -64,35 +64,65 @@ pub struct Terms {
     pub limit: usize,
 }
 
+/// That the state of an alert is another one. One that is not there is inactive, so one that waited and is gone goes from
+/// pending to inactive, and one without `for` from inactive to firing at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub labels: Labels,
+    /// As they were at the last evaluation that had the alert, and so is the value.
+    pub annotations: Vec<(String, String)>,
+    pub value: f64,
+    pub from: AlertState,
+    /// Never the same.
+    pub to: AlertState,
+    pub at: i64,
+}
+
+/// What an evaluation comes to.
+#[derive(Debug)]
+pub struct Step {
+    /// By labels.
+    pub changes: Vec<Change>,
+    /// The alerts that are active now, by labels. An error where there are more than the limit allows; then there are none
+    /// any more.
+    pub active: Result<Vec<(Labels, Alert)>>,
+}
+
 /// By what they are known by.
 #[derive(Clone, Debug, Default)]
 pub struct Alerts(HashMap<Labels, Alert>);
 
 impl Alerts {
-    /// Takes the result of an evaluation at a time, in which no labels are twice. Yields the alerts that are active then.
-    ///
-    /// # Errors
-    /// Where there are more than the limit allows; then there are none any more.
-    pub fn step(&mut self, result: Vec<Element>, at: i64, terms: Terms) -> Result<Vec<(Labels, Alert)>> {
+    /// Takes the result of an evaluation at a time, in which no labels are twice.
+    pub fn step(&mut self, result: Vec<Element>, at: i64, terms: Terms) -> Step {
+        // With the states they had before.
         let mut seen = HashMap::with_capacity(result.len());
         for Element { labels, annotations, value } in result {
-            match self.0.get_mut(&labels).filter(|alert| alert.state != AlertState::Inactive) {
-                Some(alert) => (alert.annotations, alert.value) = (annotations, value),
+            let before = match self.0.get_mut(&labels).filter(|alert| alert.state != AlertState::Inactive) {
+                Some(alert) => {
+                    (alert.annotations, alert.value) = (annotations, value);
+                    alert.state
+                }
                 None => {
                     self.0.insert(labels.clone(), Alert::new(annotations, value, at));
+                    AlertState::Inactive
                 }
-            }
-            seen.insert(labels, ());
+            };
+            seen.insert(labels, before);
         }
-        let mut active = Vec::new();
+        let (mut active, mut changes) = (Vec::new(), Vec::new());
+        let mut active_before = Vec::new();
         self.0.retain(|labels, alert| {
-            let kept = match seen.contains_key(labels) {
-                true => {
+            let found = seen.get(labels).copied();
+            let before = found.unwrap_or(alert.state);
+            let kept = match found {
+                Some(_) => {
                     alert.keep_firing_since = None;
                     true
                 }
-                false => {
+                None => {
                     if alert.is_forgotten(at) {
+                        changes.extend(alert.change(labels, before, AlertState::Inactive, at));
                         return false;
                     }
                     alert.goes_on_without(at, terms.keep_firing_for_ms)
@@ -101,16 +131,31 @@ impl Alerts {
             if kept {
                 alert.fire_or_wait(at, terms.hold_ms);
                 active.push((labels.clone(), alert.clone()));
+                active_before.push(before);
             }
+            changes.extend(alert.change(labels, before, alert.state, at));
             true
         });
         if terms.limit > 0 && active.len() > terms.limit {
             self.0.clear();
+            changes.retain(|change| change.to == AlertState::Inactive);
+            let cleared = active.iter().zip(active_before);
+            changes
+                .extend(cleared.filter_map(|((labels, alert), before)| {
+                    alert.change(labels, before, AlertState::Inactive, at)
+                }));
             let message = format!("exceeded limit of {} with {} alerts", terms.limit, active.len());
-            return Err(Error::execution(message));
+            return Step { changes: sorted(changes), active: Err(Error::execution(message)) };
         }
         active.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(active)
+        Step { changes: sorted(changes), active: Ok(active) }
+    }
+
+    /// Nobody evaluates them any more: none is active, and none is told again.
+    pub fn end(&mut self, at: i64) -> Vec<Change> {
+        let all = self.0.drain();
+        let ended = all.filter_map(|(labels, alert)| alert.change(&labels, alert.state, AlertState::Inactive, at));
+        sorted(ended.collect())
     }
 
     /// Alerts that must be told at this time, and now count as told. `again_ms` is how long one that fires need not be told
@@ -164,6 +209,11 @@ impl Alerts {
     }
 }
 
+fn sorted(mut changes: Vec<Change>) -> Vec<Change> {
+    changes.sort_by(|a, b| a.labels.cmp(&b.labels));
+    changes
+}
+
 impl Alert {
     fn new(annotations: Vec<(String, String)>, value: f64, at: i64) -> Self {
         Self {
@@ -177,6 +227,17 @@ impl Alert {
             last_sent_at: None,
             valid_until: None,
         }
+    }
+
+    fn change(&self, labels: &Labels, from: AlertState, to: AlertState, at: i64) -> Option<Change> {
+        (from != to).then(|| Change {
+            labels: labels.clone(),
+            annotations: self.annotations.clone(),
+            value: self.value,
+            from,
+            to,
+            at,
+        })
     }
 
     /// One that the result lacks: whether it was told for long enough, or never.
@@ -222,122 +283,4 @@ impl Alert {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::AlertState::{Firing, Inactive, Pending};
-    use super::*;
-
-    const TERMS: Terms = Terms { hold_ms: 20_000, keep_firing_for_ms: 0, limit: 0 };
-
-    fn labels(name: &str) -> Labels {
-        Labels::from_pairs([("alertname", "A"), ("n", name)])
-    }
-
-    fn element(name: &str, value: f64) -> Element {
-        Element { labels: labels(name), annotations: vec![("v".into(), value.to_string())], value }
-    }
-
-    /// Evaluates every ten seconds; a result is names of alerts. Yields the states of the active ones.
-    fn run(alerts: &mut Alerts, from: i64, terms: Terms, results: &[&[&str]]) -> Vec<Vec<(String, AlertState)>> {
-        let states = results.iter().zip(0..).map(|(names, n)| {
-            let result = names.iter().map(|name| element(name, n as f64)).collect();
-            let active = alerts.step(result, from + 10_000 * n, terms).unwrap();
-            active.iter().map(|(l, alert)| (l.get("n").unwrap().to_string(), alert.state)).collect()
-        });
-        states.collect()
-    }
-
-    fn states(pairs: &[(&str, AlertState)]) -> Vec<(String, AlertState)> {
-        pairs.iter().map(|(name, state)| (name.to_string(), *state)).collect()
-    }
-
-    #[test]
-    fn an_alert_waits_fires_and_is_resolved() {
-        let mut alerts = Alerts::default();
-        let got = run(&mut alerts, 0, TERMS, &[&["a"], &["a", "b"], &["a"], &["a"], &[], &["a"]]);
-        let expected = [
-            states(&[("a", Pending)]),
-            states(&[("a", Pending), ("b", Pending)]),
-            states(&[("a", Firing)]),
-            states(&[("a", Firing)]),
-            vec![],
-            states(&[("a", Pending)]),
-        ];
-        assert_eq!(got, expected);
-        let (_, alert) = alerts.active().next().unwrap();
-        assert_eq!((alert.active_at, alert.value, alert.annotations[0].1.as_str()), (50_000, 5.0, "5"));
-        assert_eq!(alerts.state(), Pending);
-    }
-
-    #[test]
-    fn one_that_keeps_firing() {
-        let mut alerts = Alerts::default();
-        let terms = Terms { hold_ms: 0, keep_firing_for_ms: 20_000, limit: 0 };
-        let got = run(&mut alerts, 0, terms, &[&["a"], &[], &["a"], &[], &[], &[]]);
-        let firing = states(&[("a", Firing)]);
-        assert_eq!(got, [firing.clone(), firing.clone(), firing.clone(), firing.clone(), firing, vec![]]);
-        assert_eq!(alerts.state(), Inactive);
-        // It began with the evaluation that lacked it for good.
-        assert_eq!(alerts.0[&labels("a")].resolved_at, Some(50_000));
-    }
-
-    #[test]
-    fn limits_clear_all() {
-        let mut alerts = Alerts::default();
-        let terms = Terms { limit: 1, ..TERMS };
-        assert!(alerts.step(vec![element("a", 1.0)], 0, terms).is_ok());
-        let error = alerts.step(vec![element("a", 1.0), element("b", 1.0)], 1, terms).unwrap_err();
-        assert_eq!(error.to_string(), "exceeded limit of 1 with 2 alerts");
-        assert_eq!(alerts.active().count(), 0);
-    }
-
-    #[test]
-    fn what_is_told_and_when() {
-        let mut alerts = Alerts::default();
-        let terms = Terms { hold_ms: 10_000, ..TERMS };
-        let told = |alerts: &mut Alerts, at: i64, names: &[&str]| -> Vec<(i64, i64)> {
-            alerts.step(names.iter().map(|name| element(name, 1.0)).collect(), at, terms).unwrap();
-            let due = alerts.to_send(at, 60_000, 10_000, "http://x/graph");
-            assert!(due.iter().all(|alert| alert.generator_url == "http://x/graph"));
-            due.iter().map(|alert| (alert.starts_at_ms, alert.ends_at_ms)).collect()
-        };
-        assert_eq!(told(&mut alerts, 0, &["a"]), []);
-        assert_eq!(told(&mut alerts, 10_000, &["a"]), [(10_000, 250_000)]);
-        assert_eq!(told(&mut alerts, 70_000, &["a"]), [], "a minute later, not more");
-        assert_eq!(told(&mut alerts, 80_000, &["a"]), [(10_000, 320_000)]);
-        assert_eq!(told(&mut alerts, 90_000, &[]), [(10_000, 90_000)], "resolved, at once");
-        assert_eq!(told(&mut alerts, 100_000, &[]), []);
-        assert_eq!(told(&mut alerts, 160_000, &[]), [(10_000, 90_000)], "and again");
-        let last = 90_000 + RESOLVED_RETENTION_MS;
-        assert_eq!(told(&mut alerts, last, &[]), [(10_000, 90_000)]);
-        assert_eq!(told(&mut alerts, last + 100_000, &[]), []);
-        assert!(alerts.0.is_empty());
-    }
-
-    #[test]
-    fn a_longer_for_makes_it_wait_again() {
-        let mut alerts = Alerts::default();
-        run(&mut alerts, 0, TERMS, &[&["a"], &["a"], &["a"]]);
-        alerts.to_send(20_000, 60_000, 10_000, "");
-        let longer = Terms { hold_ms: 60_000, ..TERMS };
-        assert_eq!(run(&mut alerts, 30_000, longer, &[&["a"]]), [states(&[("a", Pending)])]);
-        assert_eq!(alerts.0[&labels("a")].fired_at, None);
-        assert_eq!(run(&mut alerts, 60_000, longer, &[&["a"]]), [states(&[("a", Firing)])]);
-        assert_eq!(alerts.to_send(60_000, 60_000, 10_000, "").len(), 1, "it counts as new");
-    }
-
-    #[test]
-    fn a_clock_that_was_set_changes_no_distance() {
-        let mut alerts = Alerts::default();
-        run(&mut alerts, 0, TERMS, &[&["a"], &["a"], &["a"]]);
-        let first = alerts.to_send(20_000, 60_000, 10_000, "");
-        assert_eq!((first[0].starts_at_ms, first[0].ends_at_ms), (20_000, 260_000));
-        let hour = 3_600_000;
-        for step in [hour, -hour] {
-            let mut alerts = alerts.clone();
-            alerts.shift(step);
-            assert_eq!(run(&mut alerts, 30_000 + step, TERMS, &[&["a"]]), [states(&[("a", Firing)])]);
-            assert_eq!(alerts.to_send(30_000 + step, 60_000, 10_000, "").len(), 0);
-            assert_eq!(alerts.to_send(90_000 + step, 60_000, 10_000, "")[0].starts_at_ms, 20_000 + step);
-        }
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@ use crate::ingest::appender::Appender;
 use crate::model::alert::Alert;
 use crate::model::labels::Labels;
 use crate::promql::ast::Expr;
+use crate::rules::history::History;
 use crate::rules::stats::Stats;
 use crate::storage::store::Clock;
 use crate::template::subject::Server;
@@ -50,6 +51,8 @@ pub struct Environment {
     engine: Engine,
     pub appender: Arc<Appender>,
     pub send: Send,
+    /// Where changes of the states of alerts go.
+    pub history: Arc<History>,
     pub clock: Clock,
     pub options: Options,
     pub stats: Arc<Stats>,
@@ -64,12 +67,20 @@ pub struct Environment {
 
 impl Environment {
     /// `engine` is one whose slots nobody else takes.
-    pub fn new(engine: Engine, appender: Arc<Appender>, send: Send, clock: Clock, options: Options) -> Self {
+    pub fn new(
+        engine: Engine,
+        appender: Arc<Appender>,
+        send: Send,
+        history: Arc<History>,
+        clock: Clock,
+        options: Options,
+    ) -> Self {
         let slots = options.concurrent.map(|slots| Semaphore::new(slots.max(1)));
         Self {
             engine,
             appender,
             send,
+            history,
             clock,
             options,
             stats: Arc::default(),

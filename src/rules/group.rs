@@ -11,20 +11,23 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::rules::{RuleGroup, RuleKind};
 use crate::engine::session::Point;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::appender::Appended;
+use crate::model::float::format_general;
 use crate::model::labels::{Labels, LabelsBuilder, METRIC_NAME};
 use crate::model::sample::STALE_NAN;
-use crate::rules::alert::{Alert, Element, Terms};
+use crate::rules::alert::{Alert, Element, Step, Terms};
 use crate::rules::dependencies::{self, ALERT_NAME, ALERTS, ALERTS_FOR_STATE};
 use crate::rules::environment::Environment;
 use crate::rules::rule::{Evaluated, Rule, Rules};
 use crate::rules::stats::{GroupStats, add, set};
-use crate::storage::types::{HistogramRow, Rejection, SampleRow, SeriesRef, WriteBatch};
+use crate::storage::store::durability::Log;
+use crate::storage::types::{Existing, HistogramRow, Rejection, SampleRow, SeriesRef, WriteBatch};
 use crate::telemetry::spans;
 use crate::template::expand::{Progress, table_link};
 use crate::template::source::Template;
@@ -33,6 +36,8 @@ use crate::template::subject::{Answer, Sample, SampleValue, Subject};
 /// The label of `ALERTS` with the state of an alert.
 const ALERT_STATE: &str = "alertstate";
 const NS_IN_MS: i64 = 1_000_000;
+/// How long the results of an evaluation are waited for, where the interval is shorter: a bucket takes a second for a put.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct Group {
     pub name: String,
@@ -106,14 +111,19 @@ impl Group {
     }
 
     /// Goes on where another one was. What is not written any more goes to `stale`.
-    pub fn take_over(&self, other: &Group, stale: &Stale) {
+    pub fn take_over(&self, other: &Group, environment: &Environment, stale: &Stale) {
         *self.last.lock() = other.last();
         let mut left: Vec<&Arc<Rule>> = other.rules.iter().collect();
         for rule in &self.rules {
             if let Some(place) = left.iter().position(|old| rule.succeeds(old)) {
-                rule.take_over(left.remove(place));
+                let old = left.remove(place);
+                rule.take_over(old);
+                if let RuleKind::Recording { .. } = rule.config.kind {
+                    other.end_alerts(old, environment);
+                }
             }
         }
+        left.iter().for_each(|rule| other.end_alerts(rule, environment));
         stale
             .lock()
             .extend(left.iter().flat_map(|rule| rule.state.lock().series.keys().cloned().collect::<Vec<_>>()));
@@ -122,6 +132,12 @@ impl Group {
     /// All series that the last evaluation wrote.
     pub fn series(&self) -> Vec<Labels> {
         self.rules.iter().flat_map(|rule| rule.state.lock().series.keys().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// Nobody evaluates a rule of the group any more, so its alerts are none.
+    pub fn end_alerts(&self, rule: &Rule, environment: &Environment) {
+        let ended = rule.state.lock().alerts.end(environment.now_ms());
+        environment.history.tell(&self.file, &self.name, rule.name(), ended);
     }
 
     /// The clock was set.
@@ -149,7 +165,16 @@ impl Group {
     }
 
     async fn evaluate_rules(&self, environment: &Environment, at: i64, stop: &CancellationToken) {
-        let mut evaluation = Evaluation { group: self, environment, at, pending: HashMap::new(), samples: 0 };
+        let patience = Duration::from_millis(self.interval_ms.unsigned_abs()).max(LEAST_PATIENCE);
+        let mut evaluation = Evaluation {
+            group: self,
+            environment,
+            at,
+            log: environment.appender.durability(),
+            deadline: tokio::time::Instant::now() + patience,
+            pending: HashMap::new(),
+            samples: 0,
+        };
         for batch in &self.batches {
             for place in batch {
                 evaluation.wait_for(self.needed[*place].as_deref()).await;
@@ -186,6 +211,9 @@ struct Evaluation<'a> {
     group: &'a Group,
     environment: &'a Environment,
     at: i64,
+    log: watch::Receiver<Log>,
+    /// Until then results are waited for; alerts must be told again in time, whatever becomes of the bucket.
+    deadline: tokio::time::Instant,
     /// What rules wrote that is not known to be durable, by their places.
     pending: HashMap<usize, Appended>,
     samples: u64,
@@ -205,7 +233,16 @@ impl Evaluation<'_> {
             places.into_iter().filter_map(|place| Some((place, self.pending.remove(&place)?))).collect();
         for (place, appended) in &mut appended {
             // They are on their way side by side already.
-            let outcome = appended.durable().await;
+            let outcome = tokio::select! {
+                biased;
+                outcome = appended.durable() => outcome,
+                failing = self.log.wait_for(|log| !log.works()) => {
+                    failing.ok().and_then(|log| log.error()).map_or(Ok(()), Err)
+                }
+                () = tokio::time::sleep_until(self.deadline) => {
+                    Err(Error::new(ErrorKind::Unavailable, "the write-ahead log takes longer than the evaluation may"))
+                }
+            };
             let place = *place;
             if let Err(error) = outcome {
                 self.failed(&self.group.rules[place], &error, "the results of a rule are not durable yet");
@@ -386,7 +423,10 @@ impl Evaluation<'_> {
         let url = self.environment.server().external_url.clone() + &table_link(&rule.config.query);
         let resend_ms = i64::try_from(self.environment.options.resend_delay.as_millis()).unwrap_or(i64::MAX);
         let mut state = rule.state.lock();
-        let active = state.alerts.step(elements, self.at, terms)?;
+        let Step { changes, active } = state.alerts.step(elements, self.at, terms);
+        // Within the lock: changes of a rule are told in their order.
+        self.environment.history.tell(&self.group.file, &self.group.name, name, changes);
+        let active = active?;
         let due = state.alerts.to_send(self.at, resend_ms, self.group.interval_ms, &url);
         let restored = state.restored;
         drop(state);
@@ -399,7 +439,8 @@ impl Evaluation<'_> {
     }
 
     /// Hands the results of a rule over, and the ends of series that it does not have any more.
-    async fn append(&self, rule: &Rule, found: Found) -> Option<Appended> {
+    async fn append(&self, rule: &Rule, mut found: Found) -> Option<Appended> {
+        found.retain(|(_, point)| self.is_storable(rule, point));
         let at = self.query_at();
         let before = std::mem::take(&mut rule.state.lock().series);
         let fresh: Vec<Labels> =
@@ -452,6 +493,31 @@ impl Evaluation<'_> {
         }
     }
 
+    /// Arithmetic makes histograms that none can be, which nobody should find in the lake.
+    fn is_storable(&self, rule: &Rule, point: &Point) -> bool {
+        let Point::Histogram(histogram) = point else { return true };
+        let Err(error) = histogram.validate() else { return true };
+        rule.state.lock().error = Some(error.to_string());
+        let (file, group, name) = (&self.group.file, &self.group.name, rule.name());
+        tracing::warn!(file, group, name, %error, "a result of a rule is dropped");
+        false
+    }
+
+    /// Prometheus' words, which for a duplicate name the first one.
+    fn words(&self, rejection: Rejection, appended: &Appended) -> String {
+        let first = appended.report.existing.first().filter(|_| rejection == Rejection::Duplicate);
+        match first {
+            Some((row, Existing::Float(existing))) => format!(
+                "{} {}; overrides not allowed: existing {}, new value {}",
+                rejection.as_str(),
+                self.query_at(),
+                format_general(*existing),
+                format_general(appended.batch.samples[*row].value)
+            ),
+            _ => rejection.as_str().to_string(),
+        }
+    }
+
     /// Tells of results that the store refuses. Ends of series are refused where another rule writes them, which is fine.
     fn judge(&self, rule: &Rule, appended: &Appended, results: (usize, usize)) {
         let report = &appended.report;
@@ -462,7 +528,7 @@ impl Evaluation<'_> {
             *counts.entry(*rejection).or_default() += 1;
         }
         for (rejection, dropped) in counts {
-            rule.state.lock().error = Some(rejection.as_str().to_string());
+            rule.state.lock().error = Some(self.words(rejection, appended));
             let (file, group, name) = (&self.group.file, &self.group.name, rule.name());
             tracing::warn!(file, group, name, dropped, error = rejection.as_str(), "results of a rule are dropped");
         }

@@ -47,7 +47,7 @@ pub struct Manager {
     parse: ParseOptions,
     state: Mutex<State>,
     /// What is evaluated, by file and name; kept apart so that nobody who looks waits for a reload.
-    shown: RwLock<Vec<Arc<Group>>>,
+    shown: RwLock<Vec<Shown>>,
     stopped: CancellationToken,
 }
 
@@ -58,8 +58,12 @@ struct State {
     started: bool,
 }
 
+/// What of a group is looked at: the one before, until the new one has taken over from it.
+type Shown = Arc<Mutex<Arc<Group>>>;
+
 struct Running {
     group: Arc<Group>,
+    shown: Shown,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -88,7 +92,7 @@ impl Manager {
 
     /// All groups in the order of their files and names.
     pub fn groups(&self) -> Vec<Arc<Group>> {
-        self.shown.read().clone()
+        self.shown.read().iter().map(|shown| shown.lock().clone()).collect()
     }
 
     /// Reads all files, and changes nothing.
@@ -122,6 +126,10 @@ impl Manager {
             return;
         }
         let is_first = !std::mem::replace(&mut state.started, true);
+        if is_first {
+            let groups = prepared.groups.iter().map(|group| (group.file.as_str(), group.name.as_str()));
+            self.environment.history.begin(groups, self.environment.now_ms());
+        }
         let mut old = std::mem::take(&mut state.running);
         for group in prepared.groups {
             let key = (group.file.clone(), group.name.clone());
@@ -134,7 +142,7 @@ impl Manager {
         self.environment
             .stats
             .keep(|file, name| state.running.keys().any(|(known_file, known)| known_file == file && known == name));
-        *self.shown.write() = state.running.values().map(|running| running.group.clone()).collect();
+        *self.shown.write() = state.running.values().map(|running| running.shown.clone()).collect();
         for gone in old.into_values() {
             self.end(gone);
         }
@@ -144,17 +152,20 @@ impl Manager {
     fn start(&self, group: Arc<Group>, before: Option<Running>, restores: bool) -> Running {
         let stop = self.stopped.child_token();
         let (environment, task_group, task_stop) = (self.environment.clone(), group.clone(), stop.clone());
+        let shown: Shown = Arc::new(Mutex::new(before.as_ref().map_or(&group, |before| &before.group).clone()));
+        let task_shown = shown.clone();
         let task = tokio::spawn(async move {
             let stale = Stale::default();
             if let Some(before) = before {
                 before.stop.cancel();
                 // A panic was told when it happened.
                 let _ = before.task.await;
-                task_group.take_over(&before.group, &stale);
+                task_group.take_over(&before.group, &environment, &stale);
+                *task_shown.lock() = task_group.clone();
             }
             keep_evaluating(&task_group, &environment, &task_stop, &stale, restores).await;
         });
-        Running { group, stop, task }
+        Running { group, shown, stop, task }
     }
 
     /// Ends what a group that is gone wrote.
@@ -164,6 +175,7 @@ impl Manager {
         tokio::spawn(async move {
             let at = environment.now_ms();
             let _ = gone.task.await;
+            gone.group.rules.iter().for_each(|rule| gone.group.end_alerts(rule, &environment));
             let stale: Stale = Mutex::new(gone.group.series());
             let interval = Duration::from_millis(gone.group.interval_ms.unsigned_abs());
             let at = at - gone.group.query_offset_ms(&environment);
@@ -222,7 +234,7 @@ async fn run(group: &Group, environment: &Environment, stop: &CancellationToken,
     let mut ticks = Ticks::new(&group.file, &group.name, group.interval_ms, environment);
     let mut paused_until: Option<Instant> = None;
     // The second evaluation is the first that sees what recording rules wrote.
-    let mut before_restoring = restores.then_some(2);
+    let mut before_settled = Some(2);
     loop {
         tokio::select! {
             biased;
@@ -246,6 +258,18 @@ async fn run(group: &Group, environment: &Environment, stop: &CancellationToken,
             continue;
         }
         let tick = ticks.tick(now);
+        if tick.missed > 0 {
+            environment.stats.missed.tell(|left_out| {
+                let (file, name, missed) = (&group.file, &group.name, tick.missed);
+                tracing::warn!(
+                    file,
+                    group = name,
+                    missed,
+                    left_out,
+                    "evaluations of rules are missed: they take longer than their interval"
+                );
+            });
+        }
         add(&group.stats.missed, tick.missed);
         add(&group.stats.scheduled, tick.missed);
         if paused_until.is_some_and(|until| now < until) {
@@ -259,9 +283,12 @@ async fn run(group: &Group, environment: &Environment, stop: &CancellationToken,
             let at = tick.at_ns.div_euclid(1_000_000) - group.query_offset_ms(environment);
             Group::end_series(environment, stale, at).await;
         }
-        before_restoring = match before_restoring {
+        before_settled = match before_settled {
             Some(1) => {
-                restore::restore(group, environment).await;
+                if restores {
+                    restore::restore(group, environment).await;
+                }
+                environment.history.settle(&group.file, &group.name, environment.now_ms());
                 None
             }
             left => left.map(|left| left - 1),

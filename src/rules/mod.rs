@@ -3,6 +3,8 @@
 
 /// The states of the alerts of a rule.
 pub mod alert;
+/// Changes of states of alerts, on their way to the lake.
+pub mod history;
 /// Which rules of a group need others of it.
 mod dependencies;
 /// One rule: what it is, and how its last evaluation went.

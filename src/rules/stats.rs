@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 
 use crate::telemetry::histogram::Histogram;
 use crate::telemetry::metrics::{Family, Kind};
+use crate::telemetry::notice::Notice;
 use crate::telemetry::summary::{QUANTILES, Summary, WIDE_QUANTILES};
 
 const BUCKETS: &[f64] = &[0.01, 0.1, 1.0, 10.0];
@@ -19,6 +20,8 @@ pub struct Stats {
     pub group_seconds_buckets: Histogram,
     /// The clock was set, and alerts were told so.
     pub clock_steps: AtomicU64,
+    /// Of evaluations that were missed.
+    pub missed: Notice,
     /// Templates that were expanded, and how many of them failed.
     pub expansions: AtomicU64,
     pub expansion_failures: AtomicU64,
@@ -59,6 +62,7 @@ impl Default for Stats {
             group_seconds: Summary::new(WIDE_QUANTILES),
             group_seconds_buckets: Histogram::new(BUCKETS),
             clock_steps: AtomicU64::new(0),
+            missed: Notice::default(),
             expansions: AtomicU64::new(0),
             expansion_failures: AtomicU64::new(0),
             groups: RwLock::default(),

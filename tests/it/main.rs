@@ -1,6 +1,8 @@
 //! Tests of the whole: the real binary over its protocols, and the shape of the source. One test binary, since
 //! each further one would link the engine again.
 
+/// What alerts did, in SQL.
+mod alert_history;
 /// Layers, fences, and SQL files that somebody uses.
 mod architecture;
 /// What scrapes show to be let in.

@@ -11,6 +11,7 @@ use crate::ingest::appender::Appender;
 use crate::ingest::stats::IngestStats;
 use crate::model::labels::Labels;
 use crate::rules::environment::{Environment, Options};
+use crate::rules::history::History;
 use crate::storage::store::{self, Clock, Store};
 use crate::template::subject::Server;
 
@@ -54,7 +55,8 @@ impl World {
         };
         let engine = Engine::new(store.clone(), options)?;
         let appender = Arc::new(Appender::new(store.clone(), Arc::new(IngestStats::default())).of_any_time());
-        let environment = Environment::new(engine, appender, Arc::new(|_| {}), clock, Options::default());
+        let environment =
+            Environment::new(engine, appender, Arc::new(|_| {}), History::forgetful(), clock, Options::default());
         let server = Server {
             external_labels: Labels::from_pairs(&test.external_labels),
             external_url: test.external_url.clone(),

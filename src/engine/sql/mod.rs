@@ -3,6 +3,8 @@
 //! Statements are parsed and planned by DataFusion; this module gives it the names it can resolve. Everything
 //! is read-only: `verify` refuses what would write or reach outside.
 
+/// Changes of the states of alerts, from the lake.
+mod alert_history;
 /// Constants in the arguments of table functions: times, durations, text.
 pub mod arguments;
 /// Schema `public`: metrics by name.

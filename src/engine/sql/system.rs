@@ -1,5 +1,5 @@
-//! Schema `promlake`: `samples`, `series`, `metrics`, `exemplars` and `files` from the store, tables the application registers
-//! (such as `targets`), and the views.
+//! Schema `promlake`: `samples`, `series`, `metrics`, `exemplars`, `alert_history` and `files` from the store, tables the
+//! application registers (such as `targets`), and the views.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,13 +17,15 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::future::BoxFuture;
-use futures::{FutureExt, TryStreamExt, stream};
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use parking_lot::RwLock;
 
 use crate::engine::door::Memory;
 use crate::engine::exemplars;
 use crate::engine::scan::output::{labels_map, labels_maps};
 use crate::engine::scan::table::{Column, Shape, labels_type, timestamp_type};
+use crate::engine::sql::alert_history;
 use crate::engine::sql::catalog::external;
 use crate::engine::sql::context::Parts;
 use crate::engine::sql::pushdown::{self, Pushdown};
@@ -64,7 +66,7 @@ impl SystemTables {
         let tables = self.tables.read();
         let (schema, produce) = tables.get(name)?;
         let produce = produce.clone();
-        Some(SystemTable::new(schema.clone(), Vec::new(), Arc::new(move |_, _| produce())))
+        Some(SystemTable::at_once(schema.clone(), Vec::new(), Arc::new(move |_, _| produce())))
     }
 }
 
@@ -89,6 +91,7 @@ impl SystemSchema {
             "series" => Arc::new(series_table(self.parts.store.clone())),
             "metrics" => Arc::new(metrics_table(self.parts.store.clone())),
             "exemplars" => Arc::new(exemplars_table(self.parts.store.clone())),
+            "alert_history" => Arc::new(alert_history_table(self.parts.store.clone())),
             "files" => Arc::new(files_table(self.parts.files.clone())),
             _ => return None,
         })
@@ -104,7 +107,7 @@ impl fmt::Debug for SystemSchema {
 #[async_trait]
 impl SchemaProvider for SystemSchema {
     fn table_names(&self) -> Vec<String> {
-        let built_in = ["samples", "series", "metrics", "exemplars", "files"].map(str::to_string);
+        let built_in = ["samples", "series", "metrics", "exemplars", "alert_history", "files"].map(str::to_string);
         let views = views::VIEWS.iter().map(|view| view.name.to_string());
         built_in.into_iter().chain(self.parts.system.names()).chain(views).collect()
     }
@@ -124,7 +127,12 @@ impl SchemaProvider for SystemSchema {
     }
 }
 
-type Fill = Arc<dyn Fn(Pushdown, Memory) -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync>;
+/// All rows of a table in one batch.
+type FillAtOnce =
+    Arc<dyn Fn(Pushdown, Memory) -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync>;
+
+/// The rows of a table, some at a time.
+type Fill = Arc<dyn Fn(Pushdown, Memory) -> BoxStream<'static, crate::error::Result<RecordBatch>> + Send + Sync>;
 
 /// A table made anew for each run of a plan.
 struct SystemTable {
@@ -137,6 +145,10 @@ struct SystemTable {
 impl SystemTable {
     fn new(schema: SchemaRef, columns: Vec<(String, Column)>, fill: Fill) -> Self {
         Self { schema, columns, fill }
+    }
+
+    fn at_once(schema: SchemaRef, columns: Vec<(String, Column)>, fill: FillAtOnce) -> Self {
+        Self::new(schema, columns, Arc::new(move |wanted, memory| stream::once(fill(wanted, memory)).boxed()))
     }
 }
 
@@ -167,10 +179,9 @@ impl PartitionStream for Content {
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let rows = context.session_config().batch_size().max(1);
         let making = Memory::of(context.memory_pool(), "system table");
-        let made = Memory::of(context.memory_pool(), "system table");
-        let filling = (self.fill)(self.wanted.clone(), making);
-        let batches = async move {
-            let batch = filling.await.map_err(external)?;
+        let sliced = move |batch: crate::error::Result<RecordBatch>| {
+            let batch = batch.map_err(external)?;
+            let made = Memory::of(context.memory_pool(), "system table");
             made.grow(batch.get_array_memory_size()).map_err(external)?;
             let slices = (0..batch.num_rows()).step_by(rows).map(move |from| {
                 // Held until the last slice is handed on.
@@ -179,7 +190,8 @@ impl PartitionStream for Content {
             });
             Ok::<_, DataFusionError>(stream::iter(slices))
         };
-        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream::once(batches).try_flatten()))
+        let batches = (self.fill)(self.wanted.clone(), making).map(sliced).try_flatten();
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches))
     }
 }
 
@@ -236,7 +248,7 @@ fn series_table(store: Arc<Store>) -> SystemTable {
     ];
     let schema = Arc::new(Schema::new(fields.to_vec()));
     let fill_schema = schema.clone();
-    let fill: Fill = Arc::new(move |wanted, memory| {
+    let fill: FillAtOnce = Arc::new(move |wanted, memory| {
         let (store, schema) = (store.clone(), fill_schema.clone());
         async move {
             let mut found: BTreeMap<Labels, Arc<Series>> = BTreeMap::new();
@@ -262,7 +274,7 @@ fn series_table(store: Arc<Store>) -> SystemTable {
         }
         .boxed()
     });
-    SystemTable::new(schema, columns, fill)
+    SystemTable::at_once(schema, columns, fill)
 }
 
 fn batch(schema: SchemaRef, columns: Vec<arrow::array::ArrayRef>) -> crate::error::Result<RecordBatch> {
@@ -275,7 +287,7 @@ fn metrics_table(store: Arc<Store>) -> SystemTable {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
     let schema = Arc::new(Schema::new(vec![text("name"), text("type"), text("unit"), text("help")]));
     let fill_schema = schema.clone();
-    let fill: Fill = Arc::new(move |_, _| {
+    let fill: FillAtOnce = Arc::new(move |_, _| {
         let (store, schema) = (store.clone(), fill_schema.clone());
         async move {
             let names = store.metric_names(TimeRange::ALL).await?;
@@ -293,7 +305,7 @@ fn metrics_table(store: Arc<Store>) -> SystemTable {
         }
         .boxed()
     });
-    SystemTable::new(schema, Vec::new(), fill)
+    SystemTable::at_once(schema, Vec::new(), fill)
 }
 
 /// Metadata by family, and an unknown one for each metric that belongs to no family.
@@ -325,7 +337,7 @@ fn exemplars_table(store: Arc<Store>) -> SystemTable {
     ];
     let schema = Arc::new(Schema::new(fields.to_vec()));
     let fill_schema = schema.clone();
-    let fill: Fill = Arc::new(move |wanted, memory| {
+    let fill: FillAtOnce = Arc::new(move |wanted, memory| {
         let (store, schema) = (store.clone(), fill_schema.clone());
         async move {
             let sets = [wanted.matchers];
@@ -349,17 +361,22 @@ fn exemplars_table(store: Arc<Store>) -> SystemTable {
         }
         .boxed()
     });
-    SystemTable::new(schema, columns, fill)
+    SystemTable::at_once(schema, columns, fill)
+}
+
+fn alert_history_table(store: Arc<Store>) -> SystemTable {
+    let fill: Fill = Arc::new(move |wanted, memory| alert_history::changes(store.clone(), wanted.range, memory));
+    SystemTable::new(alert_history::schema(), alert_history::columns(), fill)
 }
 
 /// The live Parquet files of `samples`.
 fn files_table(files: ListFiles) -> SystemTable {
     let schema = files_schema();
-    let fill: Fill = Arc::new(move |_, _| {
+    let fill: FillAtOnce = Arc::new(move |_, _| {
         let result = files_batch(&files());
         async move { result }.boxed()
     });
-    SystemTable::new(schema, Vec::new(), fill)
+    SystemTable::at_once(schema, Vec::new(), fill)
 }
 
 fn files_schema() -> SchemaRef {

@@ -135,7 +135,7 @@ pub fn parse_time(text: &str) -> Result<i64> {
     if let Some(seconds) = parse_float(text) {
         // Rounded to milliseconds as Prometheus does. Its sentinels (`-9223372036854775.808`) are the ends of our range,
         // give or take what a float cannot tell apart; Go would make an arbitrary time of what is beyond.
-        let millis = (seconds * 1000.0).round();
+        let millis = seconds.trunc() * 1000.0 + (seconds.fract() * 1000.0).round();
         if millis.abs() > i64::MAX as f64 {
             return Err(Error::bad_input(format!(
                 "cannot parse {text:?} to a valid timestamp. It overflows int64"
@@ -174,7 +174,7 @@ mod tests {
         let check = |text: &str, expected: Option<i64>| assert_eq!(parse_time(text).ok(), expected, "{text}");
         check("0", Some(0));
         check("1434000000", Some(1_434_000_000_000));
-        check("1434000000.0105", Some(1_434_000_000_011));
+        check("1434000000.0105", Some(1_434_000_000_010));
         check("123.123", Some(123_123));
         check("-1.5", Some(-1_500));
         check("1e3", Some(1_000_000));

@@ -12,7 +12,7 @@ use crate::storage::lake::output::Target;
 use crate::storage::lake::table::LiveFile;
 use crate::storage::types::SampleFile;
 
-/// A live file of `series`, `exemplars` or `metadata`.
+/// A live file of another table than `samples`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowFile {
     /// Below the store's root.
@@ -34,6 +34,7 @@ pub struct FileSet {
     pub series: BTreeMap<i32, Vec<Arc<RowFile>>>,
     pub exemplars: BTreeMap<i32, Vec<Arc<RowFile>>>,
     pub metadata: Vec<Arc<RowFile>>,
+    pub alert_history: BTreeMap<i32, Vec<Arc<RowFile>>>,
 }
 
 impl FileSet {

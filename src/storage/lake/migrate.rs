@@ -18,8 +18,12 @@ use crate::storage::lake::table::{Change, Table};
 use crate::storage::lake::tables::Tables;
 
 /// Number, file name, text.
-const MIGRATIONS: &[(u32, &str, &str)] =
-    &[(1, "0001_create_tables.sql", include_str!("../../../migrations/0001_create_tables.sql"))];
+type Migration = (u32, &'static str, &'static str);
+
+const MIGRATIONS: &[Migration] = &[
+    (1, "0001_create_tables.sql", include_str!("../../../migrations/0001_create_tables.sql")),
+    (2, "0002_create_alert_history.sql", include_str!("../../../migrations/0002_create_alert_history.sql")),
+];
 
 /// The table property with the number of the last migration.
 const PROPERTY: &str = "promlake.migration";
@@ -31,11 +35,13 @@ pub async fn apply(tables: &Tables, now_ms: i64) -> Result<()> {
     apply_all(tables, MIGRATIONS, now_ms).await
 }
 
-async fn apply_all(tables: &Tables, migrations: &[(u32, &str, &str)], now_ms: i64) -> Result<()> {
+async fn apply_all(tables: &Tables, migrations: &[Migration], now_ms: i64) -> Result<()> {
     let newest = migrations.last().map_or(0, |(number, ..)| *number);
-    let mut loaded = true;
+    let mut missing = Vec::new();
     for table in tables.all() {
-        loaded &= table.load().await?;
+        if !table.load().await? {
+            missing.push(table.name());
+        }
     }
     let applied = if tables.samples.load().await? { applied(&tables.samples).await? } else { 0 };
     if applied > newest {
@@ -43,8 +49,10 @@ async fn apply_all(tables: &Tables, migrations: &[(u32, &str, &str)], now_ms: i6
             "the lake is at migration {applied}, this promlake knows up to {newest}; use a newer promlake"
         )));
     }
-    if applied > 0 && !loaded {
-        return Err(Error::internal("the lake has a samples table and lacks another one"));
+    for name in created(&migrations[..migrations.partition_point(|(number, ..)| *number <= applied)])? {
+        if missing.contains(&name.as_str()) {
+            return Err(Error::internal(format!("the lake is at migration {applied} and lacks the table {name}")));
+        }
     }
     for (number, name, text) in migrations.iter().filter(|(number, ..)| *number > applied) {
         for statement in parse(name, text)? {
@@ -54,6 +62,18 @@ async fn apply_all(tables: &Tables, migrations: &[(u32, &str, &str)], now_ms: i6
         tracing::info!(migration = name, "migrated the lake");
     }
     Ok(())
+}
+
+/// The tables that these migrations create.
+fn created(migrations: &[Migration]) -> Result<Vec<String>> {
+    let mut tables = Vec::new();
+    for (_, name, text) in migrations {
+        tables.extend(parse(name, text)?.into_iter().filter_map(|step| match step {
+            Step::Create { table, .. } => Some(table),
+            Step::AddColumns { .. } => None,
+        }));
+    }
+    Ok(tables)
 }
 
 async fn applied(samples: &Table) -> Result<u32> {
@@ -228,6 +248,12 @@ fn properties(table: &str, number: u32) -> Value {
     properties
 }
 
+/// As the first release left a lake.
+#[cfg(test)]
+pub async fn apply_first(root: &std::sync::Arc<dyn object_store::ObjectStore>) -> Result<()> {
+    apply_all(&Tables::new(root), &MIGRATIONS[..1], 0).await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,16 +293,45 @@ mod tests {
         let more = (2, "0002_add_column.sql", "ALTER TABLE samples ADD COLUMN origin STRING");
         let migrations = [MIGRATIONS[0], more];
         let tables = || Tables::new(&objects.store);
-        apply_all(&tables(), MIGRATIONS, 0).await.unwrap();
-        apply_all(&tables(), MIGRATIONS, 0).await.unwrap();
+        apply_all(&tables(), &MIGRATIONS[..1], 0).await.unwrap();
+        apply_all(&tables(), &MIGRATIONS[..1], 0).await.unwrap();
         let (one, other) = (tables(), tables());
         let (a, b) = tokio::join!(apply_all(&one, &migrations, 0), apply_all(&other, &migrations, 0));
         a.unwrap();
         b.unwrap();
         let schema = one.samples.metadata().await.unwrap()["schemaString"].to_string();
         assert_eq!(schema.matches("origin").count(), 1, "{schema}");
-        let error = apply_all(&tables(), MIGRATIONS, 0).await.unwrap_err();
+        let error = apply_all(&tables(), &MIGRATIONS[..1], 0).await.unwrap_err();
         assert!(error.message.contains("migration 2"), "{error}");
+    }
+
+    /// Tables that later migrations bring are missing before them, and at no other time.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_table_may_be_missing_before_its_migration() {
+        let objects = crate::storage::object::open("memory://").unwrap();
+        let at_first = Tables::new(&objects.store);
+        apply_all(&at_first, &MIGRATIONS[..1], 0).await.unwrap();
+        assert!(!at_first.alert_history.load().await.unwrap());
+        let now = Tables::new(&objects.store);
+        apply_all(&now, MIGRATIONS, 0).await.unwrap();
+        assert_eq!(applied(&now.samples).await.unwrap(), 2);
+        let metadata = now.alert_history.metadata().await.unwrap();
+        assert_eq!(metadata["partitionColumns"], json!(["day"]));
+        // A crash before the number was raised: the table is there already.
+        let raced = Tables::new(&objects.store);
+        raced.samples.load().await.unwrap();
+        let lower = |metadata: &Value| {
+            let mut changed = metadata.clone();
+            changed["configuration"][PROPERTY] = json!("1");
+            Ok(Some(changed))
+        };
+        change_metadata(&raced.samples, "SET TBLPROPERTIES", lower, 0).await.unwrap();
+        apply_all(&Tables::new(&objects.store), MIGRATIONS, 0).await.unwrap();
+
+        let log = object_store::path::Path::from("alert_history/_delta_log/00000000000000000000.json");
+        object_store::ObjectStoreExt::delete(objects.store.as_ref(), &log).await.unwrap();
+        let error = apply_all(&Tables::new(&objects.store), MIGRATIONS, 0).await.unwrap_err();
+        assert_eq!(error.message, "the lake is at migration 2 and lacks the table alert_history");
     }
 
     #[tokio::test(flavor = "multi_thread")]

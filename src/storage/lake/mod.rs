@@ -1,4 +1,4 @@
-//! The lake: Delta tables of samples, series, exemplars and metadata below the store's root.
+//! The lake: Delta tables of samples, series, exemplars, metadata and changes of alerts below the store's root.
 //!
 //! A flush comes in as a sorted [`Block`] and leaves as Parquet files in one commit per table; a query takes the
 //! current [`FileSet`]; merging rewrites small files into large ones. The format, and why a crash at any point
@@ -14,6 +14,8 @@ pub mod merge;
 pub mod migrate;
 /// Runs in key order to uploaded files.
 pub mod output;
+/// Changes of the states of alerts.
+pub mod alerts;
 /// Days of history from elsewhere.
 pub mod import;
 /// Parquet files back to runs of samples.

@@ -124,9 +124,13 @@ pub fn decode_metadata(bytes: Bytes, path: &str) -> Result<Vec<(String, Metadata
     Ok(out)
 }
 
-fn encode(schema: &Arc<Schema>, columns: Vec<ArrayRef>) -> Result<Vec<u8>> {
+pub(super) fn encode(schema: &Arc<Schema>, columns: Vec<ArrayRef>) -> Result<Vec<u8>> {
     let message = || "cannot encode a Parquet file".to_string();
-    let batch = RecordBatch::try_new(Arc::clone(schema), columns).context(ErrorKind::Internal, message)?;
+    encode_batch(&RecordBatch::try_new(Arc::clone(schema), columns).context(ErrorKind::Internal, message)?)
+}
+
+pub(super) fn encode_batch(batch: &RecordBatch) -> Result<Vec<u8>> {
+    let message = || "cannot encode a Parquet file".to_string();
     let id = ColumnPath::from(schema::SERIES_ID);
     let properties = WriterProperties::builder()
         .set_created_by(concat!("promlake ", env!("CARGO_PKG_VERSION")).to_string())
@@ -135,9 +139,9 @@ fn encode(schema: &Arc<Schema>, columns: Vec<ArrayRef>) -> Result<Vec<u8>> {
         .set_column_encoding(id, Encoding::PLAIN)
         .set_key_value_metadata(Some(schema::key_values()))
         .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties))
-        .context(ErrorKind::Internal, message)?;
-    writer.write(&batch).context(ErrorKind::Internal, message)?;
+    let mut writer =
+        ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).context(ErrorKind::Internal, message)?;
+    writer.write(batch).context(ErrorKind::Internal, message)?;
     writer.into_inner().context(ErrorKind::Internal, message)
 }
 
@@ -151,7 +155,7 @@ fn decode(bytes: Bytes, path: &str) -> Result<Vec<RecordBatch>> {
 }
 
 /// A column of a file, in the type asked for: another writer may have chosen a wider or a view type.
-fn column(batch: &RecordBatch, name: &str, kind: &DataType, path: &str) -> Result<ArrayRef> {
+pub(super) fn column(batch: &RecordBatch, name: &str, kind: &DataType, path: &str) -> Result<ArrayRef> {
     let column = batch.column_by_name(name);
     let column = column.ok_or_else(|| Error::internal(format!("{path} has no column {name}")))?;
     if column.data_type() == kind {
@@ -161,24 +165,32 @@ fn column(batch: &RecordBatch, name: &str, kind: &DataType, path: &str) -> Resul
 }
 
 fn label_column<'a>(labels: impl Iterator<Item = &'a Labels>) -> Result<ArrayRef> {
+    map_column(labels.map(Labels::iter))
+}
+
+/// Pairs of texts, by rows.
+pub(super) fn map_column<'a, R>(rows: impl Iterator<Item = R>) -> Result<ArrayRef>
+where
+    R: IntoIterator<Item = (&'a str, &'a str)>,
+{
     let names =
         MapFieldNames { entry: "key_value".to_string(), key: "key".to_string(), value: "value".to_string() };
     let value_field = arrow::datatypes::Field::new("value", DataType::Utf8, false);
     let mut builder =
         MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new()).with_values_field(value_field);
-    for labels in labels {
-        for (name, value) in labels.iter() {
+    for row in rows {
+        for (name, value) in row {
             builder.keys().append_value(name);
             builder.values().append_value(value);
         }
-        builder.append(true).context(ErrorKind::Internal, || "cannot build a label column".to_string())?;
+        builder.append(true).context(ErrorKind::Internal, || "cannot build a column of maps".to_string())?;
     }
     Ok(Arc::new(builder.finish()))
 }
 
-fn labels_of(batch: &RecordBatch, path: &str) -> Result<Vec<Labels>> {
+pub(super) fn labels_of(batch: &RecordBatch, path: &str) -> Result<Vec<Labels>> {
     let bad = || Error::internal(format!("{path} has no map of labels"));
-    let map: &MapArray = batch.column_by_name("labels").and_then(|c| c.as_map_opt()).ok_or_else(bad)?;
+    let map: &MapArray = batch.column_by_name(schema::LABELS).and_then(|c| c.as_map_opt()).ok_or_else(bad)?;
     let text = |column: &ArrayRef| cast(column, &DataType::Utf8).context(ErrorKind::Internal, || bad().message);
     let (keys, values) = (text(map.keys())?, text(map.values())?);
     let (keys, values) = (keys.as_string::<i32>(), values.as_string::<i32>());

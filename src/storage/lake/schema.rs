@@ -20,6 +20,7 @@ pub const SCALED: &str = "scaled";
 pub const SCALE: &str = "scale";
 pub const HISTOGRAM: &str = "histogram";
 pub const START_TIMESTAMP: &str = "start_timestamp";
+pub const TIME: &str = "time";
 
 /// Milliseconds, UTC.
 pub fn timestamp_type() -> DataType {
@@ -91,12 +92,19 @@ pub fn samples(columns: Columns) -> Schema {
     Schema::new(fields)
 }
 
-/// `labels MAP<STRING, STRING>` under the names Parquet gives a map.
+pub const LABELS: &str = "labels";
+
+/// `labels MAP<STRING, STRING>`.
 pub fn labels_field() -> Field {
+    map_field(LABELS)
+}
+
+/// `MAP<STRING, STRING>` under the names Parquet gives a map.
+fn map_field(name: &str) -> Field {
     let entries =
         Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, false)]);
     let entries = Field::new("key_value", DataType::Struct(entries), false);
-    Field::new("labels", DataType::Map(Arc::new(entries), false), false)
+    Field::new(name, DataType::Map(Arc::new(entries), false), false)
 }
 
 /// Sorted by (metric, series_id).
@@ -126,6 +134,23 @@ pub static METADATA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
         Field::new("kind", DataType::Utf8, false),
         Field::new("unit", DataType::Utf8, false),
         Field::new("help", DataType::Utf8, false),
+    ]))
+});
+
+/// Sorted by time.
+pub static ALERT_HISTORY: LazyLock<Arc<Schema>> = LazyLock::new(|| {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    Arc::new(Schema::new(vec![
+        Field::new(TIME, timestamp_type(), false),
+        text("alert"),
+        labels_field(),
+        map_field("annotations"),
+        text("from_state"),
+        text("to_state"),
+        Field::new(VALUE, DataType::Float64, true),
+        text("rule_group"),
+        text("file"),
+        text("node"),
     ]))
 });
 

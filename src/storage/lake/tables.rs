@@ -1,4 +1,5 @@
-//! The lake as the store sees it: four tables, flushed to together and read as one file set.
+//! The lake as the store sees it: tables that are flushed to together and read as one file set. How the history of alerts is
+//! written is in [`super::alerts`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub struct Tables {
     pub series: Table,
     pub exemplars: Table,
     pub metadata: Table,
+    pub alert_history: Table,
 }
 
 impl Tables {
@@ -49,11 +51,12 @@ impl Tables {
             series: table("series"),
             exemplars: table("exemplars"),
             metadata: table("metadata"),
+            alert_history: table("alert_history"),
         }
     }
 
-    pub fn all(&self) -> [&Table; 4] {
-        [&self.samples, &self.series, &self.exemplars, &self.metadata]
+    pub fn all(&self) -> [&Table; 5] {
+        [&self.samples, &self.series, &self.exemplars, &self.metadata, &self.alert_history]
     }
 
     pub fn by_name(&self, name: &str) -> Option<&Table> {
@@ -65,7 +68,8 @@ impl Tables {
 pub struct Lake {
     root: Arc<dyn ObjectStore>,
     tables: Tables,
-    /// Whose sequence numbers the transactions carry.
+    node: String,
+    /// Whose sequence numbers the transactions of flushes carry.
     application: String,
     clock: Clock,
     files: RwLock<Arc<FileSet>>,
@@ -92,6 +96,7 @@ impl Lake {
         let lake = Lake {
             root: Arc::clone(&objects.store),
             tables,
+            node: node.to_string(),
             application: format!("ingest-{node}"),
             clock,
             files: RwLock::default(),
@@ -201,7 +206,7 @@ impl Lake {
     }
 
     async fn commit_rows(&self, table: &Table, seq: u64, add: Vec<AddFile>) -> Result<Committed> {
-        let stamp = Stamp { epoch: self.applied.read().epoch, sequence: seq };
+        let stamp = Stamp { epoch: self.epoch(), sequence: seq };
         let transactions = vec![Transaction { application: self.application.clone(), stamp }];
         let change = Change { operation: "WRITE", add, data_change: true, transactions, ..Change::default() };
         let committed = table.commit(&change, (self.clock)()).await?;
@@ -247,6 +252,15 @@ impl Lake {
 
     pub(super) fn now_ms(&self) -> i64 {
         (self.clock)()
+    }
+
+    pub(super) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Which start of the node this process is.
+    pub(super) fn epoch(&self) -> u64 {
+        self.applied.read().epoch
     }
 
     /// Takes the file set from the tables, for a commit that was made without the lock.
@@ -334,7 +348,18 @@ impl Lake {
             series: by_day(row_files(&self.tables.series).await?),
             exemplars: by_day(row_files(&self.tables.exemplars).await?),
             metadata: row_files(&self.tables.metadata).await?,
+            alert_history: by_day(row_files(&self.tables.alert_history).await?),
         };
+        *self.files.write() = Arc::new(files);
+        Ok(())
+    }
+
+    /// Takes the files of the history of alerts from their table, for a commit that was made without the lock. Those of
+    /// samples and series belong together, and are left as they are.
+    pub(super) async fn reload_alert_history(&self) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        let alert_history = by_day(row_files(&self.tables.alert_history).await?);
+        let files = FileSet { alert_history, ..FileSet::clone(&self.files()) };
         *self.files.write() = Arc::new(files);
         Ok(())
     }
@@ -380,7 +405,7 @@ impl Lake {
         rows::decode_exemplars(self.read(file).await?, &file.path)
     }
 
-    async fn read(&self, file: &RowFile) -> Result<bytes::Bytes> {
+    pub(super) async fn read(&self, file: &RowFile) -> Result<bytes::Bytes> {
         let message = || format!("cannot read {}", file.path);
         let found =
             self.root.get(&Path::from(file.path.as_str())).await.context(ErrorKind::Unavailable, message)?;
@@ -434,7 +459,7 @@ impl Lake {
         Ok(replaced)
     }
 
-    async fn replace_rows(
+    pub(super) async fn replace_rows(
         &self,
         table: &Table,
         day: Option<i32>,

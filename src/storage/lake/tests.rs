@@ -31,6 +31,9 @@ use crate::storage::object::{self, Kind, Objects};
 use crate::storage::runs::combine;
 use crate::storage::types::{Block, BlockSeries, Run, Series};
 
+/// The history of alerts.
+mod alerts;
+
 const DAY: i32 = 20_000;
 const DAY_START: i64 = DAY as i64 * DAY_MS;
 
@@ -532,6 +535,9 @@ async fn duckdb_reads_a_lake() {
         let names = [("up".to_string(), metadata)];
         lake.commit_flush(at as u64 + 1, &block(vec![(one, run)]), &listed, &[exemplar], &names).await.unwrap();
     }
+    lake.commit_alert_changes(1, &[alerts::change("Hot", DAY_START + 1, "pending", "firing")], false)
+        .await
+        .unwrap();
     let script = r#"
 import glob, os, sys, duckdb, duckdb_extension_delta
 db = duckdb.connect()
@@ -545,6 +551,7 @@ db.execute(open(sys.argv[2]).read().replace("INSTALL delta;", "").replace("LOAD 
 print(db.execute("SELECT epoch_ms(timestamp) % 86400000, value, labels['instance'], histogram.count, epoch_ms(start_timestamp) FROM promlake_samples WHERE metric = 'up' AND day = DATE '2024-10-04' ORDER BY timestamp").fetchall())
 print(db.execute("SELECT * FROM promlake_metrics").fetchall())
 print(db.execute("SELECT value, series_labels['instance'], labels['trace'] FROM promlake_exemplars").fetchall())
+print(db.execute("SELECT epoch_ms(time) % 86400000, alert, labels['room'], annotations['summary'], from_state, to_state, value FROM promlake_alert_history").fetchall())
 "#;
     let views = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/lake/duckdb.sql");
     let output =
@@ -555,7 +562,8 @@ print(db.execute("SELECT value, series_labels['instance'], labels['trace'] FROM 
     let expected = format!(
         "[(1, 12345.67, '1', None, None), (2, {third}, '1', None, None), (3, 3.5, '1', None, None), \
          (4, 0.30000000000000004, '1', None, {start}), (5, None, '1', 9.0, None)]\n\
-         [('up', 'gauge', '', 'is it up')]\n[(2.5, '1', 'x')]\n"
+         [('up', 'gauge', '', 'is it up')]\n[(2.5, '1', 'x')]\n\
+         [(1, 'Hot', 'hall', 'is hot', 'pending', 'firing', 1.5)]\n"
     );
     assert_eq!(stdout, expected);
 }

@@ -52,6 +52,7 @@ impl Inner {
             }
         }
         replaced += self.lake.merge_series().await?;
+        replaced += self.lake.merge_alert_history().await?;
         self.update_view(|view| view.with_files(self.lake.files()));
         let view = self.view();
         self.days.retain(|day| view.files.series_version(day).is_some());

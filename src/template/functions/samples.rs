@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::super::characters::to_text;
-use super::super::subject::to_map;
 use super::super::host::{Fault, Host, Outcome, text};
 use super::super::limits::MAX_MAP_DEPTH;
+use super::super::subject::to_map;
 use super::super::value::{Map, Sample, Samples, Value};
 
 /// What Go says where a pointer is nil.
