@@ -484,7 +484,8 @@ fn announce(settings: &Settings, addresses: &Addresses, access: &Access, remote_
     let Some(pg) = addresses.pg else {
         let longest = settings.storage.log_only.unwrap_or_default();
         tracing::info!(
-            "agent mode: samples wait for remotes in {storage}, for {longest:?} at most, and cannot be asked for"
+            "agent mode: samples wait for remotes in {storage}, for {longest:?} at most, and cannot be asked for; the Postgres \
+             protocol is off"
         );
         tracing::info!("ready");
         return;

@@ -27,6 +27,8 @@ use crate::storage::place::Place;
 use crate::storage::store;
 use crate::telemetry::logs;
 
+/// Where the lake is, unless something is said.
+const DEFAULT_URL: &str = "./data";
 /// More than any machine has cores.
 const MAX_THREADS: usize = 4096;
 /// Of queries, or connections, at once.
@@ -114,7 +116,7 @@ pub struct Serve {
     pg_message_bytes: Option<usize>,
 
     /// Where everything is kept: a folder, or s3://bucket/prefix. In the folder of a Prometheus TSDB, a folder promlake below it
-    #[arg(long = "storage.url", value_name = "URL", default_value = "./data")]
+    #[arg(long = "storage.url", value_name = "URL", default_value = DEFAULT_URL)]
     storage_url: String,
     /// The folder of a Prometheus; everything is kept in a folder promlake below it, and what else is there is left alone
     #[arg(long = "storage.tsdb.path", value_name = "DIR", conflicts_with = "storage_url")]
@@ -125,7 +127,8 @@ pub struct Serve {
     /// How much is kept; not enforced yet. `storage.tsdb.retention` of the configuration file comes first
     #[arg(long = "storage.tsdb.retention.size", value_name = "SIZE", default_value = "0B", value_parser = values::size)]
     storage_tsdb_retention_size: u64,
-    /// In agent mode, the folder; everything is in a folder promlake below it, and what else is there is left alone
+    /// In agent mode and without --storage.url, the folder; everything is in a folder promlake below it, and what else is there is
+    /// left alone
     #[arg(long = "storage.agent.path", value_name = "DIR", default_value = "data-agent/")]
     storage_agent_path: String,
     /// In agent mode, how long samples are kept for remotes that do not take them
@@ -297,7 +300,9 @@ impl Serve {
         let tolerance_ms = if self.scrape_adjust_timestamps { self.scrape_timestamp_tolerance as i64 } else { 0 };
         let place = match &self.storage_tsdb_path {
             Some(path) => Place::of_tsdb_path(path)?,
-            None if self.agent => Place::of_agent_path(&self.storage_agent_path)?,
+            None if self.agent && self.storage_url == DEFAULT_URL => {
+                Place::of_agent_path(&self.storage_agent_path)?
+            }
             None => Place::of_url(&self.storage_url)?,
         };
         let budget = self.budget(machine);
@@ -446,16 +451,8 @@ fn set(flags: &mut [(String, String)], name: &str, value: &str) {
 }
 
 /// Flags that Prometheus has for one mode alone.
-const SERVER_ONLY: &[&str] = &[
-    "storage.tsdb.",
-    "storage.url",
-    "storage.remote.read-",
-    "web.search.",
-    "rules.",
-    "alertmanager.",
-    "query.",
-    "pg.",
-];
+const SERVER_ONLY: &[&str] =
+    &["storage.tsdb.", "storage.remote.read-", "web.search.", "rules.", "alertmanager.", "query."];
 const AGENT_ONLY: &str = "storage.agent.";
 
 /// Fails for flags of the other mode, in Prometheus' words.
