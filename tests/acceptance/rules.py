@@ -64,6 +64,10 @@ EXPLAINED = [
     ("newer: words about parameters that are NaN", lambda kind, what, ours, theirs: ours == "Parameter value is NaN"),
     ("newer: words about regular expressions",
      lambda kind, what, ours, theirs: str(ours).replace('invalid regular expression "(": ', "") == str(theirs)),
+    ("newer: labels are there also where there are none", lambda kind, what, ours, theirs: kind == "rules" and (
+        (ours, theirs) == ({}, None) or isinstance(ours, list) and [key for key in ours if key != "labels"] == theirs)),
+    ("newer: the count of a histogram is looked at before its positive buckets", lambda kind, what, ours, theirs: (
+        str(ours).startswith("observation count is") and str(theirs).startswith("positive side"))),
     ("newer: histograms are no longer extrapolated to before they were zero", zero_point),
 ]
 
