@@ -101,8 +101,14 @@ pub fn register_forwarder(metrics: &Metrics, forwarder: Arc<Forwarder>) {
 }
 
 pub fn register_rules(metrics: &Metrics, rules: &Arc<Manager>) {
-    let stats = rules.environment().stats.clone();
-    metrics.add_source(move || stats.families());
+    let environment = rules.environment().clone();
+    metrics.add_source(move || {
+        let mut families = environment.stats.families();
+        let queries = environment.engine().load().queries;
+        let help = "Queries of rules that run or wait for a slot of theirs";
+        families.push(Family::gauge("promlake_rule_queries", help, queries as f64));
+        families
+    });
     let history = rules.environment().history.clone();
     metrics.add_source(move || history.families());
 }

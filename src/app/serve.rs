@@ -94,7 +94,8 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     let slots = settings.engine.max_concurrency;
     let mut engine = Engine::new(store.clone(), settings.engine.clone())?;
     if let Some(folder) = &settings.place.folder {
-        engine = engine.with_active_queries(active_queries(folder, slots, clock.clone())?);
+        // Those of rules have slots of their own.
+        engine = engine.with_active_queries(active_queries(folder, 2 * slots, clock.clone())?);
     }
     let opened_seconds = opening.elapsed().as_secs_f64();
     let ingest_stats = Arc::new(IngestStats::default());

@@ -115,9 +115,10 @@ pub struct Serve {
     #[arg(long = "pg.message-bytes", value_name = "SIZE", value_parser = values::memory)]
     pg_message_bytes: Option<usize>,
 
-    /// Where everything is kept: a folder, or s3://bucket/prefix. In the folder of a Prometheus TSDB, a folder promlake below it
-    #[arg(long = "storage.url", value_name = "URL", default_value = DEFAULT_URL)]
-    storage_url: String,
+    /// Where everything is kept: a folder, by default ./data, or s3://bucket/prefix. In the folder of a Prometheus TSDB, a folder
+    /// promlake below it
+    #[arg(long = "storage.url", value_name = "URL")]
+    storage_url: Option<String>,
     /// The folder of a Prometheus; everything is kept in a folder promlake below it, and what else is there is left alone
     #[arg(long = "storage.tsdb.path", value_name = "DIR", conflicts_with = "storage_url")]
     storage_tsdb_path: Option<String>,
@@ -129,7 +130,12 @@ pub struct Serve {
     storage_tsdb_retention_size: u64,
     /// In agent mode and without --storage.url, the folder; everything is in a folder promlake below it, and what else is there is
     /// left alone
-    #[arg(long = "storage.agent.path", value_name = "DIR", default_value = "data-agent/")]
+    #[arg(
+        long = "storage.agent.path",
+        value_name = "DIR",
+        default_value = "data-agent/",
+        conflicts_with = "storage_url"
+    )]
     storage_agent_path: String,
     /// In agent mode, how long samples are kept for remotes that do not take them
     #[arg(long = "storage.agent.retention.max-time", value_name = "DURATION", default_value = "4h", value_parser = values::duration)]
@@ -168,9 +174,10 @@ pub struct Serve {
     /// How much of the write-ahead log is kept for remotes that lag, beyond what the lake lacks
     #[arg(long = "storage.wal.retain-bytes", value_name = "SIZE", default_value = "4GB", value_parser = values::memory)]
     storage_wal_retain_bytes: usize,
-    /// What becomes of the rest of a remote that lags by more: reread finds it in the lake, by time; drop goes on without it
-    #[arg(long = "storage.remote.when-behind", value_name = "WHAT", default_value = "reread", value_parser = ["reread", "drop"])]
-    storage_remote_when_behind: String,
+    /// What becomes of the rest of a remote that lags by more: reread, the default, finds it in the lake, by time; drop goes on
+    /// without it, and is all that an agent can do
+    #[arg(long = "storage.remote.when-behind", value_name = "WHAT", value_parser = ["reread", "drop"])]
+    storage_remote_when_behind: Option<String>,
     /// How long a remote that a reload takes away, or a stop, may go on with what was read for it
     #[arg(long = "storage.remote.flush-deadline", value_name = "DURATION", default_value = "1m", value_parser = values::duration)]
     storage_remote_flush_deadline: Duration,
@@ -298,12 +305,17 @@ impl Serve {
         let mut notes = chosen.notes;
         notes.extend(self.accepted.notes());
         let tolerance_ms = if self.scrape_adjust_timestamps { self.scrape_timestamp_tolerance as i64 } else { 0 };
+        if self.agent && self.storage_remote_when_behind.as_deref() == Some("reread") {
+            return Err(Error::bad_input(
+                "--storage.remote.when-behind=reread: an agent has no lake to read again",
+            ));
+        }
         let place = match &self.storage_tsdb_path {
             Some(path) => Place::of_tsdb_path(path)?,
-            None if self.agent && self.storage_url == DEFAULT_URL => {
-                Place::of_agent_path(&self.storage_agent_path)?
-            }
-            None => Place::of_url(&self.storage_url)?,
+            None => match &self.storage_url {
+                None if self.agent => Place::of_agent_path(&self.storage_agent_path)?,
+                url => Place::of_url(url.as_deref().unwrap_or(DEFAULT_URL))?,
+            },
         };
         let budget = self.budget(machine);
         fill_in(&mut flags, &budget);
@@ -368,10 +380,11 @@ impl Serve {
             forward: forwarder::Options {
                 flush_deadline: self.storage_remote_flush_deadline,
                 memory_bytes: budget.forward_bytes - budget.recent_bytes(),
-                // Without a lake there is nothing to read again.
-                behind: match self.storage_remote_when_behind == "drop" || self.agent {
-                    true => Behind::Drop,
-                    false => Behind::Reread,
+                behind: match self.storage_remote_when_behind.as_deref() {
+                    Some("drop") => Behind::Drop,
+                    // Without a lake there is nothing to read again.
+                    None if self.agent => Behind::Drop,
+                    _ => Behind::Reread,
                 },
             },
             rules: environment::Options {
@@ -487,6 +500,8 @@ fn fill_in(flags: &mut [(String, String)], budget: &Budget) {
     let size = |bytes: usize| size::format(bytes as u64);
     for (name, value) in flags.iter_mut().filter(|(_, value)| value.is_empty()) {
         *value = match name.as_str() {
+            "storage.url" => DEFAULT_URL.to_string(),
+            "storage.remote.when-behind" => "reread".to_string(),
             "query.memory-bytes" => size(budget.pool_bytes),
             "query.spill-bytes" => size(budget.spill_bytes),
             "query.footer-bytes" => size(budget.footer_bytes),

@@ -7,9 +7,12 @@ use std::future::poll_fn;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER, USER_AGENT,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::body::Body as _;
 use url::Url;
@@ -36,6 +39,8 @@ mod tls;
 /// Texts that are read when they are used.
 pub mod secrets;
 
+/// A server that asks for more patience is asked again after this.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// As Go's client.
 const MAX_REDIRECTS: usize = 10;
 
@@ -278,6 +283,18 @@ impl Response {
         Ok(body.freeze())
     }
 
+    /// The first bytes of the body, as much as there is of them: what is lost of it is lost.
+    pub async fn first_bytes(&mut self, limit: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while let Ok(Some(chunk)) = self.chunk().await {
+            bytes.extend_from_slice(&chunk[..chunk.len().min(limit - bytes.len())]);
+            if bytes.len() == limit {
+                break;
+            }
+        }
+        bytes
+    }
+
     /// The same with the headers behind it.
     pub async fn bytes_and_trailers(self, limit: usize) -> Result<(Bytes, HeaderMap), SendError> {
         let asked = self.asked;
@@ -301,6 +318,21 @@ impl Asked {
     fn failed(&self, reason: Reason) -> SendError {
         SendError::new(&self.method, &self.url, reason)
     }
+}
+
+/// How long a server asks to be left alone: in seconds, or as a date; not in the past, and an hour at most.
+pub fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            // Which day of the week that is, is not checked by anybody.
+            let (_, date) = text.split_once(", ")?;
+            let date = chrono::NaiveDateTime::parse_from_str(date, "%d %b %Y %H:%M:%S GMT").ok()?;
+            Duration::from_millis(u64::try_from(date.and_utc().timestamp_millis() - now_ms).ok()?)
+        }
+    };
+    Some(wait.min(MAX_RETRY_AFTER)).filter(|wait| !wait.is_zero())
 }
 
 /// Where an answer sends us; `None` if it does not.

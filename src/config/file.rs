@@ -3,7 +3,7 @@
 //! The text becomes a tree ([`yaml`]), the tree is checked against what each section may hold ([`schema`]), and the
 //! sections are read into settings, each of which adds what does not go together. All that is wrong is told at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde_yaml::Value as Yaml;
@@ -243,9 +243,11 @@ impl Config {
         found.into_result()
     }
 
-    /// The rule files that the patterns name.
+    /// The rule files that the patterns name, each once.
     pub fn rule_paths(&self) -> Vec<PathBuf> {
-        self.rule_files.iter().flat_map(|pattern| paths(pattern)).collect()
+        let mut known = HashSet::new();
+        let all = self.rule_files.iter().flat_map(|pattern| paths(pattern));
+        all.filter(|path| known.insert(path.clone())).collect()
     }
 
     /// The files with further jobs that the patterns name.

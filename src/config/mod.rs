@@ -39,7 +39,7 @@ pub mod size;
 /// What sections may hold, as data; the check and the printing of it.
 pub mod schema;
 /// Values of a checked section.
-mod values;
+pub mod values;
 /// What is wrong with a file.
 pub mod mistake;
 /// Text to a tree with lines.

@@ -1,13 +1,12 @@
 //! Files of tests of rules, in promtool's format (`cmd/promtool/unittest.go`): what there is in the beginning, and what
 //! rules and expressions are to make of it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::config::file::read_text;
 use crate::config::mistake::{Found, Mistakes};
 use crate::config::schema::{Kind, Schema, field};
-use crate::config::values;
+use crate::config::values::{self, Pairs, pairs};
 use crate::config::yaml::{self, Node, Value};
 use crate::error::Result;
 
@@ -139,8 +138,6 @@ pub struct ExpectedSample {
     pub histogram: String,
 }
 
-pub type Pairs = BTreeMap<String, String>;
-
 impl RuleTests {
     /// # Errors
     /// `BadInput`: all mistakes, each with file and line.
@@ -248,12 +245,6 @@ fn items<'a>(node: &'a Node, key: &str) -> &'a [Node] {
 
 fn texts(node: &Node, key: &str) -> Vec<String> {
     items(node, key).iter().map(|node| node.text().unwrap_or_default().to_string()).collect()
-}
-
-/// Names and texts; a name with nothing behind it has an empty text.
-fn pairs(node: &Node, key: &str) -> Pairs {
-    let entries = node.get(key).map(Node::entries).unwrap_or_default().iter();
-    entries.map(|(name, value)| (name.text.clone(), value.text().unwrap_or_default().to_string())).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Rule files: groups of recording and alerting rules, with Prometheus' validation. All mistakes of a file are told at once,
 //! in the words of `rulefmt`, each with its line.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::config::file::read_text;
 use crate::config::mistake::{Found, Mistakes};
 use crate::config::protocol::NameValidation;
 use crate::config::schema::{Kind, Schema, field};
-use crate::config::values;
+use crate::config::values::{self, Pairs, pairs};
 use crate::config::yaml::{self, Node, Value};
 use crate::error::Result;
 use crate::model::labels::METRIC_NAME;
@@ -282,14 +282,6 @@ impl Reader<'_> {
         }
         labels
     }
-}
-
-type Pairs = BTreeMap<String, String>;
-
-/// Names and texts; a name with nothing behind it has an empty text.
-fn pairs(node: &Node, key: &str) -> Pairs {
-    let entries = node.get(key).map(Node::entries).unwrap_or_default().iter();
-    entries.map(|(name, value)| (name.text.clone(), value.text().unwrap_or_default().to_string())).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Values of a section that its schema has checked: what is wrong was told, and counts as not given.
 
+use std::collections::BTreeMap;
+
 use crate::config::yaml::{Node, Scalar, Value};
 use crate::model::duration;
 
@@ -33,4 +35,13 @@ pub fn float(section: &Node, key: &str) -> Option<f64> {
 /// A text that is not empty.
 pub fn text<'a>(section: &'a Node, key: &str) -> Option<&'a str> {
     scalar(section, key).map(|scalar| scalar.text.as_str()).filter(|text| !text.is_empty())
+}
+
+/// Names with their texts.
+pub type Pairs = BTreeMap<String, String>;
+
+/// Names and texts; a name with nothing behind it has an empty text.
+pub fn pairs(node: &Node, key: &str) -> Pairs {
+    let entries = node.get(key).map(Node::entries).unwrap_or_default().iter();
+    entries.map(|(name, value)| (name.text.clone(), value.text().unwrap_or_default().to_string())).collect()
 }

@@ -8,11 +8,12 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 
 use libyaml_safer::{EventData, Parser, ScalarStyle};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// The largest text; the largest of 169 files in public repositories has 60 KB.
 pub const MAX_BYTES: usize = 16 << 20;
@@ -72,8 +73,7 @@ pub fn parse(text: &str) -> Result<(Node, Vec<Fault>), Fault> {
     judge(text)?;
     // The events' reader wants a line feed behind all lines.
     let whole = if text.ends_with('\n') { Cow::Borrowed(text) } else { Cow::Owned(format!("{text}\n")) };
-    let last_line = text.rsplit(['\n', '\r']).next().unwrap_or("");
-    let cut = (!last_line.is_empty()).then(|| Cut { at: text.len(), blank: last_line.trim().is_empty() });
+    let cut = (!text.ends_with('\n')).then_some(text);
     let mut builder = Builder { repeats: MAX_REPEATED, cut, ..Builder::default() };
     let mut bytes = whole.as_bytes();
     let mut parser = Parser::new();
@@ -102,34 +102,88 @@ fn judge(text: &str) -> Result<(), Fault> {
     })
 }
 
-/// The end of a text whose last line has no line feed.
-struct Cut {
-    /// In bytes.
-    at: usize,
-    /// Whether that line has nothing but blanks, which belong to a block only where they are more than its indentation.
-    blank: bool,
-}
+/// The last text of a document; `None` where it has none.
+struct LastText(Option<String>);
 
-impl Cut {
-    /// Whether a block that ends at a place has a line feed more than the text has.
-    fn shortens(&self, block: &str, end: usize) -> bool {
-        let Some(lines) = block.strip_suffix('\n').filter(|_| end >= self.at) else { return false };
-        let last = lines.rsplit('\n').next().unwrap_or("");
-        !self.blank || !last.is_empty() && last.trim().is_empty()
+impl<'de> Deserialize<'de> for LastText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LastTextVisitor)
     }
 }
 
+struct LastTextVisitor;
+
+impl<'de> Visitor<'de> for LastTextVisitor {
+    type Value = LastText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<LastText, E> {
+        Ok(LastText(Some(text.to_string())))
+    }
+
+    fn visit_unit<E>(self) -> Result<LastText, E> {
+        Ok(LastText(None))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<LastText, E> {
+        Ok(LastText(None))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<LastText, E> {
+        Ok(LastText(None))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<LastText, E> {
+        Ok(LastText(None))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<LastText, E> {
+        Ok(LastText(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<LastText, A::Error> {
+        let mut last = None;
+        while let Some(LastText(text)) = items.next_element()? {
+            last = text.or(last);
+        }
+        Ok(LastText(last))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<LastText, A::Error> {
+        let mut last = None;
+        while let Some((LastText(key), LastText(value))) = entries.next_entry()? {
+            last = value.or(key).or(last);
+        }
+        Ok(LastText(last))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<LastText, A::Error> {
+        let (IgnoredAny, content) = tagged.variant()?;
+        content.newtype_variant()
+    }
+}
+
+/// What `serde_yaml` finds last in a text.
+fn last_text(text: &str) -> Option<String> {
+    let document = serde_yaml::Deserializer::from_str(text).next()?;
+    LastText::deserialize(document).ok()?.0
+}
+
 #[derive(Default)]
-struct Builder {
+struct Builder<'a> {
     anchors: HashMap<String, Node>,
     depth: usize,
     /// Nodes that may still be repeated.
     repeats: usize,
-    cut: Option<Cut>,
+    /// A text that has no line feed at its end.
+    cut: Option<&'a str>,
     twice: Vec<Fault>,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn document(&mut self, parser: &mut Events<'_>) -> Result<Option<Node>, Fault> {
         loop {
             match next(parser)? {
@@ -147,8 +201,11 @@ impl Builder {
             EventData::Alias { anchor } => return self.alias(&anchor, line),
             EventData::Scalar { mut value, style, anchor, tag, .. } => {
                 let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                if is_block && self.cut.as_ref().is_some_and(|cut| cut.shortens(&value, place.end)) {
-                    value.pop();
+                // A block at the end may have the line feed that the text lacks. What repeats before it is bounded by now.
+                if let Some(text) = self.cut.filter(|text| is_block && place.end >= text.len())
+                    && let Some(last) = last_text(text)
+                {
+                    value = last;
                 }
                 (scalar(value, style, tag.as_deref()), anchor)
             }
@@ -166,7 +223,11 @@ impl Builder {
         if let Some(anchor) = anchor {
             // An anchor is a repetition that may yet come.
             self.repeat(&node, line)?;
-            self.anchors.insert(anchor, node.clone());
+            match node.value {
+                // A name that was given anew within it is that of the inner node, which began later.
+                Value::List(_) | Value::Map(_) => self.anchors.entry(anchor).or_insert_with(|| node.clone()),
+                _ => self.anchors.entry(anchor).insert_entry(node.clone()).into_mut(),
+            };
         }
         Ok(node)
     }

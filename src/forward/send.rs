@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use crate::client::error::SendError;
-use crate::client::{Client, Clock, Options, Request, Response};
+use crate::client::{Client, Clock, Options, Request, Response, retry_after};
 use crate::config::remote::write::{Message, RemoteWrite};
 use crate::error::{Error, Result};
 use crate::forward::item::Counts;
@@ -21,8 +21,6 @@ use crate::forward::item::Counts;
 const MAX_MESSAGE_BYTES: usize = 1024;
 /// Of a body that is read so that its connection can be used again.
 const MAX_IGNORED_BYTES: usize = 64 << 10;
-/// A receiver that asks for more patience is asked again after this.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 const VERSION: &str = "x-prometheus-remote-write-version";
 const RETRY_ATTEMPT: &str = "retry-attempt";
@@ -102,8 +100,10 @@ impl Sender {
             ignore_body(response).await;
             return judge_success(self.message, &headers, sent);
         }
-        let text = read_text(&mut response).await;
-        judge_failure(status, &headers, &text, self.retry_on_http_429, (self.clock)())
+        let text = response.first_bytes(MAX_MESSAGE_BYTES).await;
+        let text = String::from_utf8_lossy(&text);
+        let text = text.trim();
+        judge_failure(status, &headers, text, self.retry_on_http_429, (self.clock)())
     }
 }
 
@@ -144,32 +144,6 @@ fn written(headers: &HeaderMap) -> Option<Counts> {
         histograms: histograms.unwrap_or(0),
         exemplars: exemplars.unwrap_or(0),
     })
-}
-
-/// In seconds, or as a date; not in the past.
-fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = chrono::NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok()?;
-            Duration::from_millis(u64::try_from(date.and_utc().timestamp_millis() - now_ms).ok()?)
-        }
-    };
-    Some(wait.min(MAX_RETRY_AFTER)).filter(|wait| !wait.is_zero())
-}
-
-/// The first line of a body, as much as there is of it.
-async fn read_text(response: &mut Response) -> String {
-    let mut text = Vec::new();
-    // What is lost of it is lost.
-    while let Ok(Some(chunk)) = response.chunk().await {
-        text.extend_from_slice(&chunk[..chunk.len().min(MAX_MESSAGE_BYTES - text.len())]);
-        if text.len() == MAX_MESSAGE_BYTES {
-            break;
-        }
-    }
-    String::from_utf8_lossy(&text).trim().to_string()
 }
 
 async fn ignore_body(mut response: Response) {

@@ -58,6 +58,11 @@ pub fn checked<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> Result<Labels,
     Ok(builder.build())
 }
 
+/// The same of labels that were made here, which are sorted and have a name.
+pub fn check(labels: &Labels) -> Result<(), InvalidLabels> {
+    check_bounds(&labels.iter().collect::<Vec<_>>())
+}
+
 /// The labels of an exemplar; `None` for those that Prometheus would not keep either.
 pub fn exemplar_labels<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> Option<Labels> {
     let chars = |text: &str| text.chars().count();

@@ -2,9 +2,11 @@
 //! alerts. One that ends sends what it has, if it is to, for a while.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -115,7 +117,11 @@ impl Queue {
             }
             tokio::select! {
                 biased;
-                () = self.send(&batch) => {}
+                sent = AssertUnwindSafe(self.send(&batch)).catch_unwind() => {
+                    if sent.is_err() {
+                        self.count_failed(batch.len(), "the sending of alerts panicked");
+                    }
+                }
                 () = &mut overdue => {
                     self.count_failed(batch.len(), "the server does not wait for it any longer");
                     break;

@@ -49,23 +49,10 @@ impl Sender {
 async fn judge(mut response: Response) -> Result<(), String> {
     let status = response.status();
     if status.is_success() {
-        read(&mut response, MAX_IGNORED_BYTES).await;
+        response.first_bytes(MAX_IGNORED_BYTES).await;
         return Ok(());
     }
-    let text = read(&mut response, MAX_MESSAGE_BYTES).await;
+    let text = response.first_bytes(MAX_MESSAGE_BYTES).await;
     let text = String::from_utf8_lossy(&text);
     Err(format!("bad response status {status}: {}", text.trim()).trim_end_matches(": ").to_string())
-}
-
-/// The first bytes of a body, as much as there is of them.
-async fn read(response: &mut Response, limit: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    // What is lost of it is lost.
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk[..chunk.len().min(limit - bytes.len())]);
-        if bytes.len() == limit {
-            break;
-        }
-    }
-    bytes
 }

@@ -160,7 +160,13 @@ impl Alerts {
 
     /// Alerts that must be told at this time, and now count as told. `again_ms` is how long one that fires need not be told
     /// again, `interval_ms` the time between evaluations.
-    pub fn to_send(&mut self, at: i64, again_ms: i64, interval_ms: i64, generator_url: &str) -> Vec<alert::Alert> {
+    pub fn to_send(
+        &mut self,
+        at: i64,
+        again_ms: i64,
+        interval_ms: i64,
+        link: &dyn Fn() -> String,
+    ) -> Vec<alert::Alert> {
         let mut due = Vec::new();
         for (labels, alert) in self.0.iter_mut().filter(|(_, alert)| alert.needs_sending(at, again_ms)) {
             alert.last_sent_at = Some(at);
@@ -170,7 +176,7 @@ impl Alerts {
                 annotations: alert.annotations.clone(),
                 starts_at_ms: alert.fired_at.unwrap_or(alert.active_at),
                 ends_at_ms: alert.resolved_at.or(alert.valid_until).unwrap_or(at),
-                generator_url: generator_url.to_string(),
+                generator_url: link(),
             });
         }
         due.sort_by(|a, b| a.labels.cmp(&b.labels));

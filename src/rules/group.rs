@@ -3,8 +3,8 @@
 //! What a rule writes is seen when it is durable. So a rule that reads what an earlier one of its group wrote waits for
 //! that, and no other does: a bucket takes a second for it, and a group has many rules.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,9 +15,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::rules::{RuleGroup, RuleKind};
+use crate::engine::door::canceled;
 use crate::engine::session::Point;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::appender::Appended;
+use crate::ingest::labels;
 use crate::model::float::format_general;
 use crate::model::labels::{Labels, LabelsBuilder, METRIC_NAME};
 use crate::model::sample::STALE_NAN;
@@ -51,6 +53,8 @@ pub struct Group {
     batches: Vec<Vec<usize>>,
     pub(super) stats: Arc<GroupStats>,
     last: Mutex<LastEvaluation>,
+    /// Series that no rule of it writes any more, to be ended.
+    stale: Mutex<Vec<Labels>>,
 }
 
 /// How the last evaluation went.
@@ -60,9 +64,6 @@ pub struct LastEvaluation {
     pub at_ms: Option<i64>,
     pub seconds: f64,
 }
-
-/// What a group leaves behind for others: series that nobody writes any more.
-pub type Stale = Mutex<Vec<Labels>>;
 
 impl Group {
     /// `default_interval_ms` is for groups that have none. `restored`: nothing is to be looked up for its alerts.
@@ -93,6 +94,7 @@ impl Group {
             batches,
             stats,
             last: Mutex::default(),
+            stale: Mutex::default(),
             config,
         })
     }
@@ -110,8 +112,8 @@ impl Group {
         self.config.query_offset_ms.unwrap_or_else(|| environment.query_offset_ms())
     }
 
-    /// Goes on where another one was. What is not written any more goes to `stale`.
-    pub fn take_over(&self, other: &Group, environment: &Environment, stale: &Stale) {
+    /// Goes on where another one was.
+    pub fn take_over(&self, other: &Group, environment: &Environment) {
         *self.last.lock() = other.last();
         let mut left: Vec<&Arc<Rule>> = other.rules.iter().collect();
         for rule in &self.rules {
@@ -124,20 +126,26 @@ impl Group {
             }
         }
         left.iter().for_each(|rule| other.end_alerts(rule, environment));
-        stale
-            .lock()
-            .extend(left.iter().flat_map(|rule| rule.state.lock().series.keys().cloned().collect::<Vec<_>>()));
+        let mut stale = self.stale.lock();
+        stale.append(&mut other.stale.lock());
+        stale.extend(left.iter().flat_map(|rule| rule.series()));
     }
 
-    /// All series that the last evaluation wrote.
-    pub fn series(&self) -> Vec<Labels> {
-        self.rules.iter().flat_map(|rule| rule.state.lock().series.keys().cloned().collect::<Vec<_>>()).collect()
+    /// Nobody evaluates it any more: all that it wrote is to be ended.
+    pub fn retire(&self) {
+        self.stale.lock().extend(self.rules.iter().flat_map(|rule| rule.series()));
     }
 
     /// Nobody evaluates a rule of the group any more, so its alerts are none.
     pub fn end_alerts(&self, rule: &Rule, environment: &Environment) {
         let ended = rule.state.lock().alerts.end(environment.now_ms());
         environment.history.tell(&self.file, &self.name, rule.name(), ended);
+    }
+
+    /// Whether the last evaluation found out about all of its alerts.
+    pub fn knows_its_alerts(&self) -> bool {
+        let fails = |rule: &Rule| rule.state.lock().error.is_some();
+        !self.rules.iter().any(|rule| matches!(rule.config.kind, RuleKind::Alerting { .. }) && fails(rule))
     }
 
     /// The clock was set.
@@ -171,7 +179,8 @@ impl Group {
             environment,
             at,
             log: environment.appender.durability(),
-            deadline: tokio::time::Instant::now() + patience,
+            patience: Mutex::new(patience),
+            stop,
             pending: HashMap::new(),
             samples: 0,
         };
@@ -189,8 +198,8 @@ impl Group {
     }
 
     /// Marks series as stale that no rule writes any more. Those that another rule writes refuse it, as they should.
-    pub async fn end_series(environment: &Environment, stale: &Stale, at: i64) {
-        let ended = std::mem::take(&mut *stale.lock());
+    pub async fn end_series(&self, environment: &Environment, at: i64) {
+        let ended = std::mem::take(&mut *self.stale.lock());
         if ended.is_empty() {
             return;
         }
@@ -201,7 +210,7 @@ impl Group {
         let of: HashMap<SeriesRef, Labels> = series.into_iter().zip(ended.iter().cloned()).collect();
         if let Err(unsent) = environment.appender.submit(batch, |series| of.get(&series).cloned()).await {
             tracing::warn!(error = %unsent.error, "series of rules that are gone are not ended yet");
-            stale.lock().extend(ended);
+            self.stale.lock().extend(ended);
         }
     }
 }
@@ -212,8 +221,10 @@ struct Evaluation<'a> {
     environment: &'a Environment,
     at: i64,
     log: watch::Receiver<Log>,
-    /// Until then results are waited for; alerts must be told again in time, whatever becomes of the bucket.
-    deadline: tokio::time::Instant,
+    /// How long the store is still waited for, all together: alerts must be told again in time, whatever becomes of the
+    /// bucket.
+    patience: Mutex<Duration>,
+    stop: &'a CancellationToken,
     /// What rules wrote that is not known to be durable, by their places.
     pending: HashMap<usize, Appended>,
     samples: u64,
@@ -233,21 +244,31 @@ impl Evaluation<'_> {
             places.into_iter().filter_map(|place| Some((place, self.pending.remove(&place)?))).collect();
         for (place, appended) in &mut appended {
             // They are on their way side by side already.
-            let outcome = tokio::select! {
-                biased;
-                outcome = appended.durable() => outcome,
-                failing = self.log.wait_for(|log| !log.works()) => {
-                    failing.ok().and_then(|log| log.error()).map_or(Ok(()), Err)
-                }
-                () = tokio::time::sleep_until(self.deadline) => {
-                    Err(Error::new(ErrorKind::Unavailable, "the write-ahead log takes longer than the evaluation may"))
+            let mut log = self.log.clone();
+            let durable = async {
+                tokio::select! {
+                    biased;
+                    outcome = appended.durable() => outcome,
+                    failing = log.wait_for(|log| !log.works()) => failing.ok().and_then(|log| log.error()).map_or(Ok(()), Err),
+                    () = self.stop.cancelled() => Err(canceled()),
                 }
             };
+            let outcome = self.patiently(durable).await.unwrap_or_else(|| Err(too_slow()));
             let place = *place;
             if let Err(error) = outcome {
                 self.failed(&self.group.rules[place], &error, "the results of a rule are not durable yet");
             }
         }
+    }
+
+    /// Waits for the store as long as it is still waited for; `None` where that was not long enough. What is there at once needs no
+    /// patience.
+    async fn patiently<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let (patience, began) = (*self.patience.lock(), Instant::now());
+        let done = tokio::time::timeout(patience, work).await.ok();
+        let mut left = self.patience.lock();
+        *left = left.saturating_sub(began.elapsed());
+        done
     }
 
     /// Evaluates rules side by side, as far as there are slots.
@@ -279,7 +300,13 @@ impl Evaluation<'_> {
         span.number("index", place as i64);
         let (started, at_ms) = (Instant::now(), self.environment.now_ms());
         add(&self.group.stats.evaluations, 1);
-        let outcome = span.around(self.results(rule)).await;
+        let results = async {
+            tokio::select! {
+                results = self.results(rule) => results,
+                () = self.stop.cancelled() => Err(canceled()),
+            }
+        };
+        let outcome = span.around(results).await;
         let outcome = match outcome {
             Ok(found) => {
                 rule.state.lock().error = None;
@@ -420,14 +447,14 @@ impl Evaluation<'_> {
 
     /// The states of the alerts, which are sent, as samples.
     fn alert(&self, rule: &Rule, name: &str, elements: Vec<Element>, terms: Terms) -> Result<Found> {
-        let url = self.environment.server().external_url.clone() + &table_link(&rule.config.query);
+        let link = || self.environment.server().external_url.clone() + &table_link(&rule.config.query);
         let resend_ms = i64::try_from(self.environment.options.resend_delay.as_millis()).unwrap_or(i64::MAX);
         let mut state = rule.state.lock();
         let Step { changes, active } = state.alerts.step(elements, self.at, terms);
         // Within the lock: changes of a rule are told in their order.
         self.environment.history.tell(&self.group.file, &self.group.name, name, changes);
         let active = active?;
-        let due = state.alerts.to_send(self.at, resend_ms, self.group.interval_ms, &url);
+        let due = state.alerts.to_send(self.at, resend_ms, self.group.interval_ms, &link);
         let restored = state.restored;
         drop(state);
         if !due.is_empty() {
@@ -440,7 +467,7 @@ impl Evaluation<'_> {
 
     /// Hands the results of a rule over, and the ends of series that it does not have any more.
     async fn append(&self, rule: &Rule, mut found: Found) -> Option<Appended> {
-        found.retain(|(_, point)| self.is_storable(rule, point));
+        found.retain(|(labels, point)| self.is_storable(rule, labels, point));
         let at = self.query_at();
         let before = std::mem::take(&mut rule.state.lock().series);
         let fresh: Vec<Labels> =
@@ -474,8 +501,9 @@ impl Evaluation<'_> {
         if batch.samples.is_empty() && batch.histograms.is_empty() {
             return None;
         }
-        match self.environment.appender.submit(batch, |series| of.get(&series).cloned()).await {
-            Ok(appended) => {
+        let submitted = self.environment.appender.submit(batch, |series| of.get(&series).cloned());
+        match self.patiently(submitted).await {
+            Some(Ok(appended)) => {
                 self.judge(rule, &appended, results);
                 let refused = refused(&appended, results);
                 let series = found.into_iter().filter_map(|(labels, _)| {
@@ -485,18 +513,26 @@ impl Evaluation<'_> {
                 rule.state.lock().series = series.collect();
                 Some(appended)
             }
-            Err(unsent) => {
+            refused => {
                 rule.state.lock().series = before;
-                self.failed(rule, &unsent.error, "the results of a rule are not stored");
+                let error = refused.and_then(Result::err).map_or_else(too_slow, |unsent| unsent.error);
+                self.failed(rule, &error, "the results of a rule are not stored");
                 None
             }
         }
     }
 
-    /// Arithmetic makes histograms that none can be, which nobody should find in the lake.
-    fn is_storable(&self, rule: &Rule, point: &Point) -> bool {
-        let Point::Histogram(histogram) = point else { return true };
-        let Err(error) = histogram.validate() else { return true };
+    /// Arithmetic makes histograms that none can be, and functions labels beyond all bounds, which nobody should find in the
+    /// lake.
+    fn is_storable(&self, rule: &Rule, labels: &Labels, point: &Point) -> bool {
+        let error = match (labels::check(labels), point) {
+            (Err(error), _) => Error::execution(error.to_string()),
+            (Ok(()), Point::Float(_)) => return true,
+            (Ok(()), Point::Histogram(histogram)) => match histogram.validate() {
+                Ok(()) => return true,
+                Err(error) => error,
+            },
+        };
         rule.state.lock().error = Some(error.to_string());
         let (file, group, name) = (&self.group.file, &self.group.name, rule.name());
         tracing::warn!(file, group, name, %error, "a result of a rule is dropped");
@@ -536,7 +572,7 @@ impl Evaluation<'_> {
 }
 
 /// The handles of results that were refused.
-fn refused(appended: &Appended, results: (usize, usize)) -> Vec<SeriesRef> {
+fn refused(appended: &Appended, results: (usize, usize)) -> HashSet<SeriesRef> {
     let report = &appended.report;
     let samples = report.rejected_samples.iter().filter(|(row, _)| *row < results.0);
     let histograms = report.rejected_histograms.iter().filter(|(row, _)| *row < results.1);
@@ -573,6 +609,10 @@ fn samples_of(rule: &Rule, name: &str, labels: &Labels, alert: &Alert) -> [(Labe
         (series(ALERTS, Some(alert.state.as_str())), Point::Float(1.0)),
         (series(ALERTS_FOR_STATE, None), Point::Float(since_seconds)),
     ]
+}
+
+fn too_slow() -> Error {
+    Error::new(ErrorKind::Unavailable, "the write-ahead log takes longer than the evaluation may")
 }
 
 /// How long evaluation pauses after the clock was set, so that there are samples of the new time again.

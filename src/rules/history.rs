@@ -190,7 +190,8 @@ impl History {
     async fn keep_writing(&self, store: &Store) {
         while AssertUnwindSafe(self.write_all(store)).catch_unwind().await.is_err() {
             tracing::error!("the task that writes the history of alerts panicked; it is started again");
-            self.waiting.lock().under_way = 0;
+            let lost = std::mem::take(&mut self.waiting.lock().under_way);
+            self.dropped.fetch_add(lost as u64, Ordering::Relaxed);
             self.work.notify_one();
             sleep(RESTART_PAUSE).await;
         }

@@ -18,7 +18,7 @@ use crate::config::rules::RuleFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::promql::parse::ParseOptions;
 use crate::rules::environment::Environment;
-use crate::rules::group::{Group, Stale, pause_after_step};
+use crate::rules::group::{Group, pause_after_step};
 use crate::rules::restore;
 use crate::rules::schedule::Ticks;
 use crate::rules::stats::add;
@@ -155,15 +155,14 @@ impl Manager {
         let shown: Shown = Arc::new(Mutex::new(before.as_ref().map_or(&group, |before| &before.group).clone()));
         let task_shown = shown.clone();
         let task = tokio::spawn(async move {
-            let stale = Stale::default();
             if let Some(before) = before {
                 before.stop.cancel();
                 // A panic was told when it happened.
                 let _ = before.task.await;
-                task_group.take_over(&before.group, &environment, &stale);
+                task_group.take_over(&before.group, &environment);
                 *task_shown.lock() = task_group.clone();
             }
-            keep_evaluating(&task_group, &environment, &task_stop, &stale, restores).await;
+            keep_evaluating(&task_group, &environment, &task_stop, restores).await;
         });
         Running { group, shown, stop, task }
     }
@@ -176,12 +175,13 @@ impl Manager {
             let at = environment.now_ms();
             let _ = gone.task.await;
             gone.group.rules.iter().for_each(|rule| gone.group.end_alerts(rule, &environment));
-            let stale: Stale = Mutex::new(gone.group.series());
+            environment.history.settle(&gone.group.file, &gone.group.name, environment.now_ms());
+            gone.group.retire();
             let interval = Duration::from_millis(gone.group.interval_ms.unsigned_abs());
             let at = at - gone.group.query_offset_ms(&environment);
             tokio::select! {
                 () = stopped.cancelled() => {}
-                () = sleep(interval * INTERVALS_BEFORE_THE_END) => Group::end_series(&environment, &stale, at).await,
+                () = sleep(interval * INTERVALS_BEFORE_THE_END) => gone.group.end_series(&environment, at).await,
             }
         });
     }
@@ -208,14 +208,8 @@ fn load(
 }
 
 /// The task of a group. A panic is a defect of ours, and no reason to lose a group: it begins anew.
-async fn keep_evaluating(
-    group: &Group,
-    environment: &Environment,
-    stop: &CancellationToken,
-    stale: &Stale,
-    mut restores: bool,
-) {
-    while AssertUnwindSafe(run(group, environment, stop, stale, restores)).catch_unwind().await.is_err() {
+async fn keep_evaluating(group: &Group, environment: &Environment, stop: &CancellationToken, mut restores: bool) {
+    while AssertUnwindSafe(run(group, environment, stop, restores)).catch_unwind().await.is_err() {
         let (file, name) = (&group.file, &group.name);
         tracing::error!(file, group = name, "the evaluation of a group of rules panicked; it is started again");
         add(&group.stats.failures, 1);
@@ -230,11 +224,10 @@ async fn keep_evaluating(
     }
 }
 
-async fn run(group: &Group, environment: &Environment, stop: &CancellationToken, stale: &Stale, restores: bool) {
+async fn run(group: &Group, environment: &Environment, stop: &CancellationToken, restores: bool) {
     let mut ticks = Ticks::new(&group.file, &group.name, group.interval_ms, environment);
     let mut paused_until: Option<Instant> = None;
-    // The second evaluation is the first that sees what recording rules wrote.
-    let mut before_settled = Some(2);
+    let (mut evaluated, mut settled) = (0_u64, false);
     loop {
         tokio::select! {
             biased;
@@ -279,19 +272,20 @@ async fn run(group: &Group, environment: &Environment, stop: &CancellationToken,
         }
         paused_until = None;
         group.evaluate(environment, tick.at_ns, stop).await;
-        if !stop.is_cancelled() {
-            let at = tick.at_ns.div_euclid(1_000_000) - group.query_offset_ms(environment);
-            Group::end_series(environment, stale, at).await;
+        if stop.is_cancelled() {
+            return;
         }
-        before_settled = match before_settled {
-            Some(1) => {
-                if restores {
-                    restore::restore(group, environment).await;
-                }
-                environment.history.settle(&group.file, &group.name, environment.now_ms());
-                None
-            }
-            left => left.map(|left| left - 1),
-        };
+        let at = tick.at_ns.div_euclid(1_000_000) - group.query_offset_ms(environment);
+        group.end_series(environment, at).await;
+        evaluated += 1;
+        // The second evaluation is the first that sees what recording rules wrote.
+        if evaluated == 2 && restores {
+            restore::restore(group, environment).await;
+        }
+        // What an evaluation that failed has not found may be there all the same.
+        if evaluated >= 2 && !settled && group.knows_its_alerts() {
+            environment.history.settle(&group.file, &group.name, environment.now_ms());
+            settled = true;
+        }
     }
 }

@@ -91,6 +91,11 @@ impl Rule {
         }
     }
 
+    /// The series that the last evaluation wrote.
+    pub(super) fn series(&self) -> Vec<Labels> {
+        self.state.lock().series.keys().cloned().collect()
+    }
+
     /// Whether another rule goes on where this one was: Prometheus matches names and labels.
     pub(super) fn succeeds(&self, other: &Rule) -> bool {
         self.name() == other.name() && self.config.labels == other.config.labels

@@ -17,7 +17,7 @@ pub fn last_due(file: &str, group: &str, interval_ms: i64, now_ns: i64) -> i64 {
     let interval_ns = interval_ms.max(1).saturating_mul(NS_IN_MS);
     let offset = (hash(file, group) % interval_ns.unsigned_abs()) as i64;
     let behind = now_ns.saturating_sub(offset);
-    behind - behind.rem_euclid(interval_ns) + offset
+    (behind - behind.rem_euclid(interval_ns)).saturating_add(offset)
 }
 
 /// That of Prometheus' labels `file` and `name`: names and values, each behind its length, of one byte or, behind 255, of three.
@@ -67,8 +67,8 @@ impl Ticks {
     pub fn new(file: &str, group: &str, interval_ms: i64, environment: &Environment) -> Self {
         let now_ns = environment.now_ms().saturating_mul(NS_IN_MS);
         let interval_ns = interval_ms.max(1).saturating_mul(NS_IN_MS);
-        let first_ns = last_due(file, group, interval_ms, now_ns) + interval_ns;
-        let wait = Duration::from_nanos((first_ns - now_ns).unsigned_abs());
+        let first_ns = last_due(file, group, interval_ms, now_ns).saturating_add(interval_ns);
+        let wait = Duration::from_nanos(first_ns.saturating_sub(now_ns).unsigned_abs());
         let interval = Duration::from_nanos(interval_ns.unsigned_abs());
         Self { interval, interval_ns, base: (Instant::now() + wait, first_ns), count: 0 }
     }

@@ -3,6 +3,7 @@
 use super::evaluate::Given;
 use super::execute::{Done, Halt, Run};
 use super::host::{Body, Fault, Function, Outcome, Param};
+use super::limits::BYTES_PER_STEP;
 use super::methods::Method;
 use super::tree::{Operand, Place, Term};
 use super::value::{IntType, Samples, Value};
@@ -102,6 +103,13 @@ impl<'t> Run<'t, '_> {
         if let (Some(value), Some(param)) = (given.last, params.next()) {
             values.push(self.convert(value.clone(), param)?);
         }
+        // What is done with them takes time by their length, whoever does it.
+        let bytes = values.iter().map(|value| match value {
+            Value::String(text) | Value::Html(text) => text.len(),
+            _ => 0,
+        });
+        let steps = bytes.map(|bytes| bytes / BYTES_PER_STEP).sum();
+        self.host.budget.take_steps(steps).map_err(|message| self.error(message))?;
         Ok(values)
     }
 

@@ -3,7 +3,7 @@
 //! Queries take time and are not for this module to run. An [`Expansion`] runs up to a query whose result it does not
 //! know, names it, and when it was answered runs once more from the beginning, now with that answer. That is the same
 //! run again, since nothing else can change; two queries of the same text have the same answer, as both are at the time
-//! of the evaluation. [`expand`] does so for who can wait.
+//! of the evaluation.
 
 use std::collections::HashMap;
 
@@ -66,24 +66,6 @@ impl Expansion<'_> {
     /// What [`Progress::Query`] asked for.
     pub fn answer(&mut self, query: String, answer: Answer) {
         self.answers.insert(query, answer);
-    }
-}
-
-/// Expands a template with all the queries that it needs, one by one.
-pub async fn expand<Q: AsyncFnMut(&str) -> Answer>(
-    template: &Template,
-    subject: Subject,
-    mut query: Q,
-) -> Result<String> {
-    let mut expansion = template.start(subject);
-    loop {
-        match expansion.run() {
-            Progress::Done(result) => return result,
-            Progress::Query(text) => {
-                let answer = query(&text).await;
-                expansion.answer(text, answer);
-            }
-        }
     }
 }
 

@@ -15,7 +15,7 @@ mod printf;
 mod printer;
 
 use printer::Printer;
-pub(super) use printer::field;
+pub(super) use printer::{field, name};
 
 /// `fmt.Sprint`: a space between two that are no texts. `None` where the text would be longer than `limit`.
 pub(super) fn print(values: &[Value], limit: usize) -> Option<Vec<u8>> {

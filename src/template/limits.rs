@@ -28,6 +28,9 @@ pub(super) const MAX_MAP_DEPTH: usize = 32;
 const MAX_STEPS: usize = 1 << 21;
 const MAX_BYTES: usize = 64 << 20;
 
+/// Of texts that functions and methods are given.
+pub(super) const BYTES_PER_STEP: usize = 16;
+
 /// What is left.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {

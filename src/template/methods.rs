@@ -3,6 +3,7 @@
 //! Those are left out that give or take types which templates can do nothing with, and those of the server's time zone.
 
 use super::characters::to_text;
+use super::format::name;
 use super::host::Param;
 use super::time::{MONTHS, Time, WEEKDAYS, duration_text};
 use super::value::{IntType, Value};
@@ -122,16 +123,12 @@ static DURATION: &[Method] = &[
 
 static TEXT: &[Method] = &[row("String", &[], |value, _| {
     Ok(Value::text(match value {
-        Value::Int(IntType::Month, number) => known(&MONTHS, *number - 1),
-        Value::Int(_, number) => known(&WEEKDAYS, *number),
+        Value::Int(IntType::Month, number) => name(&MONTHS, *number, 1),
+        Value::Int(_, number) => name(&WEEKDAYS, *number, 0),
         Value::Histogram(histogram) => histogram.to_string(),
         _ => String::new(),
     }))
 })];
-
-fn known(names: &[&str], at: i64) -> String {
-    usize::try_from(at).ok().and_then(|at| names.get(at)).map(|name| name.to_string()).unwrap_or_default()
-}
 
 fn this(value: &Value) -> &Time {
     match value {

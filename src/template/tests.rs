@@ -6,13 +6,31 @@ use std::time::{Duration, Instant};
 use crate::fuzzing::Fuzz;
 use crate::model::labels::Labels;
 
-use super::expand::{Progress, expand};
+use super::expand::Progress;
 use super::source::Template;
 use super::subject::{Answer, Sample, SampleValue, Server, Subject};
 
 mod corpus;
 
 const CORPUS: &str = include_str!("corpus.json");
+
+/// Expands a template with all the queries that it needs, one by one.
+async fn expand<Q: AsyncFnMut(&str) -> Answer>(
+    template: &Template,
+    subject: Subject,
+    mut query: Q,
+) -> crate::error::Result<String> {
+    let mut expansion = template.start(subject);
+    loop {
+        match expansion.run() {
+            Progress::Done(result) => return result,
+            Progress::Query(text) => {
+                let answer = query(&text).await;
+                expansion.answer(text, answer);
+            }
+        }
+    }
+}
 
 #[test]
 fn templates_are_what_prometheus_makes_of_them() {
@@ -136,6 +154,16 @@ fn limits() {
     );
     check("{{ range 1000000000 }}{{ range 1000000000 }}{{ end }}{{ end }}", ": more than 2097152 steps");
     check("{{ range 9223372036854775807 }}{{ end }}", ": more than 2097152 steps");
+    // What long texts are made of takes time, whoever reads them.
+    let long = "{{ $l := printf \"%1000000s\" \"x\" }}{{ range 200000 }}";
+    for read in ["(toTime 1).Format $l", "match \"x\" $l", "len $l", "safeHtml $l"] {
+        check(&format!("{long}{{{{ $x := {read} }}}}{{{{ end }}}}"), ": more than 2097152 steps");
+    }
+    let unset = format!(
+        "{{{{ range 100000 }}}}{{{{ $x := reReplaceAll \"(a)?b\" \"{}\" \"bbbb\" }}}}{{{{ end }}}}",
+        "$1".repeat(100_000)
+    );
+    check(&unset, ": more than 2097152 steps");
     check("{{ range 10000000 }}{{ print $labels $externalLabels }}{{ end }}", too_long);
     check("{{ range 10000000 }}{{ $x := printf \"%1000d\" . }}{{ end }}", ": more than 67108864 bytes of text");
     check("{{ $x := \"ab\" }}{{ range 100 }}{{ $x = print $x $x }}{{ end }}", too_long);

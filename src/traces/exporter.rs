@@ -1,6 +1,7 @@
 //! Sends batches of spans. The rules are those of OTLP: which answers are tried again, with growing pauses or after those the
 //! collector asks for, and all that for at most half a minute, as the spans that come meanwhile must wait.
 
+use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, TE};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::client::error::SendError;
-use crate::client::{Client, Clock, Options, Request, Response};
+use crate::client::{self, Client, Clock, Options, Request, Response};
 use crate::config::http::{HttpConfig, ProxyConfig};
 use crate::config::tracing::{Protocol, TracingConfig};
 use crate::error::{Error, Result};
@@ -41,7 +42,6 @@ const MAX_SHOWN_BYTES: usize = 300;
 /// A message of gRPC has a byte in front that says whether it is compressed, and four of its length.
 const FRAME_BYTES: usize = 5;
 
-#[derive(Debug)]
 pub struct Exporter {
     sender: Arc<Sender>,
     resource: Resource,
@@ -49,11 +49,11 @@ pub struct Exporter {
     runtime: Handle,
 }
 
-#[derive(Debug)]
 struct Sender {
     client: Client,
     url: Url,
     headers: HeaderMap,
+    clock: Clock,
     protocol: Protocol,
     gzip: bool,
     timeout: Duration,
@@ -76,6 +76,12 @@ enum Again {
     After(Duration),
 }
 
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Exporter({})", self.sender.url)
+    }
+}
+
 impl Exporter {
     pub fn new(config: &TracingConfig, clock: Clock, given_up: CancellationToken) -> Result<Self> {
         let http = HttpConfig {
@@ -87,13 +93,14 @@ impl Exporter {
         };
         let options = Options { compressed: false, clock };
         let client = match config.protocol {
-            Protocol::Grpc => Client::http2(&http, options),
-            Protocol::Http => Client::new(&http, options),
+            Protocol::Grpc => Client::http2(&http, options.clone()),
+            Protocol::Http => Client::new(&http, options.clone()),
         };
         let sender = Sender {
             client: client.map_err(|e| Error::new(e.kind, format!("tracing: {e}")))?,
             url: url(config)?,
             headers: headers(config),
+            clock: options.clock.clone(),
             protocol: config.protocol,
             gzip: config.gzip,
             timeout: config.timeout,
@@ -177,7 +184,7 @@ impl Sender {
             let response = self.client.send(request).await?;
             match self.protocol {
                 Protocol::Grpc => judge_grpc(response).await,
-                Protocol::Http => judge_http(response).await,
+                Protocol::Http => judge_http(response, (self.clock)()).await,
             }
         };
         let answer = match tokio::time::timeout(self.timeout, exchange).await {
@@ -202,7 +209,7 @@ impl Sender {
 
 type Judged = std::result::Result<std::result::Result<Answer, Failure>, SendError>;
 
-async fn judge_http(response: Response) -> Judged {
+async fn judge_http(response: Response, now_ms: i64) -> Judged {
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.bytes(MAX_ANSWER_BYTES).await?;
     if status.is_success() {
@@ -210,10 +217,7 @@ async fn judge_http(response: Response) -> Judged {
         return Ok(Ok(Answer::decode(body).unwrap_or_default()));
     }
     let again = match status.as_u16() {
-        429 | 502 | 503 | 504 => headers
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map_or(Again::Soon, |seconds| Again::After(Duration::from_secs(seconds))),
+        429 | 502 | 503 | 504 => client::retry_after(&headers, now_ms).map_or(Again::Soon, Again::After),
         _ => Again::Never,
     };
     let why = format!("the collector answers {status}: {}", shown(&String::from_utf8_lossy(&body)));

@@ -247,7 +247,7 @@ def fired_sql(check, server):
 
 
 def ended_sql(check, server, since):
-    text = 'SELECT "from", "to", extract(epoch FROM "at")::double precision FROM promlake.alert_history WHERE alert = \'ShopIsSlow\' ORDER BY "at"'
+    text = 'SELECT from_state, to_state, extract(epoch FROM time)::double precision FROM promlake.alert_history WHERE alert = \'ShopIsSlow\' ORDER BY time'
     rows = sql_rows(check, server, "SQL has the history", text)
     if rows is not None:
         steps = [(a, b) for a, b, _ in rows]

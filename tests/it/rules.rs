@@ -252,6 +252,49 @@ async fn reloads() {
     assert!(server.stop().success());
 }
 
+/// Two patterns may name one file, as people have them.
+#[tokio::test]
+async fn a_file_that_is_named_twice_is_one() {
+    let home = Home::on_disk();
+    let config = configure(&home, "groups: [{name: g, rules: [{record: a, expr: vector(1)}]}]\n", "");
+    let config = config.replace("['rules*.yml']", "['rules*.yml', rules.yml, './rules.yml', 'r*.yml']");
+    let mut server = home.start(&config, &[]);
+    until(&server, "a", &[r#"{"__name__":"a"} "1""#]).await;
+    for value in [2, 3] {
+        configure(&home, &format!("groups: [{{name: g, rules: [{{record: a, expr: vector({value})}}]}}]\n"), "");
+        server.signal("HUP");
+        server.wait_for_line("configuration reloaded");
+        let expected = format!(r#"{{"__name__":"a"}} "{value}""#);
+        until(&server, "a", &[&expected]).await;
+    }
+    // Nobody goes on with what it was before.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(vector(&server, "max_over_time(a[3s]) - min_over_time(a[3s])").await, [r#"{} "0""#]);
+    let groups = data(&server, "/api/v1/rules", &[]).await;
+    assert_eq!(groups["groups"].as_array().expect("groups").len(), 1);
+    assert!(server.stop().success());
+}
+
+/// What a rule wrote ends although the group is read anew twice before it is evaluated again.
+#[tokio::test]
+async fn series_of_a_rule_that_is_gone_end_over_two_reloads() {
+    let home = Home::on_disk();
+    let with = |rules: &str| {
+        format!("groups: [{{name: g, interval: 6s, rules: [{{record: b, expr: vector(1)}}{rules}]}}]\n")
+    };
+    let config = configure(&home, &with(", {record: a, expr: vector(1)}"), "");
+    let mut server = home.start(&config, &[]);
+    until(&server, "a", &[r#"{"__name__":"a"} "1""#]).await;
+    for more in ["", ", {record: c, expr: vector(1)}"] {
+        configure(&home, &with(more), "");
+        server.signal("HUP");
+        server.wait_for_line("configuration reloaded");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    until(&server, "a", &[]).await;
+    assert!(server.stop().success());
+}
+
 #[tokio::test]
 async fn a_file_that_is_wrong_stops_the_start() {
     let home = Home::on_disk();

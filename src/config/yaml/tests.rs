@@ -41,6 +41,7 @@ fn trees_know_lines_and_texts() {
     check("a: |\n  x", "{a@1: \"x\"}");
     check("a: |\n  x\n ", "{a@1: \"x\\n\"}");
     check("a: |\n  x\n   ", "{a@1: \"x\\n \"}");
+    check("a: |\n  x\n    \n  ", "{a@1: \"x\\n  \\n\"}");
     check("a: |\n  x\n  y\nb: >-\n  p\n  q\n", "{a@1: \"x\\ny\\n\", b@4: \"p q\"}");
     // As people write lists over several lines, and paste JSON.
     check("a:\n- b: [\n  'x',\n  y\n  ]\n", "{a@1: [{b@2: [\"x\", y]}]}");
@@ -229,6 +230,22 @@ fn alike(node: &Node, value: &serde_yaml::Value) -> bool {
 /// Texts of which `serde_yaml` makes something else than Prometheus does: tags, and merge keys.
 fn is_read_differently(text: &str) -> bool {
     text.contains('!') || text.contains("<<")
+}
+
+/// Last lines of blanks, less and more than the block is indented, behind others of them.
+#[test]
+fn blocks_end_where_the_text_does() {
+    for header in ["|", ">", "|-", ">-", "|+", ">+", "|3", "|1"] {
+        for content in ["  x\n", "  x\n\n  y\n", "   x\n", "  x\n    y\n", "", "\n", "  x\r\n"] {
+            for (before, last) in (0..6).flat_map(|before| (0..6).map(move |last| (before, last))) {
+                let between = if before == 0 { String::new() } else { format!("{}\n", " ".repeat(before)) };
+                let text = format!("a: {header}\n{content}{between}{}", " ".repeat(last));
+                if let (Ok((node, _)), Some(value)) = (parse(&text), by_serde(&text)) {
+                    assert!(alike(&node, &value), "{text:?}\n{}\n{value:?}", shape(&node));
+                }
+            }
+        }
+    }
 }
 
 /// Any text is read as libyaml reads it, or refused; and a configuration made of it is one or has mistakes.

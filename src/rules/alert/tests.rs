@@ -71,7 +71,7 @@ fn what_is_told_and_when() {
     let terms = Terms { hold_ms: 10_000, ..TERMS };
     let told = |alerts: &mut Alerts, at: i64, names: &[&str]| -> Vec<(i64, i64)> {
         alerts.step(names.iter().map(|name| element(name, 1.0)).collect(), at, terms).active.unwrap();
-        let due = alerts.to_send(at, 60_000, 10_000, "http://x/graph");
+        let due = alerts.to_send(at, 60_000, 10_000, &|| "http://x/graph".to_string());
         assert!(due.iter().all(|alert| alert.generator_url == "http://x/graph"));
         due.iter().map(|alert| (alert.starts_at_ms, alert.ends_at_ms)).collect()
     };
@@ -92,27 +92,30 @@ fn what_is_told_and_when() {
 fn a_longer_for_makes_it_wait_again() {
     let mut alerts = Alerts::default();
     run(&mut alerts, 0, TERMS, &[&["a"], &["a"], &["a"]]);
-    alerts.to_send(20_000, 60_000, 10_000, "");
+    alerts.to_send(20_000, 60_000, 10_000, &|| "".to_string());
     let longer = Terms { hold_ms: 60_000, ..TERMS };
     assert_eq!(run(&mut alerts, 30_000, longer, &[&["a"]]), [states(&[("a", Pending)])]);
     assert_eq!(alerts.0[&labels("a")].fired_at, None);
     assert_eq!(run(&mut alerts, 60_000, longer, &[&["a"]]), [states(&[("a", Firing)])]);
-    assert_eq!(alerts.to_send(60_000, 60_000, 10_000, "").len(), 1, "it counts as new");
+    assert_eq!(alerts.to_send(60_000, 60_000, 10_000, &|| "".to_string()).len(), 1, "it counts as new");
 }
 
 #[test]
 fn a_clock_that_was_set_changes_no_distance() {
     let mut alerts = Alerts::default();
     run(&mut alerts, 0, TERMS, &[&["a"], &["a"], &["a"]]);
-    let first = alerts.to_send(20_000, 60_000, 10_000, "");
+    let first = alerts.to_send(20_000, 60_000, 10_000, &|| "".to_string());
     assert_eq!((first[0].starts_at_ms, first[0].ends_at_ms), (20_000, 260_000));
     let hour = 3_600_000;
     for step in [hour, -hour] {
         let mut alerts = alerts.clone();
         alerts.shift(step);
         assert_eq!(run(&mut alerts, 30_000 + step, TERMS, &[&["a"]]), [states(&[("a", Firing)])]);
-        assert_eq!(alerts.to_send(30_000 + step, 60_000, 10_000, "").len(), 0);
-        assert_eq!(alerts.to_send(90_000 + step, 60_000, 10_000, "")[0].starts_at_ms, 20_000 + step);
+        assert_eq!(alerts.to_send(30_000 + step, 60_000, 10_000, &|| "".to_string()).len(), 0);
+        assert_eq!(
+            alerts.to_send(90_000 + step, 60_000, 10_000, &|| "".to_string())[0].starts_at_ms,
+            20_000 + step
+        );
     }
 }
 

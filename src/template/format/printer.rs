@@ -323,7 +323,7 @@ fn is_float_verb(verb: char) -> bool {
 }
 
 /// The name of a month or a day of the week, or what Go writes for a number that is none.
-fn name(names: &[&str], number: i64, first: i64) -> String {
+pub(in super::super) fn name(names: &[&str], number: i64, first: i64) -> String {
     let known = number.checked_sub(first).and_then(|at| usize::try_from(at).ok()).and_then(|at| names.get(at));
     let kind = if first == 1 { "Month" } else { "Weekday" };
     known.map_or_else(|| format!("%!{kind}({number})"), |name| name.to_string())

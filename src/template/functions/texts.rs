@@ -60,7 +60,7 @@ pub(super) fn replace_all(host: &mut Host<'_>, arguments: &[Value]) -> Outcome {
     for captures in expression.captures_iter(&subject) {
         let Some(whole) = captures.get(0) else { continue };
         // Each search may go to the end of the text.
-        host.take_steps((subject.len() - whole.start()) / BYTES_PER_STEP)?;
+        host.take_steps(1 + (subject.len() - whole.start() + replacement.len()) / BYTES_PER_STEP)?;
         out.push_str(&subject[end..whole.start()]);
         end = whole.end();
         for part in re2::parts(&replacement) {

@@ -83,6 +83,21 @@ async fn http_is_protobuf_with_headers() {
     assert_eq!(plain, b"spans");
 }
 
+/// No time is so long that it could be added to another.
+#[tokio::test]
+async fn a_collector_that_asks_for_ages_is_given_up_on() {
+    for wait in ["18446744073709551615", "99999999999", "Wed, 21 Oct 9999 07:28:00 GMT"] {
+        let busy =
+            format!("HTTP/1.1 503 Busy\r\nretry-after: {wait}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let (address, seen) = http_collector(&[busy.leak()]).await;
+        let exporter = exporter(&format!("client_type: http, endpoint: '{address}'"));
+        tokio::time::timeout(Duration::from_secs(5), exporter.sender.deliver(b"spans", 1)).await.expect(wait);
+        let mut told = false;
+        exporter.sender.failed.tell(|_| told = true);
+        assert!(!told && attempts(&seen) == 1, "{wait}: it was told, once");
+    }
+}
+
 #[tokio::test]
 async fn what_may_help_is_tried_again() {
     let busy = "HTTP/1.1 503 Busy\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
