@@ -15,6 +15,7 @@ import traceback
 sys.dont_write_bytecode = True
 
 import cases
+import grafana
 import pg_tests
 import readme
 
@@ -34,6 +35,7 @@ CORPORA = {
     "pg-tests/clients": pg_tests.clients,
     "pg-tests/cancel": pg_tests.cancel,
     "pg-tests/max_rows": pg_tests.max_rows,
+    "grafana/sql": grafana.sql,
 }
 
 

@@ -17,7 +17,8 @@ const STAND_IN = `
   });
   module.exports = Object.create(nothing);`;
 
-const COMPLETION = './node_modules/@grafana/prometheus/dist/esm/components/monaco-query-field/monaco-completion-provider';
+const COMPLETION =
+  './node_modules/@grafana/prometheus/dist/esm/components/monaco-query-field/monaco-completion-provider';
 const ENTRY = `
   export { buildVisualQueryFromString, PrometheusDatasource, PromVariableQueryType } from '@grafana/prometheus';
   export { config, setBackendSrv, setDataSourceSrv, setTemplateSrv } from '@grafana/runtime';

@@ -27,7 +27,12 @@ export function families(list) {
   for (const each of list) byName.set(each.name, [...(byName.get(each.name) ?? []), each]);
   const bodies = [...byName].map(([name, metrics]) => {
     const { help, type } = metrics[0];
-    return Buffer.concat([string(1, name), string(2, help), integer(3, TYPES[type]), ...metrics.map((each) => metric(each, type))]);
+    return Buffer.concat([
+      string(1, name),
+      string(2, help),
+      integer(3, TYPES[type]),
+      ...metrics.map((each) => metric(each, type)),
+    ]);
   });
   return Buffer.concat(bodies.flatMap((body) => [varint(body.length), body]));
 }
@@ -36,14 +41,22 @@ function metric({ labels = {}, value, summary, histogram }, type) {
   const parts = Object.entries(labels).map(([name, text]) => message(1, string(1, name), string(2, text)));
   if (value !== undefined) parts.push(message(type === 'counter' ? 3 : 2, double(1, value)));
   if (summary) {
-    const quantiles = Object.entries(summary.quantiles).map(([at, each]) => message(3, double(1, Number(at)), double(2, each)));
+    const quantiles = Object.entries(summary.quantiles).map(([at, each]) =>
+      message(3, double(1, Number(at)), double(2, each)),
+    );
     parts.push(message(4, integer(1, summary.count), double(2, summary.sum), ...quantiles));
   }
   if (histogram) {
     const { count, sum, schema, zeroThreshold, zeroCount, offset, counts } = histogram;
     const deltas = counts.map((each, at) => signed(13, each - (counts[at - 1] ?? 0)));
     const span = message(12, signed(1, offset), integer(2, counts.length));
-    const head = [integer(1, count), double(2, sum), signed(5, schema), double(6, zeroThreshold), integer(7, zeroCount)];
+    const head = [
+      integer(1, count),
+      double(2, sum),
+      signed(5, schema),
+      double(6, zeroThreshold),
+      integer(7, zeroCount),
+    ];
     parts.push(message(7, ...head, span, ...deltas));
   }
   return message(4, ...parts);
@@ -54,7 +67,11 @@ export function remoteWrite(series) {
   const body = Buffer.concat(
     series.map(({ labels, value, timestamp }) => {
       const pairs = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
-      return message(1, ...pairs.map(([name, text]) => message(1, string(1, name), string(2, text))), message(2, double(1, value), integer(2, timestamp)));
+      return message(
+        1,
+        ...pairs.map(([name, text]) => message(1, string(1, name), string(2, text))),
+        message(2, double(1, value), integer(2, timestamp)),
+      );
     }),
   );
   // Snappy's block format with literals alone: the length of all, then pieces of up to 256 bytes.

@@ -5,7 +5,17 @@ import { JSDOM } from 'jsdom';
 import { grafana as load } from './bundle.mjs';
 import { Promlib } from './promlib.mjs';
 
-const GLOBALS = ['document', 'localStorage', 'sessionStorage', 'location', 'history', 'Node', 'Element', 'HTMLElement', 'DOMParser'];
+const GLOBALS = [
+  'document',
+  'localStorage',
+  'sessionStorage',
+  'location',
+  'history',
+  'Node',
+  'Element',
+  'HTMLElement',
+  'DOMParser',
+];
 
 /** Variables as Grafana's own templates know them: `$name`, `${name}` and `[[name]]`; a list is formatted by who asks. */
 class Templates {
@@ -62,7 +72,8 @@ class BackendService {
     return this.observe(options, async (respond) => {
       const response = await this.call(options);
       const { status, ok, headers } = response;
-      for await (const data of response.body.body) respond({ data, status, ok, headers, config: options, statusText: String(status) });
+      for await (const data of response.body.body)
+        respond({ data, status, ok, headers, config: options, statusText: String(status) });
     });
   }
 
@@ -87,7 +98,12 @@ class BackendService {
       for (const each of [value].flat()) query.append(name, each);
     }
     const form = headers['Content-Type'] === 'application/x-www-form-urlencoded';
-    const body = data === undefined || typeof data === 'string' ? data : form ? new URLSearchParams(data).toString() : JSON.stringify(data);
+    const body =
+      data === undefined || typeof data === 'string'
+        ? data
+        : form
+          ? new URLSearchParams(data).toString()
+          : JSON.stringify(data);
 
     const resource = /^\/?api\/datasources\/uid\/([^/]+)\/resources\/(.*)$/.exec(url);
     if (resource) {
@@ -137,7 +153,17 @@ export class Grafana {
   dataSource(url, jsonData = {}) {
     const uid = `source-${this.settings.size + 1}`;
     const meta = { id: 'prometheus', name: 'Prometheus', type: 'datasource' };
-    const settings = { id: this.settings.size + 1, uid, type: 'prometheus', name: uid, url, access: 'proxy', jsonData, meta, readOnly: false };
+    const settings = {
+      id: this.settings.size + 1,
+      uid,
+      type: 'prometheus',
+      name: uid,
+      url,
+      access: 'proxy',
+      jsonData,
+      meta,
+      readOnly: false,
+    };
     this.settings.set(uid, settings);
     const promlib = new Promlib(url, jsonData, this.code);
     this.backend.servers.set(uid, promlib);

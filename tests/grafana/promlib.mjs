@@ -25,7 +25,13 @@ export class Promlib {
     const headers = { 'user-agent': 'Grafana/13.2.3', 'accept-encoding': 'gzip' };
     if (method === 'POST') headers['content-type'] = 'application/x-www-form-urlencoded';
     const response = await fetch(`${this.url}${path}${query && `?${query}`}`, { method, headers, body });
-    this.sent.push({ method, path, search: new URLSearchParams(query), form: new URLSearchParams(body), status: response.status });
+    this.sent.push({
+      method,
+      path,
+      search: new URLSearchParams(query),
+      form: new URLSearchParams(body),
+      status: response.status,
+    });
     return response;
   }
 
@@ -50,11 +56,20 @@ export class Promlib {
   suggestions({ labelName, queries, scopes, adhocFilters, start, end, limit }) {
     const matchers = new Map();
     for (const { key, operator, value, values } of [...(scopes ?? []), ...(adhocFilters ?? [])]) {
-      const operators = { equals: '=', 'not-equals': '!=', 'regex-match': '=~', 'regex-not-match': '!~', 'one-of': '=~', 'not-one-of': '!~' };
+      const operators = {
+        equals: '=',
+        'not-equals': '!=',
+        'regex-match': '=~',
+        'regex-not-match': '!~',
+        'one-of': '=~',
+        'not-one-of': '!~',
+      };
       const text = operator.endsWith('one-of') && values?.length ? values.join('|') : value;
       matchers.set(key, `${key}${operators[operator]}${JSON.stringify(text)}`);
     }
-    const names = (queries ?? []).map((query) => this.grafana.buildVisualQueryFromString(query).query.metric).filter(Boolean);
+    const names = (queries ?? [])
+      .map((query) => this.grafana.buildVisualQueryFromString(query).query.metric)
+      .filter(Boolean);
     const braces = matchers.size ? `{${[...matchers.values()].join(',')}}` : '';
     const selectors = [...new Set(names)].sort().map((name) => name + braces);
     if (!selectors.length && braces) selectors.push(braces);
@@ -63,7 +78,12 @@ export class Promlib {
     if (end) search.push(['end', end]);
     if (limit > 0) search.push(['limit', String(limit)]);
     // The call has no method of its own, so it is the data source's, with nothing in the body.
-    return this.send(this.method, labelName ? `/api/v1/label/${labelName}/values` : '/api/v1/labels', search, this.method === 'POST' ? '' : undefined);
+    return this.send(
+      this.method,
+      labelName ? `/api/v1/label/${labelName}/values` : '/api/v1/labels',
+      search,
+      this.method === 'POST' ? '' : undefined,
+    );
   }
 
   /** What the button "Save & test" asks for: a query that needs no data, and what the server is. */
@@ -71,7 +91,12 @@ export class Promlib {
     const query = { refId: '__healthcheck__', expr: '1+1', instant: true };
     const answer = await this.query({ queries: [query], from: '1000', to: '4000' });
     const { error, status } = answer.results.__healthcheck__;
-    if (error) return { status: 'ERROR', message: `${error} - There was an error returned querying the Prometheus API.`, code: status };
+    if (error)
+      return {
+        status: 'ERROR',
+        message: `${error} - There was an error returned querying the Prometheus API.`,
+        code: status,
+      };
     const build = await this.resource('GET', 'api/v1/status/buildinfo', []);
     const { data } = await build.json();
     const mimir = Object.keys(data.features ?? {}).length > 0;
@@ -90,9 +115,15 @@ export class Promlib {
     // An alert has no use for exemplars.
     const query = this.parse({ ...model, exemplar: model.exemplar && !fromAlert }, range);
     const parts = [];
-    if (query.instant) parts.push(this.part(query, '/api/v1/query', { query: query.expr, time: seconds(range.to), ...query.timeout }));
+    if (query.instant)
+      parts.push(this.part(query, '/api/v1/query', { query: query.expr, time: seconds(range.to), ...query.timeout }));
     if (query.range) {
-      const parameters = { query: query.expr, start: seconds(query.start), end: seconds(query.end), step: seconds(query.step) };
+      const parameters = {
+        query: query.expr,
+        start: seconds(query.start),
+        end: seconds(query.end),
+        step: seconds(query.step),
+      };
       parts.push(this.part(query, '/api/v1/query_range', { ...parameters, ...query.timeout }));
     }
     if (query.exemplar) {
@@ -111,11 +142,17 @@ export class Promlib {
     const variable = /^\$(\{?)__(rate_)?interval(_ms)?\}?$/;
     const wanted = variable.test(model.interval ?? '') ? '' : (model.interval ?? '');
     const scrape = this.settings.timeInterval;
-    const least = wanted && wanted !== '0s' ? milliseconds(wanted) : model.intervalMs || (scrape ? milliseconds(scrape) : DEFAULT_SCRAPE_MS);
+    const least =
+      wanted && wanted !== '0s'
+        ? milliseconds(wanted)
+        : model.intervalMs || (scrape ? milliseconds(scrape) : DEFAULT_SCRAPE_MS);
     const { roundInterval } = this.grafana.rangeUtil;
     const length = range.to - range.from;
     const calculated = length / (model.maxDataPoints || (model.maxDataPoints === undefined ? 100 : DEFAULT_RESOLUTION));
-    let step = Math.max(calculated < least ? least : roundInterval(calculated), roundInterval(length / SAFE_RESOLUTION));
+    let step = Math.max(
+      calculated < least ? least : roundInterval(calculated),
+      roundInterval(length / SAFE_RESOLUTION),
+    );
     if (variable.exec(model.interval ?? '')?.[2]) step = rateInterval(step, scrape);
     else step *= model.intervalFactor || 1;
     const offset = (model.utcOffsetSec ?? 0) * 1000;
@@ -151,17 +188,28 @@ export class Promlib {
       ['__rate_interval_ms', rate],
       ['__rate_interval', goDuration(rate)],
     ];
-    return values.reduce((text, [name, value]) => text.replaceAll(`$${name}`, value).replaceAll(`\${${name}}`, value), model.expr ?? '');
+    return values.reduce(
+      (text, [name, value]) => text.replaceAll(`$${name}`, value).replaceAll(`\${${name}}`, value),
+      model.expr ?? '',
+    );
   }
 
   /** One request of a query and its frames, in the JSON that goes to the browser. */
   async part(query, path, parameters, exemplars = false) {
     const response = await this.request(path, parameters);
     const { status } = response;
-    const meta = { executedQueryString: `Expr: ${query.expr}\nStep: ${goDuration(query.step)}`, custom: { calculatedMinStep: query.step } };
+    const meta = {
+      executedQueryString: `Expr: ${query.expr}\nStep: ${goDuration(query.step)}`,
+      custom: { calculatedMinStep: query.step },
+    };
     if (!(response.ok || [400, 422, 503].includes(status))) {
       const text = (await response.text()).slice(0, 1024);
-      return { exemplars, status, error: `unexpected response with status code ${status}: ${text}`, frames: [frame(query, '', [], meta)] };
+      return {
+        exemplars,
+        status,
+        error: `unexpected response with status code ${status}: ${text}`,
+        frames: [frame(query, '', [], meta)],
+      };
     }
     const answer = await response.json();
     if (answer.status === 'error') {
@@ -200,7 +248,12 @@ function resultFrames(query, { resultType, result }) {
 function seriesFrame(query, resultType, labels, points, type = 'number') {
   const name = displayName(query, labels);
   const fields = [
-    { name: 'Time', type: 'time', config: { interval: query.step }, values: points.map(([at]) => Math.trunc(at * 1000)) },
+    {
+      name: 'Time',
+      type: 'time',
+      config: { interval: query.step },
+      values: points.map(([at]) => Math.trunc(at * 1000)),
+    },
     {
       name: labels.__name__ ?? 'Value',
       type,
@@ -209,12 +262,17 @@ function seriesFrame(query, resultType, labels, points, type = 'number') {
       values: points.map(([, value]) => (type === 'number' ? number(value) : value)),
     },
   ];
-  return frame(query, '', fields, { type: resultType === 'scalar' ? 'numeric-multi' : 'timeseries-multi', custom: { resultType } });
+  return frame(query, '', fields, {
+    type: resultType === 'scalar' ? 'numeric-multi' : 'timeseries-multi',
+    custom: { resultType },
+  });
 }
 
 /** A native histogram: a row for each bucket of each sample. */
 function heatmapFrame(query, labels, samples) {
-  const rows = samples.flatMap(([at, { buckets }]) => (buckets ?? []).map((bucket) => [Math.trunc(at * 1000), ...bucket]));
+  const rows = samples.flatMap(([at, { buckets }]) =>
+    (buckets ?? []).map((bucket) => [Math.trunc(at * 1000), ...bucket]),
+  );
   const column = (name, type, pick, config = {}) => ({ name, type, labels, config, values: rows.map(pick) });
   const name = displayName(query, labels);
   const fields = [
@@ -233,7 +291,12 @@ function heatmapFrame(query, labels, samples) {
  */
 function exemplarFrames(query, data) {
   const all = data.flatMap(({ seriesLabels, exemplars }) =>
-    exemplars.map(({ labels, value, timestamp }) => ({ ...seriesLabels, ...labels, Time: Math.trunc(timestamp * 1000), Value: number(value) })),
+    exemplars.map(({ labels, value, timestamp }) => ({
+      ...seriesLabels,
+      ...labels,
+      Time: Math.trunc(timestamp * 1000),
+      Value: number(value),
+    })),
   );
   if (!all.length) return [];
   const mean = all.reduce((sum, { Value }) => sum + Value, 0) / all.length;
@@ -269,8 +332,15 @@ function frame(query, name, fields, meta) {
     const found = { NaN: at(NaN), Inf: at(Infinity), NegInf: at(-Infinity) };
     return Object.values(found).some((indices) => indices.length) ? found : null;
   });
-  const values = fields.map((field) => field.values.map((value) => (Number.isFinite(value) || typeof value === 'string' ? value : null)));
-  const schema = { name: name || undefined, refId: query.refId, meta: { ...meta }, fields: fields.map(({ values: _, ...field }) => field) };
+  const values = fields.map((field) =>
+    field.values.map((value) => (Number.isFinite(value) || typeof value === 'string' ? value : null)),
+  );
+  const schema = {
+    name: name || undefined,
+    refId: query.refId,
+    meta: { ...meta },
+    fields: fields.map(({ values: _, ...field }) => field),
+  };
   return { schema, data: { values, entities } };
 }
 
@@ -306,7 +376,13 @@ export function milliseconds(text) {
 }
 
 function formatInterval(ms) {
-  const [name, unit] = [['y', 31_536_000_000], ['d', UNITS.d], ['h', UNITS.h], ['m', UNITS.m], ['s', UNITS.s]].find(([, unit]) => ms >= unit) ?? ['ms', 1];
+  const [name, unit] = [
+    ['y', 31_536_000_000],
+    ['d', UNITS.d],
+    ['h', UNITS.h],
+    ['m', UNITS.m],
+    ['s', UNITS.s],
+  ].find(([, unit]) => ms >= unit) ?? ['ms', 1];
   return ms < 1 ? '1ms' : `${Math.floor(ms / unit)}${name}`;
 }
 

@@ -9,12 +9,17 @@ import { SHOP } from './shop.mjs';
 const RULES = ['instance:shop_requests:rate10s', 'ShopIsSlow', 'ShopIsHot', 'ShopStaysHot'];
 
 export function server(context) {
-  const promlib = (settings) => context.grafana.dataSource(context.shop.url, { timeInterval: '1s', ...settings }).promlib;
+  const promlib = (settings) =>
+    context.grafana.dataSource(context.shop.url, { timeInterval: '1s', ...settings }).promlib;
 
   /** By a GET, as Grafana's proxy for rules sends it: a status and a body. */
   async function get(path, parameters = {}) {
-    const search = new URLSearchParams(Object.entries(parameters).flatMap(([name, value]) => [value].flat().map((each) => [name, each])));
-    const response = await fetch(`${context.shop.url}${path}?${search}`, { headers: { 'user-agent': 'Grafana/13.2.3' } });
+    const search = new URLSearchParams(
+      Object.entries(parameters).flatMap(([name, value]) => [value].flat().map((each) => [name, each])),
+    );
+    const response = await fetch(`${context.shop.url}${path}?${search}`, {
+      headers: { 'user-agent': 'Grafana/13.2.3' },
+    });
     return { status: response.status, body: await response.json() };
   }
   const rules = async (parameters) => {
@@ -28,7 +33,13 @@ export function server(context) {
     for (const httpMethod of ['POST', 'GET']) {
       const grafana = promlib({ httpMethod });
       assert.equal((await grafana.health()).status, 'OK');
-      assert.deepEqual(grafana.sent.map(({ method, path }) => [method, path]), [[httpMethod, '/api/v1/query'], ['GET', '/api/v1/status/buildinfo']]);
+      assert.deepEqual(
+        grafana.sent.map(({ method, path }) => [method, path]),
+        [
+          [httpMethod, '/api/v1/query'],
+          ['GET', '/api/v1/status/buildinfo'],
+        ],
+      );
     }
     const answer = await promlib().request('/api/v1/query', { query: '1+1', time: '4' });
     assert.deepEqual(await answer.json(), { status: 'success', data: { resultType: 'scalar', result: [4, '2'] } });
@@ -47,24 +58,53 @@ export function server(context) {
 
   test('alert rules of Grafana: an instant query, and a range that is reduced', async () => {
     const now = context.shop.ready;
-    const model = { refId: 'A', expr: 'shop_temperature_celsius > bool 22', instant: true, range: false, exemplar: true, legendFormat: '__auto' };
+    const model = {
+      refId: 'A',
+      expr: 'shop_temperature_celsius > bool 22',
+      instant: true,
+      range: false,
+      exemplar: true,
+      legendFormat: '__auto',
+    };
     const rule = { ...model, editorMode: 'code', intervalMs: 1000, maxDataPoints: 43_200 };
     const grafana = promlib({ timeInterval: undefined, queryTimeout: '60s' });
     const instant = await grafana.query({ queries: [rule], from: String(now - 600_000), to: String(now) }, true);
-    const found = instant.results.A.frames.map(({ schema, data }) => [schema.fields[1].labels.instance, ...data.values[1]]);
-    assert.deepEqual(found.sort(), [['shop-1', 0], ['shop-2', 1]]);
-    const range = { ...rule, expr: 'rate(shop_requests_total{code="500"}[10s])', instant: false, range: true, interval: '5s' };
+    const found = instant.results.A.frames.map(({ schema, data }) => [
+      schema.fields[1].labels.instance,
+      ...data.values[1],
+    ]);
+    assert.deepEqual(found.sort(), [
+      ['shop-1', 0],
+      ['shop-2', 1],
+    ]);
+    const range = {
+      ...rule,
+      expr: 'rate(shop_requests_total{code="500"}[10s])',
+      instant: false,
+      range: true,
+      interval: '5s',
+    };
     const reduced = await grafana.query({ queries: [range], from: String(now - 600_000), to: String(now) }, true);
-    for (const { data } of reduced.results.A.frames) assert.equal(Math.abs(data.values[1].at(-1) - SHOP.rates[500]) < 30, true);
+    for (const { data } of reduced.results.A.frames)
+      assert.equal(Math.abs(data.values[1].at(-1) - SHOP.rates[500]) < 30, true);
     assert.equal(reduced.results.A.frames.length, 2);
     // No exemplars for an alert, and its timeout is passed on.
-    assert.deepEqual(grafana.sent.map(({ path, form }) => [path, form.get('timeout'), form.get('step')]), [
-      ['/api/v1/query', '60s', null],
-      ['/api/v1/query_range', '60s', '5'],
-    ]);
-    const none = await grafana.query({ queries: [{ ...rule, expr: 'shop_temperature_celsius > 100' }], from: String(now - 600_000), to: String(now) }, true);
+    assert.deepEqual(
+      grafana.sent.map(({ path, form }) => [path, form.get('timeout'), form.get('step')]),
+      [
+        ['/api/v1/query', '60s', null],
+        ['/api/v1/query_range', '60s', '5'],
+      ],
+    );
+    const none = await grafana.query(
+      { queries: [{ ...rule, expr: 'shop_temperature_celsius > 100' }], from: String(now - 600_000), to: String(now) },
+      true,
+    );
     assert.deepEqual([none.results.A.error, none.results.A.frames[0].schema.fields], [undefined, []]);
-    const wrong = await grafana.query({ queries: [{ ...rule, expr: 'sum(' }], from: String(now - 600_000), to: String(now) }, true);
+    const wrong = await grafana.query(
+      { queries: [{ ...rule, expr: 'sum(' }], from: String(now - 600_000), to: String(now) },
+      true,
+    );
     assert.deepEqual([wrong.results.A.status, wrong.results.A.error.startsWith('bad_data: ')], [400, true]);
   });
 
@@ -75,7 +115,10 @@ export function server(context) {
       ['shop', true, 1],
     ]);
     const shop = groups.find(({ name }) => name === 'shop');
-    assert.deepEqual(shop.rules.map(({ name }) => name), RULES);
+    assert.deepEqual(
+      shop.rules.map(({ name }) => name),
+      RULES,
+    );
     for (const each of [shop, ...shop.rules]) {
       // Go takes no other form of a time.
       assert.match(each.lastEvaluation, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/);
@@ -83,15 +126,35 @@ export function server(context) {
       assert.equal(each.evaluationTime > 0 && each.evaluationTime < 1, true);
     }
     const [recording, slow, hot, stays] = shop.rules;
-    assert.deepEqual(shop.rules.map(({ type, health }) => [type, health]), [['recording', 'ok'], ['alerting', 'ok'], ['alerting', 'ok'], ['alerting', 'ok']]);
-    assert.deepEqual([recording.query, recording.labels], ['sum by (instance) (rate(shop_requests_total[10s]))', { team: 'shop' }]);
-    assert.deepEqual([slow.state, slow.alerts, slow.annotations], ['inactive', [], { summary: '{{ $labels.instance }} is slow' }]);
+    assert.deepEqual(
+      shop.rules.map(({ type, health }) => [type, health]),
+      [
+        ['recording', 'ok'],
+        ['alerting', 'ok'],
+        ['alerting', 'ok'],
+        ['alerting', 'ok'],
+      ],
+    );
+    assert.deepEqual(
+      [recording.query, recording.labels],
+      ['sum by (instance) (rate(shop_requests_total[10s]))', { team: 'shop' }],
+    );
+    assert.deepEqual(
+      [slow.state, slow.alerts, slow.annotations],
+      ['inactive', [], { summary: '{{ $labels.instance }} is slow' }],
+    );
     assert.deepEqual([hot.state, hot.duration, hot.labels], ['firing', 0, { severity: 'ticket' }]);
     const [alert] = hot.alerts;
     assert.deepEqual(alert.labels, { alertname: 'ShopIsHot', instance: 'shop-2', job: 'shop', severity: 'ticket' });
-    assert.deepEqual([alert.annotations, alert.state, Number(alert.value)], [{ summary: 'shop-2 has 22.5 degrees' }, 'firing', 22.5]);
+    assert.deepEqual(
+      [alert.annotations, alert.state, Number(alert.value)],
+      [{ summary: 'shop-2 has 22.5 degrees' }, 'firing', 22.5],
+    );
     assert.equal(typeof alert.value, 'string');
-    assert.equal(Date.parse(alert.activeAt) > context.shop.began - 2000 && Date.parse(alert.activeAt) < context.shop.ready, true);
+    assert.equal(
+      Date.parse(alert.activeAt) > context.shop.began - 2000 && Date.parse(alert.activeAt) < context.shop.ready,
+      true,
+    );
     assert.deepEqual([stays.state, stays.duration, stays.alerts.length], ['pending', 3600, 1]);
   });
 
@@ -101,7 +164,9 @@ export function server(context) {
     // Each under the names of Mimir and of Prometheus, which takes no notice of the others.
     const group = { file, 'file[]': file, rule_group: 'shop', 'rule_group[]': 'shop' };
     assert.deepEqual(names(await rules(group)), RULES);
-    assert.deepEqual(names(await rules({ ...group, rule_name: 'ShopIsHot', 'rule_name[]': 'ShopIsHot' })), ['ShopIsHot']);
+    assert.deepEqual(names(await rules({ ...group, rule_name: 'ShopIsHot', 'rule_name[]': 'ShopIsHot' })), [
+      'ShopIsHot',
+    ]);
     assert.deepEqual(names(await rules({ 'file[]': 'another.yml' })), []);
     const hot = (await rules({ 'rule_name[]': 'ShopIsHot', exclude_alerts: 'true' })).groups[0].rules[0];
     assert.deepEqual([hot.state, hot.alerts ?? []], ['firing', []]);
@@ -121,7 +186,7 @@ export function server(context) {
     ]);
   });
 
-  test('results of Grafana\'s recording rules are written by remote write', async () => {
+  test("results of Grafana's recording rules are written by remote write", async () => {
     const write = async (value, timestamp) => {
       const headers = {
         'content-type': 'application/x-protobuf',

@@ -77,7 +77,11 @@ function shopPage(instance, began) {
   );
   const buckets = Object.entries(SHOP.buckets).map(([le, count]) => {
     const bucket = `shop_request_duration_seconds_bucket{endpoint="/api/article",le="${le}"} ${ticks * count}`;
-    return le === '1' ? bucket + exemplar('/api/article', 0.83) : le === '0.1' ? bucket + exemplar('/api/cart', 0.05) : bucket;
+    return le === '1'
+      ? bucket + exemplar('/api/article', 0.83)
+      : le === '0.1'
+        ? bucket + exemplar('/api/cart', 0.05)
+        : bucket;
   });
   return `# HELP shop_requests Requests that were answered.
 # TYPE shop_requests counter
@@ -164,12 +168,20 @@ export class Shop {
     const protobuf = 'application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited';
     // Set when the first page is asked for, so that the time a start takes does not count.
     const began = () => (this.began ??= Date.now());
-    for (const instance of SHOP.instances) this.servers.push(await listen(openMetrics, () => shopPage(instance, began())));
+    for (const instance of SHOP.instances)
+      this.servers.push(await listen(openMetrics, () => shopPage(instance, began())));
     this.servers.push(await listen(protobuf, () => paymentsPage(began())));
     const addresses = this.servers.map(({ address }) => address);
-    await writeFile(join(this.folder, 'prometheus.yml'), config(addresses.slice(0, 2), addresses[2], Boolean(PROMETHEUS)));
+    await writeFile(
+      join(this.folder, 'prometheus.yml'),
+      config(addresses.slice(0, 2), addresses[2], Boolean(PROMETHEUS)),
+    );
     await writeFile(join(this.folder, 'rules.yml'), RULES);
-    const flags = ['--config.file=prometheus.yml', '--web.listen-address=127.0.0.1:0', '--web.enable-remote-write-receiver'];
+    const flags = [
+      '--config.file=prometheus.yml',
+      '--web.listen-address=127.0.0.1:0',
+      '--web.enable-remote-write-receiver',
+    ];
     if (PROMETHEUS) flags.push('--storage.tsdb.path=data', '--enable-feature=exemplar-storage,native-histograms');
     else flags.push('--storage.url=./data', '--pg.listen-address=127.0.0.1:0', '--enable-feature=search-api');
     this.process = spawn(PROMETHEUS ?? PROMLAKE, flags, { cwd: this.folder, stdio: ['ignore', 'ignore', 'pipe'] });
@@ -182,7 +194,9 @@ export class Shop {
       const history = await this.value('count_over_time(shop_temperature_celsius{instance="shop-2"}[1m])');
       const recorded = await this.value('min(count_over_time({__name__=~".+:rate10s"}[1m]))');
       const firing = await this.value('count(ALERTS{alertname="ShopIsSlow"})');
-      return history >= 16 && recorded >= 5 && firing === undefined && Date.now() - this.began > (SHOP.slow[1] + 3) * 1000;
+      return (
+        history >= 16 && recorded >= 5 && firing === undefined && Date.now() - this.began > (SHOP.slow[1] + 3) * 1000
+      );
     });
     this.ready = Math.floor(Date.now() / 1000) * 1000;
   }
@@ -195,7 +209,8 @@ export class Shop {
 
   async until(what, condition) {
     for (const end = Date.now() + DEADLINE_MS; Date.now() < end; await sleep(100)) {
-      if (this.process.exitCode !== null) throw new Error(`the server ended with ${this.process.exitCode}:\n${this.log}`);
+      if (this.process.exitCode !== null)
+        throw new Error(`the server ended with ${this.process.exitCode}:\n${this.log}`);
       const value = await condition();
       if (value) return value;
     }
