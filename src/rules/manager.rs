@@ -18,6 +18,7 @@ use crate::config::rules::RuleFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::promql::parse::ParseOptions;
 use crate::rules::environment::Environment;
+use crate::rules::evaluation::evaluate;
 use crate::rules::group::{Group, pause_after_step};
 use crate::rules::restore;
 use crate::rules::schedule::Ticks;
@@ -271,7 +272,7 @@ async fn run(group: &Group, environment: &Environment, stop: &CancellationToken,
             continue;
         }
         paused_until = None;
-        group.evaluate(environment, tick.at_ns, stop).await;
+        evaluate(group, environment, tick.at_ns, stop).await;
         if stop.is_cancelled() {
             return;
         }

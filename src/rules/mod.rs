@@ -11,8 +11,14 @@ mod dependencies;
 pub mod rule;
 /// What evaluation needs of everybody else.
 pub mod environment;
-/// One group: its evaluation, and what it leaves for the next one.
+/// What the rules of one evaluation found, on its way into the store.
+mod results;
+/// One group: its rules, and what is left of one evaluation for the next one.
 pub mod group;
+/// What a rule makes of the vector of its expression.
+mod elements;
+/// One evaluation of a group.
+pub mod evaluation;
 /// When a group is evaluated.
 mod schedule;
 /// `for` goes on after a restart.

@@ -1,6 +1,5 @@
 //! One rule: what it is, and how its last evaluation went.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -9,7 +8,7 @@ use crate::config::rules::{self as config, RuleKind};
 use crate::error::Result;
 use crate::model::labels::Labels;
 use crate::rules::alert::Alerts;
-use crate::storage::types::SeriesRef;
+use crate::rules::results::Written;
 use crate::template::source::Template;
 
 #[derive(Debug)]
@@ -34,7 +33,7 @@ pub struct State {
     /// Of the last evaluation; it did well without one.
     pub error: Option<String>,
     /// The series that the last evaluation wrote.
-    pub(super) series: HashMap<Labels, SeriesRef>,
+    pub(super) series: Arc<Vec<Written>>,
     pub alerts: Alerts,
     /// Whether the waiting of alerts before the start was looked up; before that nothing is written about them.
     pub(super) restored: bool,
@@ -85,7 +84,7 @@ impl Rule {
         State {
             evaluated: state.evaluated,
             error: state.error.clone(),
-            series: HashMap::new(),
+            series: Arc::default(),
             alerts: state.alerts.clone(),
             restored: state.restored,
         }
@@ -93,7 +92,7 @@ impl Rule {
 
     /// The series that the last evaluation wrote.
     pub(super) fn series(&self) -> Vec<Labels> {
-        self.state.lock().series.keys().cloned().collect()
+        self.state.lock().series.iter().map(|written| written.labels.clone()).collect()
     }
 
     /// Whether another rule goes on where this one was: Prometheus matches names and labels.

@@ -20,6 +20,7 @@ use crate::model::duration;
 use crate::promql::series::{self, Value};
 use crate::promql::strings::quote;
 use crate::rules::alert::AlertState;
+use crate::rules::evaluation;
 use crate::rules::group::Group;
 use crate::server::http::params::parse_time;
 use crate::template::time::duration_text;
@@ -252,7 +253,7 @@ impl Run<'_> {
 async fn evaluate_groups(world: &World, groups: &[Group], at: i64, stop: &CancellationToken) -> Vec<String> {
     let mut failed = Vec::new();
     for group in groups {
-        group.evaluate(&world.environment, at * NS_IN_MS, stop).await;
+        evaluation::evaluate(group, &world.environment, at * NS_IN_MS, stop).await;
         // The state of one that is well has all its series.
         for rule in group.rules.iter().filter(|rule| rule.health() == "err") {
             let error = rule.state().error.unwrap_or_default();

@@ -1,0 +1,261 @@
+//! One evaluation of a group.
+//!
+//! What a rule writes is seen when it is durable. So a rule that reads what an earlier one of its group wrote waits for
+//! that, and no other does: a bucket takes a second for it, and a group has many rules. Until one waits, results are gathered.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::door::canceled;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::appender::Appended;
+use crate::rules::elements::Subjects;
+use crate::rules::environment::Environment;
+use crate::rules::group::{Group, LastEvaluation};
+use crate::rules::results::{Findings, Gathered, Part, labels_of};
+use crate::rules::rule::{Evaluated, Rule};
+use crate::rules::stats::{add, set};
+use crate::storage::store::durability::Log;
+use crate::telemetry::spans;
+
+const NS_IN_MS: i64 = 1_000_000;
+/// How long the results of an evaluation are waited for, where the interval is shorter: a bucket takes a second for a put.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Evaluates all rules of a group at a time, and waits until what they wrote is durable, or will not be soon.
+pub async fn evaluate(group: &Group, environment: &Environment, at_ns: i64, stop: &CancellationToken) {
+    let (started, at_ms) = (Instant::now(), environment.now_ms());
+    add(&group.stats.scheduled, 1);
+    let span = spans::span("rule group");
+    span.text("name", &group.name);
+    span.text("file", &group.file);
+    let at = at_ns.div_euclid(NS_IN_MS);
+    let samples = span.around(Evaluation::new(group, environment, at, stop).run()).await;
+    let elapsed = started.elapsed();
+    environment.stats.group_seconds.observe(elapsed.as_secs_f64());
+    environment.stats.group_seconds_buckets.observe(elapsed.as_secs_f64());
+    let rules_seconds: f64 = group.rules.iter().filter_map(|rule| Some(rule.state.lock().evaluated?.seconds)).sum();
+    set(&group.stats.samples, samples);
+    set(&group.stats.last_us, elapsed.as_micros() as u64);
+    set(&group.stats.last_rules_us, (rules_seconds * 1e6) as u64);
+    group.stats.last_at_ms.store(at_ms, Ordering::Relaxed);
+    *group.last.lock() = LastEvaluation { at_ms: Some(at_ms), seconds: elapsed.as_secs_f64() };
+}
+
+struct Evaluation<'a> {
+    group: &'a Group,
+    environment: &'a Environment,
+    at: i64,
+    log: watch::Receiver<Log>,
+    /// How long the store is still waited for, all together: alerts must be told again in time, whatever becomes of the
+    /// bucket.
+    patience: Mutex<Duration>,
+    stop: &'a CancellationToken,
+    gathered: Gathered,
+    pending: Vec<Pending>,
+}
+
+/// What was handed over and is not known to be durable.
+struct Pending {
+    /// Of the rules that wrote it.
+    places: HashSet<usize>,
+    appended: Appended,
+}
+
+impl<'a> Evaluation<'a> {
+    fn new(group: &'a Group, environment: &'a Environment, at: i64, stop: &'a CancellationToken) -> Self {
+        let patience = Duration::from_millis(group.interval_ms.unsigned_abs()).max(LEAST_PATIENCE);
+        Self {
+            group,
+            environment,
+            at,
+            log: environment.appender.durability(),
+            patience: Mutex::new(patience),
+            stop,
+            gathered: Gathered::default(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// How many samples the rules found.
+    async fn run(mut self) -> u64 {
+        let mut samples = 0;
+        for batch in &self.group.batches {
+            for place in batch {
+                self.wait_for(self.group.needed[*place].as_deref()).await;
+            }
+            if self.stop.is_cancelled() {
+                break;
+            }
+            samples += self.run_batch(batch).await;
+        }
+        self.wait_for(None).await;
+        samples
+    }
+
+    /// Evaluates rules side by side, as far as there are slots.
+    async fn run_batch(&mut self, batch: &[usize]) -> u64 {
+        let rules: Vec<_> = batch.iter().map(|place| self.rule_with_slot(*place, batch.len() > 1)).collect();
+        let mut samples = 0;
+        for (place, findings) in batch.iter().copied().zip(join_all(rules).await) {
+            if let Some(findings) = findings {
+                samples += findings.len() as u64;
+                self.gather(place, findings).await;
+            }
+        }
+        samples
+    }
+
+    /// The same as [`Self::rule`], which waits for a slot where others go on beside it. In Prometheus a rule that finds none is
+    /// evaluated by the task of its group; here that waits either way.
+    async fn rule_with_slot(&self, place: usize, beside: bool) -> Option<Findings> {
+        let _slot = match self.environment.slots().filter(|_| beside) {
+            Some(slots) => slots.acquire().await.ok(),
+            None => None,
+        };
+        self.rule(place).await
+    }
+
+    /// Evaluates one rule. `None` where it failed, which was told.
+    async fn rule(&self, place: usize) -> Option<Findings> {
+        let rule = &self.group.rules[place];
+        let span = spans::span("rule");
+        span.text("name", rule.name());
+        span.number("index", place as i64);
+        let (started, at_ms) = (Instant::now(), self.environment.now_ms());
+        add(&self.group.stats.evaluations, 1);
+        let subjects = Subjects { group: self.group, environment: self.environment, at: self.at };
+        let findings = async {
+            tokio::select! {
+                findings = subjects.findings(rule) => findings,
+                () = self.stop.cancelled() => Err(canceled()),
+            }
+        };
+        let outcome = match span.around(findings).await {
+            Ok(findings) => {
+                rule.state.lock().error = None;
+                Some(findings)
+            }
+            Err(error) => {
+                span.failed(|| error.to_string());
+                self.failed(rule, &error, "evaluating a rule failed");
+                None
+            }
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        self.environment.stats.rule_seconds.observe(seconds);
+        self.environment.stats.rule_seconds_buckets.observe(seconds);
+        rule.state.lock().evaluated = Some(Evaluated { at_ms, seconds });
+        outcome
+    }
+
+    fn failed(&self, rule: &Rule, error: &Error, what: &str) {
+        rule.state.lock().error = Some(error.to_string());
+        add(&self.group.stats.failures, 1);
+        // A stop is no fault.
+        if error.kind != ErrorKind::Canceled {
+            let (file, group, name) = (&self.group.file, &self.group.name, rule.name());
+            tracing::warn!(file, group, name, %error, "{what}");
+        }
+    }
+
+    async fn gather(&mut self, place: usize, mut findings: Findings) {
+        let (group, rule) = (self.group, &self.group.rules[place]);
+        findings.drop_unstorable(|error| {
+            rule.state.lock().error = Some(error.to_string());
+            tracing::warn!(file = group.file, group = group.name, name = rule.name(), %error, "a result of a rule is dropped");
+        });
+        let rows = findings.into_rows(|fresh| self.environment.appender.intern_all(fresh));
+        if rows.is_empty() {
+            return;
+        }
+        if self.gathered.is_full_for(&rows) {
+            self.submit().await;
+        }
+        self.gathered.add(place, rows, self.at - group.query_offset_ms(self.environment));
+    }
+
+    /// Hands over what was gathered.
+    async fn submit(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        let (batch, parts) = self.gathered.take();
+        let submitted = self.environment.appender.submit(batch, labels_of(&parts));
+        match self.patiently(submitted).await {
+            Some(Ok(appended)) => {
+                let places = parts.iter().map(|part| part.place).collect();
+                for part in parts {
+                    self.judge(&part, &appended);
+                    let rule = &self.group.rules[part.place];
+                    rule.state.lock().series = part.written(&appended);
+                }
+                self.pending.push(Pending { places, appended });
+            }
+            refused => {
+                let error = refused.and_then(Result::err).map_or_else(too_slow, |unsent| unsent.error);
+                for part in &parts {
+                    self.failed(&self.group.rules[part.place], &error, "the results of a rule are not stored");
+                }
+            }
+        }
+    }
+
+    /// Tells of results that the store refuses.
+    fn judge(&self, part: &Part, appended: &Appended) {
+        let (group, rule) = (self.group, &self.group.rules[part.place]);
+        for (words, rejection, dropped) in part.refusals(appended) {
+            let (file, group, name) = (&group.file, &group.name, rule.name());
+            tracing::warn!(file, group, name, dropped, error = rejection.as_str(), "results of a rule are dropped");
+            rule.state.lock().error = Some(words);
+        }
+    }
+
+    /// Waits for what these rules wrote; `None` for all of them.
+    async fn wait_for(&mut self, places: Option<&[usize]>) {
+        if places.is_none_or(|places| places.iter().any(|place| self.gathered.has(*place))) {
+            self.submit().await;
+        }
+        let is_of = |pending: &mut Pending| {
+            places.is_none_or(|places| places.iter().any(|place| pending.places.contains(place)))
+        };
+        let waited: Vec<Pending> = self.pending.extract_if(.., is_of).collect();
+        for Pending { places, mut appended } in waited {
+            // They are on their way side by side already.
+            let mut log = self.log.clone();
+            let durable = async {
+                tokio::select! {
+                    biased;
+                    outcome = appended.durable() => outcome,
+                    failing = log.wait_for(|log| !log.works()) => failing.ok().and_then(|log| log.error()).map_or(Ok(()), Err),
+                    () = self.stop.cancelled() => Err(canceled()),
+                }
+            };
+            if let Err(error) = self.patiently(durable).await.unwrap_or_else(|| Err(too_slow())) {
+                for place in places {
+                    self.failed(&self.group.rules[place], &error, "the results of a rule are not durable yet");
+                }
+            }
+        }
+    }
+
+    /// Waits for the store as long as it is still waited for; `None` where that was not long enough. What is there at once
+    /// needs no patience.
+    async fn patiently<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let (patience, began) = (*self.patience.lock(), Instant::now());
+        let done = tokio::time::timeout(patience, work).await.ok();
+        let mut left = self.patience.lock();
+        *left = left.saturating_sub(began.elapsed());
+        done
+    }
+}
+
+fn too_slow() -> Error {
+    Error::new(ErrorKind::Unavailable, "the write-ahead log takes longer than the evaluation may")
+}
