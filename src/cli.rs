@@ -19,6 +19,8 @@ mod accepted;
 mod arguments;
 /// `promlake check`: says what is wrong with files.
 mod check;
+/// `promlake demo`: a shop that is measured, and the server beside it.
+mod demo;
 /// `--enable-feature`.
 mod features;
 /// The flags of the server.
@@ -66,6 +68,8 @@ enum Task {
     /// Put the history of a Prometheus, or a file, into the lake
     #[command(subcommand)]
     Import(import::Import),
+    /// Serve, with a small shop to look at
+    Demo(demo::Demo),
 }
 
 /// Runs the command line; the exit code is 0, 1 for a failure, 2 for a wrong command line, 3 for flags of the other mode.
@@ -106,6 +110,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Task::Check(checking)) => return check::run(&checking),
         Some(Task::Test(testing)) => return test::run(&testing),
         Some(Task::Import(command)) => import::run(command, Machine::read(Path::new("/"))),
+        Some(Task::Demo(demo)) => match demo::open(demo) {
+            Ok(args) => return main(args),
+            Err(error) => Err(error),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,6 +11,8 @@ mod credentials;
 mod command_line;
 /// promtool's work on rules.
 mod promtool;
+/// The shop's story.
+mod demo;
 /// What other Prometheus servers ask for.
 mod federation;
 /// Targets that are found: files, HTTP, Docker, through the real binary.

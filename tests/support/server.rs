@@ -80,6 +80,16 @@ impl Home {
         server
     }
 
+    /// Starts the demo in a folder `demo`, and waits until it is ready; with the URL of its shop.
+    pub fn start_demo(&self) -> (String, Promlake) {
+        let own = ["--web.listen-address=127.0.0.1:0", "--pg.listen-address=127.0.0.1:0"];
+        let mut server = self.spawn(&[&["demo", "--shop-address=127.0.0.1:0", "--"], &own[..]].concat());
+        let shop = server.wait_for_line("the shop is open: ");
+        server.http = server.wait_for_line("HTTP API on ");
+        server.wait_for_line("msg=ready");
+        (shop, server)
+    }
+
     /// Starts the server and does not wait.
     pub fn launch(&self, config: &str, flags: &[&str]) -> Promlake {
         let config_file = self.dir.path().join("prometheus.yml");
