@@ -22,6 +22,8 @@ pub mod numbers;
 pub mod durations;
 /// Every function: name and signature. One row per function.
 pub mod functions;
+/// What of the language there is, and what of that is switched on.
+pub mod features;
 /// The syntax tree, with positions.
 pub mod ast;
 /// What a tree reads.

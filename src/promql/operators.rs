@@ -25,6 +25,30 @@ pub enum BinaryOp {
 }
 
 impl BinaryOp {
+    pub(crate) const ALL: &[BinaryOp] = {
+        use BinaryOp::*;
+        &[
+            Add,
+            Sub,
+            Mul,
+            Div,
+            Mod,
+            Pow,
+            Atan2,
+            Equal,
+            NotEqual,
+            Greater,
+            Less,
+            GreaterEqual,
+            LessEqual,
+            And,
+            Or,
+            Unless,
+            TrimUpper,
+            TrimLower,
+        ]
+    };
+
     pub fn as_str(self) -> &'static str {
         use BinaryOp::*;
         match self {

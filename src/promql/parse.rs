@@ -21,7 +21,7 @@ mod lex;
 /// Selectors and their modifiers: ranges, subqueries, offset, `@`.
 mod selectors;
 /// Tokens and their names in messages.
-mod token;
+pub(super) mod token;
 
 #[cfg(test)]
 mod tests;

@@ -24,13 +24,18 @@ mod texts;
 pub(super) use texts::link;
 
 pub(super) fn find(name: &str) -> Option<&'static Function> {
-    FUNCTIONS.iter().find(|function| function.name == name)
+    GO.iter().chain(PROMETHEUS).find(|function| function.name == name)
+}
+
+/// Of the functions that Prometheus adds to Go's.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PROMETHEUS.iter().map(|function| function.name)
 }
 
 const ANY: Option<Param> = Some(Param::Any);
 const REFLECTED: Option<Param> = Some(Param::Reflected);
 
-static FUNCTIONS: &[Function] = &[
+static GO: &[Function] = &[
     Function { name: "and", fixed: &[Reflected], rest: REFLECTED, body: Body::And },
     Function { name: "or", fixed: &[Reflected], rest: REFLECTED, body: Body::Or },
     Function { name: "call", fixed: &[Reflected], rest: REFLECTED, body: Body::Call },
@@ -50,6 +55,9 @@ static FUNCTIONS: &[Function] = &[
     row("le", &[Reflected, Reflected], None, compare::le),
     row("gt", &[Reflected, Reflected], None, compare::gt),
     row("ge", &[Reflected, Reflected], None, compare::ge),
+];
+
+static PROMETHEUS: &[Function] = &[
     row("query", &[Text], None, samples::query),
     row("first", &[Samples], None, samples::first),
     row("label", &[Text, Sample], None, samples::label),

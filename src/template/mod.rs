@@ -35,7 +35,7 @@ mod evaluate;
 /// Functions and methods called.
 mod call;
 /// The functions, a row each.
-mod functions;
+pub mod functions;
 /// What functions are, and what they need.
 mod host;
 /// Methods of times and durations.

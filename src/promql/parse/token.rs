@@ -73,56 +73,61 @@ pub enum Special {
     MinOf,
 }
 
+/// Words with a meaning, sorted.
+pub const WORDS: &[(&str, Kind)] = &[
+    ("anchored", Kind::Keyword(Keyword::Anchored)),
+    ("and", Kind::Op(BinaryOp::And)),
+    ("atan2", Kind::Op(BinaryOp::Atan2)),
+    ("avg", Kind::Aggregate(AggregateOp::Avg)),
+    ("bool", Kind::Keyword(Keyword::Bool)),
+    ("bottomk", Kind::Aggregate(AggregateOp::BottomK)),
+    ("by", Kind::Keyword(Keyword::By)),
+    ("count", Kind::Aggregate(AggregateOp::Count)),
+    ("count_values", Kind::Aggregate(AggregateOp::CountValues)),
+    ("end", Kind::Special(Special::End)),
+    ("fill", Kind::Keyword(Keyword::Fill)),
+    ("fill_left", Kind::Keyword(Keyword::FillLeft)),
+    ("fill_right", Kind::Keyword(Keyword::FillRight)),
+    ("group", Kind::Aggregate(AggregateOp::Group)),
+    ("group_left", Kind::Keyword(Keyword::GroupLeft)),
+    ("group_right", Kind::Keyword(Keyword::GroupRight)),
+    ("ignoring", Kind::Keyword(Keyword::Ignoring)),
+    ("inf", Kind::Number),
+    ("limit_ratio", Kind::Aggregate(AggregateOp::LimitRatio)),
+    ("limitk", Kind::Aggregate(AggregateOp::LimitK)),
+    ("max", Kind::Aggregate(AggregateOp::Max)),
+    ("max_of", Kind::Special(Special::MaxOf)),
+    ("min", Kind::Aggregate(AggregateOp::Min)),
+    ("min_of", Kind::Special(Special::MinOf)),
+    ("nan", Kind::Number),
+    ("offset", Kind::Keyword(Keyword::Offset)),
+    ("on", Kind::Keyword(Keyword::On)),
+    ("or", Kind::Op(BinaryOp::Or)),
+    ("quantile", Kind::Aggregate(AggregateOp::Quantile)),
+    ("range", Kind::Special(Special::Range)),
+    ("smoothed", Kind::Keyword(Keyword::Smoothed)),
+    ("start", Kind::Special(Special::Start)),
+    ("stddev", Kind::Aggregate(AggregateOp::Stddev)),
+    ("stdvar", Kind::Aggregate(AggregateOp::Stdvar)),
+    ("step", Kind::Special(Special::Step)),
+    ("sum", Kind::Aggregate(AggregateOp::Sum)),
+    ("topk", Kind::Aggregate(AggregateOp::TopK)),
+    ("unless", Kind::Op(BinaryOp::Unless)),
+    ("without", Kind::Keyword(Keyword::Without)),
+];
+
+/// No word is longer, so most names are told apart without lowering them.
+const MAX_WORD_BYTES: usize = 12;
+
 /// The keyword of a word; keywords are case-insensitive. Every keyword is also a legal metric name or label
 /// name somewhere, which is the parser's business.
 pub fn keyword(word: &str) -> Option<Kind> {
-    use AggregateOp::*;
-    use BinaryOp::*;
-    // No keyword is longer, so most names are told apart without lowering them.
-    if word.len() > 12 {
-        return None;
-    }
-    Some(match word.to_ascii_lowercase().as_str() {
-        "and" => Kind::Op(And),
-        "or" => Kind::Op(Or),
-        "unless" => Kind::Op(Unless),
-        "atan2" => Kind::Op(Atan2),
-        "sum" => Kind::Aggregate(Sum),
-        "avg" => Kind::Aggregate(Avg),
-        "count" => Kind::Aggregate(Count),
-        "min" => Kind::Aggregate(Min),
-        "max" => Kind::Aggregate(Max),
-        "group" => Kind::Aggregate(Group),
-        "stddev" => Kind::Aggregate(Stddev),
-        "stdvar" => Kind::Aggregate(Stdvar),
-        "topk" => Kind::Aggregate(TopK),
-        "bottomk" => Kind::Aggregate(BottomK),
-        "count_values" => Kind::Aggregate(CountValues),
-        "quantile" => Kind::Aggregate(Quantile),
-        "limitk" => Kind::Aggregate(LimitK),
-        "limit_ratio" => Kind::Aggregate(LimitRatio),
-        "anchored" => Kind::Keyword(Keyword::Anchored),
-        "bool" => Kind::Keyword(Keyword::Bool),
-        "by" => Kind::Keyword(Keyword::By),
-        "fill" => Kind::Keyword(Keyword::Fill),
-        "fill_left" => Kind::Keyword(Keyword::FillLeft),
-        "fill_right" => Kind::Keyword(Keyword::FillRight),
-        "group_left" => Kind::Keyword(Keyword::GroupLeft),
-        "group_right" => Kind::Keyword(Keyword::GroupRight),
-        "ignoring" => Kind::Keyword(Keyword::Ignoring),
-        "offset" => Kind::Keyword(Keyword::Offset),
-        "on" => Kind::Keyword(Keyword::On),
-        "smoothed" => Kind::Keyword(Keyword::Smoothed),
-        "without" => Kind::Keyword(Keyword::Without),
-        "start" => Kind::Special(Special::Start),
-        "end" => Kind::Special(Special::End),
-        "step" => Kind::Special(Special::Step),
-        "range" => Kind::Special(Special::Range),
-        "max_of" => Kind::Special(Special::MaxOf),
-        "min_of" => Kind::Special(Special::MinOf),
-        "inf" | "nan" => Kind::Number,
-        _ => return None,
-    })
+    let mut lower = [0; MAX_WORD_BYTES];
+    let lower = lower.get_mut(..word.len())?;
+    lower.copy_from_slice(word.as_bytes());
+    lower.make_ascii_lowercase();
+    let place = WORDS.binary_search_by(|(known, _)| known.as_bytes().cmp(lower)).ok()?;
+    Some(WORDS[place].1)
 }
 
 impl Kind {
@@ -173,4 +178,23 @@ fn shortened(text: &str) -> String {
         return format!("{}...", quote(&head));
     }
     quote(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words() {
+        assert!(WORDS.is_sorted_by(|(a, _), (b, _)| a < b));
+        assert!(WORDS.iter().all(|(word, _)| word.len() <= MAX_WORD_BYTES));
+        for (word, kind) in WORDS {
+            assert_eq!(keyword(word), Some(*kind), "{word}");
+        }
+        assert_eq!(keyword("Count_Values"), Some(Kind::Aggregate(AggregateOp::CountValues)));
+        assert_eq!(keyword("NaN"), Some(Kind::Number));
+        for none in ["", "up", "sums", "count_values_", "a_name_that_is_long"] {
+            assert_eq!(keyword(none), None, "{none}");
+        }
+    }
 }
