@@ -87,14 +87,7 @@ fn queries(c: &mut Criterion) {
             };
             group.bench_function(name, |b| {
                 b.iter(|| {
-                    let request = QueryRequest {
-                        query: query.to_string(),
-                        parsed: None,
-                        time,
-                        lookback_delta_ms: None,
-                        timeout: None,
-                        stats: false,
-                    };
+                    let request = QueryRequest::new(query, time);
                     runtime.block_on(engine.promql(request, |response| response)).expect("answered")
                 });
             });

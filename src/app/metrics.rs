@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use crate::app::build_info;
 use crate::discovery::manager::Manager as Discoveries;
 use crate::discovery::stats::{Numbers, Stats as DiscoveryStats};
+use crate::engine::query_log::QueryLog;
 use crate::engine::session::Engine;
 use crate::forward::forwarder::Forwarder;
 use crate::ingest::scrape::manager::ScrapeManager;
@@ -221,7 +222,7 @@ fn discovery_kind_families(stats: &DiscoveryStats) -> Vec<Family> {
     counters.into_iter().map(counter).chain([events, times]).collect()
 }
 
-pub fn register_engine(metrics: &Metrics, engine: Engine) {
+pub fn register_engine(metrics: &Metrics, engine: Engine, queries: Arc<QueryLog>) {
     metrics.add_source(move || {
         let load = engine.load();
         let (concurrent, memory) = (engine.options.max_concurrency, engine.options.memory_bytes);
@@ -238,6 +239,7 @@ pub fn register_engine(metrics: &Metrics, engine: Engine) {
         ]
         .into_iter()
         .chain(prometheus::engine(&engine))
+        .chain(prometheus::query_log(&queries))
         .collect()
     });
 }

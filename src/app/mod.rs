@@ -9,6 +9,8 @@ pub mod external_url;
 pub mod import;
 /// What finds targets and Alertmanagers.
 mod discovery;
+/// What this server can do.
+mod features;
 /// Binding listen addresses.
 mod listen;
 /// Which numbers of which part become which metrics.

@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::discovery::Discovery;
 use crate::app::reload::Watch;
-use crate::app::{Settings, build_info, listen, metrics, stopped_early, tables, without_secrets};
+use crate::app::{Settings, build_info, features, listen, metrics, stopped_early, tables, without_secrets};
 use crate::config::file::{Config, Options};
 use crate::config::storage::Retention;
 use crate::engine::active::ActiveQueries;
+use crate::engine::query_log::QueryLog;
 use crate::engine::session::Engine;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::forward::forwarder::Forwarder;
@@ -93,6 +94,8 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
 
     let slots = settings.engine.max_concurrency;
     let mut engine = Engine::new(store.clone(), settings.engine.clone())?;
+    let queries = Arc::new(QueryLog::new(clock.clone()));
+    engine = engine.with_query_log(queries.clone());
     if let Some(folder) = &settings.place.folder {
         // Those of rules have slots of their own.
         engine = engine.with_active_queries(active_queries(folder, 2 * slots, clock.clone())?);
@@ -100,7 +103,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     let opened_seconds = opening.elapsed().as_secs_f64();
     let ingest_stats = Arc::new(IngestStats::default());
     metrics::register_parts(&own_metrics, store.clone(), opened_seconds, ingest_stats.clone());
-    metrics::register_engine(&own_metrics, engine.clone());
+    metrics::register_engine(&own_metrics, engine.clone(), queries.clone());
     let mut appender = Appender::new(store.clone(), ingest_stats);
     if let Some(max_age) = settings.max_age {
         appender = appender.with_max_age(max_age, clock.clone());
@@ -131,6 +134,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         http: http.clone(),
         store: store.clone(),
         engine: engine.clone(),
+        queries: queries.clone(),
         scrape: scrape.clone(),
         forwarder: forwarder.clone(),
         otlp: otlp.clone(),
@@ -187,6 +191,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     discovery.shutdown().await;
     scrape.shutdown().await;
     rules.shutdown().await;
+    http.notifications.close();
     shutdown.cancel();
     for task in [http_task, pg_task] {
         // One that ended early has been looked at already.
@@ -197,6 +202,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         }
     }
     tokio::join!(notifier.shutdown(), forwarder.shutdown(), rules.environment().history.shutdown());
+    queries.shutdown().await;
     traces.shutdown().await;
     store.shutdown().await?;
     second_signal.abort();
@@ -279,6 +285,7 @@ struct Configured {
     http: Arc<Server>,
     store: Arc<Store>,
     engine: Engine,
+    queries: Arc<QueryLog>,
     scrape: Arc<ScrapeManager>,
     forwarder: Arc<Forwarder>,
     otlp: Arc<Otlp>,
@@ -313,8 +320,10 @@ impl Configured {
         let traces = self.traces.prepare(config.tracing.as_ref())?;
         let alertmanagers = self.notifier.prepare(config)?;
         let rules = self.rules.prepare(self.rule_config(config))?;
+        let queries = self.queries.open(&config.global.query_log_file)?;
         self.scrape.apply_config(config)?;
         self.traces.install(traces);
+        self.queries.install(queries);
         self.forwarder.install(remotes);
         self.notifier.install(alertmanagers);
         self.rules.install(rules);
@@ -451,6 +460,7 @@ fn http_settings(
         user_assets: web.user_assets.clone(),
         admin_api: web.admin_api,
         retention: settings.retention,
+        listen_port: listeners.addresses.http_reachable().port(),
         cors_origin: web.cors_origin.clone(),
         hosts: Hosts::new(&web.allowed_hosts, [hostname().as_str(), external_host]),
         lifecycle: web.lifecycle,
@@ -458,6 +468,9 @@ fn http_settings(
         remote_write,
         otlp: web.otlp,
         remote_read: web.remote_read,
+        search: web.search,
+        max_notifications_subscribers: web.max_notifications_subscribers,
+        features: features::of(settings, remote_write),
         flags,
         build: build_info(),
         started_ms: now_ms,

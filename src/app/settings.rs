@@ -16,7 +16,7 @@ use crate::ingest::remote_write::negotiate::Message;
 use crate::ingest::scrape::features::Features;
 use crate::notify::options;
 use crate::rules::environment;
-use crate::server::http::server::RemoteReadLimits;
+use crate::server::http::server::{RemoteReadLimits, SearchLimits};
 use crate::storage::place::Place;
 use crate::storage::store;
 use crate::telemetry::logs;
@@ -81,6 +81,9 @@ pub struct WebSettings {
     /// By `--enable-feature`.
     pub otlp_delta: Delta,
     pub remote_read: RemoteReadLimits,
+    /// `None` where it is off.
+    pub search: Option<SearchLimits>,
+    pub max_notifications_subscribers: usize,
     /// The messages it takes.
     pub remote_write_messages: Vec<Message>,
     pub cors_origin: Regex,

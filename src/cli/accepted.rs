@@ -27,8 +27,6 @@ enum Why {
     Blocks,
     Consoles,
     Go,
-    Notifications,
-    Search,
 }
 
 impl Why {
@@ -39,8 +37,6 @@ impl Why {
             Why::Blocks => "it tunes Prometheus' own storage, and samples are kept in a lake here",
             Why::Consoles => "there are no console templates here",
             Why::Go => "it tunes Go's runtime; memory and threads have flags of their own, see --help",
-            Why::Notifications => "there are no live notifications yet",
-            Why::Search => "the search API is not built yet",
         }
     }
 }
@@ -90,8 +86,6 @@ static ROWS: &[Row] = &[
     row("web.console.templates", Kind::Text, "consoles", Why::Consoles),
     // Debian's own.
     row("web.local-assets", Kind::Text, "", Why::Consoles),
-    row("web.max-notifications-subscribers", Kind::Whole, "16", Why::Notifications),
-    row("web.search.max-limit", Kind::Whole, "10000", Why::Search),
 ];
 
 /// The flags of the table that were given.
@@ -198,11 +192,11 @@ mod tests {
         check("auto-gomemlimit.ratio", "0");
         check("auto-gomemlimit.ratio", "1.1");
         check("storage.agent.wal-truncate-frequency", "1");
-        check("web.search.max-limit", "many");
+        check("storage.tsdb.samples-per-chunk", "many");
         check("storage.tsdb.wal-segment-size", "100");
         check("storage.tsdb.wal-compression-type", "lz4");
         check("storage.tsdb.wal-compression", "maybe");
-        for good in ["--web.search.max-limit=0x10", "--storage.tsdb.wal-segment-size=1.5GB"] {
+        for good in ["--storage.tsdb.samples-per-chunk=0x10", "--storage.tsdb.wal-segment-size=1.5GB"] {
             assert!(given(&[good]).is_ok(), "{good}");
         }
     }

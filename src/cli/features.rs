@@ -14,6 +14,7 @@ enum Effect {
     AutoReload,
     ConcurrentRules,
     ExtraScrapeMetrics,
+    Search,
     OtlpDelta(Delta),
     /// On in any case.
     Permanent,
@@ -21,8 +22,6 @@ enum Effect {
     Instead(&'static str),
     /// There is nothing to switch, and why.
     Nothing(&'static str),
-    /// Not built yet, and missed where it is asked for.
-    Missing(&'static str),
 }
 
 const NATIVE_DELTA: &str = "otlp-native-delta-ingestion";
@@ -72,7 +71,7 @@ static ROWS: &[(&str, Effect)] = &[
         "remote-write-receiver",
         Effect::Instead("the receiver is --web.enable-remote-write-receiver since Prometheus 3"),
     ),
-    ("search-api", Effect::Missing("the search API is not built yet")),
+    ("search-api", Effect::Search),
     ("st-storage", Effect::Scrape(|features| features.start_timestamps = true)),
     ("st-synthesis", Effect::Scrape(|features| features.synthesize_starts = true)),
     ("type-and-unit-labels", Effect::PromQl(|features| features.type_and_unit_labels = true)),
@@ -91,6 +90,7 @@ pub struct Chosen {
     pub concurrent_rules: bool,
     pub extra_scrape_metrics: bool,
     pub otlp_delta: Delta,
+    pub search: bool,
     /// To be told at the start.
     pub notes: Vec<String>,
 }
@@ -119,6 +119,7 @@ pub fn choose(names: &[String]) -> Result<Chosen> {
                 chosen.extra_scrape_metrics = true;
             }
             Effect::ConcurrentRules => chosen.concurrent_rules = true,
+            Effect::Search => chosen.search = true,
             Effect::OtlpDelta(delta) if chosen.otlp_delta == Delta::Refused => chosen.otlp_delta = *delta,
             Effect::OtlpDelta(delta) if chosen.otlp_delta == *delta => {}
             Effect::OtlpDelta(_) => {
@@ -128,7 +129,7 @@ pub fn choose(names: &[String]) -> Result<Chosen> {
             }
             Effect::Permanent => note("is now permanently enabled and therefore a no-op"),
             Effect::Instead(hint) => note(&format!("is a no-op: {hint}")),
-            Effect::Nothing(why) | Effect::Missing(why) => note(&format!("has no effect: {why}")),
+            Effect::Nothing(why) => note(&format!("has no effect: {why}")),
         }
     }
     chosen.scrape.type_and_unit_labels = chosen.promql.type_and_unit_labels;
@@ -166,10 +167,11 @@ mod tests {
         check("remote-write-receiver", "--web.enable-remote-write-receiver");
         check("agent", "--agent");
         check("xor2-encoding", "no effect");
-        check("search-api", "not built yet");
         check("auto-reload-config", "--config.auto-reload");
         assert!(chosen(&["auto-reload-config"]).unwrap().auto_reload);
         assert!(chosen(&["extra-scrape-metrics"]).unwrap().extra_scrape_metrics);
+        let search = chosen(&["search-api"]).unwrap();
+        assert!(search.search && search.notes.is_empty());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::forward::remote::Behind;
 use crate::ingest::remote_write::negotiate::Message;
 use crate::notify::options;
 use crate::rules::environment;
-use crate::server::http::server::RemoteReadLimits;
+use crate::server::http::server::{RemoteReadLimits, SearchLimits};
 use crate::storage::place::Place;
 use crate::storage::store;
 use crate::telemetry::logs;
@@ -96,6 +96,12 @@ pub struct Serve {
     /// Connections at once; by default up to 512, fewer where memory is short
     #[arg(long = "web.max-connections", value_name = "N", value_parser = values::at_most::<MAX_AT_ONCE>)]
     web_max_connections: Option<usize>,
+    /// Who may listen to live notifications at a time; others are answered with 204
+    #[arg(long = "web.max-notifications-subscribers", value_name = "N", default_value = "16", value_parser = values::non_negative)]
+    web_max_notifications_subscribers: usize,
+    /// Results of a search at most, with --enable-feature=search-api; 0 for any number
+    #[arg(long = "web.search.max-limit", value_name = "N", default_value = "10000", value_parser = values::non_negative)]
+    web_search_max_limit: usize,
     /// Memory that request bodies may take together; requests that find none are refused with 503. By default up to 256MB,
     /// less where memory is short
     #[arg(long = "web.body-bytes", value_name = "SIZE", value_parser = values::memory)]
@@ -348,6 +354,8 @@ impl Serve {
                     concurrent: self.storage_remote_read_concurrent_limit.min(MAX_AT_ONCE),
                     max_bytes_in_frame: self.storage_remote_read_max_bytes_in_frame,
                 },
+                search: chosen.search.then_some(SearchLimits { max_limit: self.web_search_max_limit }),
+                max_notifications_subscribers: self.web_max_notifications_subscribers.min(MAX_AT_ONCE),
                 remote_write_messages: self.web_remote_write_messages,
                 cors_origin: self.web_cors_origin,
                 allowed_hosts: self.web_allowed_hosts,

@@ -141,7 +141,7 @@ fn row(point: &Value, name: String) -> [String; 3] {
         Value::String(text) => text.clone(),
         histogram => format!("count={} sum={}", plain(&histogram["count"]), plain(&histogram["sum"])),
     };
-    [crate::server::http::routes::status::rfc3339(time_ms), value, name]
+    [crate::server::http::json::rfc3339(time_ms), value, name]
 }
 
 fn plain(value: &Value) -> &str {

@@ -222,11 +222,6 @@ impl Config {
             alerting::not_built(node, &self.alerting, &found);
         }
         write::not_built(self.root.get("remote_write").map(Node::items).unwrap_or_default(), &found);
-        if let Some(global) = self.root.get("global") {
-            for key in NOT_BUILT_IN_GLOBAL {
-                refuse(global, key, &format!("global.{key}"));
-            }
-        }
         let mut counts: HashMap<Option<&str>, usize> = HashMap::new();
         for job in &self.scrape_configs {
             let position = counts.entry(job.file.as_deref()).or_default();
@@ -293,8 +288,6 @@ impl Config {
         parts
     }
 }
-
-const NOT_BUILT_IN_GLOBAL: &[&str] = &["query_log_file"];
 
 /// More than nothing, an empty list or mapping, 0 or false.
 fn asks_for_something(section: &Node, key: &str) -> bool {

@@ -39,6 +39,8 @@ pub struct Global {
     pub external_labels: Labels,
     /// `None` where the section says nothing, and each job chooses by the histograms it wants.
     pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
+    /// A path; empty for none.
+    pub query_log_file: String,
     /// A path as it is written; empty for none.
     pub scrape_failure_log_file: String,
     pub limits: ScrapeLimits,
@@ -57,6 +59,7 @@ impl Default for Global {
             rule_query_offset_ms: 0,
             external_labels: Labels::empty(),
             scrape_protocols: None,
+            query_log_file: String::new(),
             scrape_failure_log_file: String::new(),
             limits: ScrapeLimits::default(),
             histograms: Histograms::default(),
@@ -91,6 +94,7 @@ impl Global {
             rule_query_offset_ms: values::duration_ms(node, "rule_query_offset", 0),
             external_labels: external_labels(node, name_validation, env, found),
             scrape_protocols: protocol::list(node, path, found),
+            query_log_file: values::text(node, "query_log_file").unwrap_or_default().to_string(),
             scrape_failure_log_file: values::text(node, "scrape_failure_log_file").unwrap_or_default().to_string(),
             limits: ScrapeLimits::read(node, &ScrapeLimits::default()),
             histograms: Histograms::read(node, Histograms::default()),

@@ -14,14 +14,20 @@ pub mod exemplars;
 pub mod names;
 /// PromQL evaluated: lower to logical plans in the vector layout, kernels.
 pub mod promql;
+/// A line for each query that was evaluated.
+pub mod query_log;
 /// Samples as they are stored.
 pub mod raw;
 /// Threads, slots and memory of queries.
 pub mod runtime;
 /// The leaf: series runs merged from files, cached blocks and the head.
 pub mod scan;
+/// Names and values that are like some words.
+pub mod search;
 /// Text to plan to stream, on one screen; the engine's public door.
 pub mod session;
+/// What a query took.
+pub mod stats;
 /// How long queries take, for telemetry.
 pub mod times;
 /// SQL: a table per metric, system views, table and scalar functions.

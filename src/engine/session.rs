@@ -29,13 +29,15 @@ use crate::engine::promql::lower::shared::Repeated;
 use crate::engine::promql::plan::functions::windows::{Input, Shape};
 use crate::engine::promql::plan::layout::{Grid, MAX_STEPS, rows_per_batch};
 use crate::engine::promql::plan::work::{Work, rows_bytes};
-use crate::engine::promql::tally::{Counted, SampleStats, Tally};
+use crate::engine::promql::tally::{Counted, Tally};
 use crate::engine::promql::{lower, result, small};
+use crate::engine::query_log::{Asked, Entry, Origin, QueryLog};
 use crate::engine::runtime::{self, QueryRuntime, Size};
 use crate::engine::scan::ScanOptions;
 use crate::engine::sql;
 use crate::engine::sql::promql::{PlannedVector, StatementPromql, StatementRuns};
 use crate::engine::sql::system::SystemTables;
+use crate::engine::stats::QueryStats;
 use crate::engine::times::QueryTimes;
 use crate::error::{Error, Result};
 use crate::model::histogram::FloatHistogram;
@@ -156,6 +158,34 @@ pub struct QueryRequest {
     pub timeout: Option<Duration>,
     /// Count the samples of every window, for [`QueryStats::samples`].
     pub stats: bool,
+    /// Whether rates look at start timestamps; `None` for what the server does.
+    pub use_start_timestamps: Option<bool>,
+    /// Who asks, for the log of queries.
+    pub origin: Option<Arc<Origin>>,
+}
+
+impl QueryRequest {
+    /// With the server's defaults for everything else.
+    pub fn new(query: impl Into<String>, time: EvalTime) -> Self {
+        Self {
+            query: query.into(),
+            parsed: None,
+            time,
+            lookback_delta_ms: None,
+            timeout: None,
+            stats: false,
+            use_start_timestamps: None,
+            origin: None,
+        }
+    }
+
+    fn asked(&self) -> Asked {
+        let (start, end, step) = match self.time {
+            EvalTime::Instant { at } => (at, at, 0),
+            EvalTime::Range { start, end_inclusive, step } => (start, end_inclusive, step),
+        };
+        Asked { query: self.query.clone(), start, end, step, origin: self.origin.clone() }
+    }
 }
 
 /// A float or a histogram at one time.
@@ -181,17 +211,6 @@ pub enum QueryValue {
     Vector(Vec<ResultSeries>),
     /// Sorted by labels.
     Matrix(Vec<ResultSeries>),
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct QueryStats {
-    /// Waiting for one of `--query.max-concurrency` slots.
-    pub queue: Duration,
-    pub prepare: Duration,
-    pub execute: Duration,
-    pub sort: Duration,
-    /// Where they were asked for.
-    pub samples: Option<SampleStats>,
 }
 
 #[derive(Clone, Debug)]
@@ -276,6 +295,7 @@ pub struct Engine {
     runtime: Arc<QueryRuntime>,
     door: Arc<Door>,
     active: Option<ActiveQueries>,
+    log: Option<Arc<QueryLog>>,
     times: Arc<QueryTimes>,
 }
 
@@ -283,7 +303,7 @@ impl Engine {
     pub fn new(store: Arc<Store>, options: EngineOptions) -> Result<Self> {
         let runtime = Arc::new(QueryRuntime::new(&options)?);
         let (system, times, door) = (Arc::default(), Arc::default(), runtime.door(options.max_concurrency));
-        Ok(Self { store, options: Arc::new(options), system, runtime, door, active: None, times })
+        Ok(Self { store, options: Arc::new(options), system, runtime, door, active: None, log: None, times })
     }
 
     /// The same engine through a door of its own: so many queries at once, whoever waits at the other ones. Threads and
@@ -297,6 +317,16 @@ impl Engine {
         Self { active: Some(active), ..self }
     }
 
+    /// Tells this log of PromQL queries, whenever it is on.
+    pub fn with_query_log(self, log: Arc<QueryLog>) -> Self {
+        Self { log: Some(log), ..self }
+    }
+
+    /// The log of queries, while it is on.
+    pub fn query_log(&self) -> Option<&Arc<QueryLog>> {
+        self.log.as_ref().filter(|log| log.is_on())
+    }
+
     /// Parses, plans and runs one PromQL query, and turns the response into what the caller wants of it where the query
     /// ran. Dropping the future cancels it.
     pub async fn promql<T: Send + 'static>(
@@ -304,8 +334,30 @@ impl Engine {
         request: QueryRequest,
         render: impl FnOnce(QueryResponse) -> T + Send + 'static,
     ) -> Result<T> {
+        if let Some(log) = self.query_log() {
+            let entry = log.begin(request.asked());
+            return Box::pin(self.logged(request, entry, render)).await;
+        }
         let limits = self.limits(request.timeout);
         self.door.run(&limits, |pass| self.answer(request, pass, render)).await
+    }
+
+    /// The same, told to the log. Its samples are counted for it, whether the client wants to know or not.
+    async fn logged<T: Send + 'static>(
+        &self,
+        request: QueryRequest,
+        entry: Entry,
+        render: impl FnOnce(QueryResponse) -> T + Send + 'static,
+    ) -> Result<T> {
+        let request = QueryRequest { stats: true, ..request };
+        let limits = self.limits(request.timeout);
+        let rendered = |response: QueryResponse| {
+            let stats = response.stats.clone();
+            (stats, render(response))
+        };
+        let answer = self.door.run(&limits, |pass| self.answer(request, pass, rendered)).await;
+        entry.finish(answer.as_ref().map(|(stats, _)| stats));
+        answer.map(|(_, answer)| answer)
     }
 
     /// Answers small queries on the caller's thread: to hand them to another would take as long. All others go to the
@@ -562,7 +614,8 @@ async fn plan_parsed(
     cancel: Cancel,
 ) -> Result<PlannedQuery> {
     let (grid, step) = grid(request.time)?;
-    let features = &options.features;
+    let mut features = options.features.clone();
+    features.use_start_timestamps = request.use_start_timestamps.unwrap_or(features.use_start_timestamps);
     duration_expressions::resolve(&mut expr, grid.start, grid.end(), step)?;
     let kind = expr.value_type();
     let range = matches!(request.time, EvalTime::Range { .. });
@@ -588,7 +641,7 @@ async fn plan_parsed(
         grid,
         lookback_ms,
         default_subquery_step_ms,
-        features: features.clone(),
+        features,
         annotations: Annotations::new(),
         cancel,
         tally,

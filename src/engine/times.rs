@@ -1,6 +1,6 @@
 //! How long the parts of PromQL queries take, all queries together, for telemetry.
 
-use crate::engine::session::QueryStats;
+use crate::engine::stats::QueryStats;
 use crate::telemetry::summary::Summary;
 
 /// In seconds; see [`QueryStats`].

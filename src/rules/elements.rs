@@ -34,7 +34,8 @@ impl Subjects<'_> {
     /// Evaluates a rule. The alerts of one that alerts are in their next state and told.
     pub async fn findings(&self, rule: &Rule) -> Result<Findings> {
         let at = self.at - self.group.query_offset_ms(self.environment);
-        let vector = self.environment.ask(&rule.config.query, Some(&rule.config.expr), at).await?;
+        let vector =
+            self.environment.ask(&rule.config.query, Some(&rule.config.expr), at, Some(&self.group.origin)).await?;
         match &rule.config.kind {
             RuleKind::Recording { record } => self.record(rule, record, vector),
             RuleKind::Alerting { alert, hold_ms, keep_firing_for_ms, .. } => {
@@ -139,7 +140,11 @@ impl Subjects<'_> {
 
     /// Of a query in a template.
     async fn answer(&self, text: &str) -> Answer {
-        let vector = self.environment.ask(text, None, self.at).await.map_err(|error| error.to_string())?;
+        let vector = self
+            .environment
+            .ask(text, None, self.at, Some(&self.group.origin))
+            .await
+            .map_err(|error| error.to_string())?;
         let sample = |(labels, point): (Labels, Point)| Sample { labels, value: sample_value(&point) };
         Ok(vector.into_iter().map(sample).collect())
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
+use crate::engine::query_log::Origin;
 use crate::engine::session::{Engine, EvalTime, Point, QueryRequest, QueryValue};
 use crate::error::{Error, Result};
 use crate::ingest::appender::Appender;
@@ -124,15 +125,18 @@ impl Environment {
     }
 
     /// The vector of an expression at a time; a scalar is an element without labels. `expr` is that of the text, if it was
-    /// parsed already.
-    pub async fn ask(&self, text: &str, expr: Option<&Arc<Expr>>, at: i64) -> Result<Vec<(Labels, Point)>> {
+    /// parsed already; `origin` is who asks, for the log of queries.
+    pub async fn ask(
+        &self,
+        text: &str,
+        expr: Option<&Arc<Expr>>,
+        at: i64,
+        origin: Option<&Arc<Origin>>,
+    ) -> Result<Vec<(Labels, Point)>> {
         let request = QueryRequest {
-            query: text.to_string(),
             parsed: expr.cloned(),
-            time: EvalTime::Instant { at },
-            lookback_delta_ms: None,
-            timeout: None,
-            stats: false,
+            origin: origin.cloned(),
+            ..QueryRequest::new(text, EvalTime::Instant { at })
         };
         match self.engine.promql(request, |response| response.value).await? {
             QueryValue::Vector(series) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::config::rules::{RuleGroup, RuleKind};
+use crate::engine::query_log::Origin;
 use crate::error::Result;
 use crate::model::labels::Labels;
 use crate::rules::dependencies;
@@ -29,6 +30,8 @@ pub struct Group {
     /// Places of rules that can be evaluated side by side.
     pub(super) batches: Vec<Vec<usize>>,
     pub(super) stats: Arc<GroupStats>,
+    /// Whom the log of queries names.
+    pub(super) origin: Arc<Origin>,
     pub(super) last: Mutex<LastEvaluation>,
     /// Series that no rule of it writes any more, to be ended.
     stale: Mutex<Vec<Labels>>,
@@ -70,6 +73,7 @@ impl Group {
             needed,
             batches,
             stats,
+            origin: Arc::new(Origin::Rules { file: file.to_string(), group: config.name.clone() }),
             last: Mutex::default(),
             stale: Mutex::default(),
             config,

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::Either;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
-use opentelemetry::trace::{FutureExt, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer, WithContext};
+use opentelemetry::trace::{
+    FutureExt, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer, WithContext,
+};
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracer;
@@ -110,6 +112,19 @@ impl Span {
             None => Either::Right(future),
         }
     }
+}
+
+/// The ids of a span and its trace, as they are written; zeros for none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ids {
+    pub trace: String,
+    pub span: String,
+}
+
+/// Of the current span.
+pub fn current_ids() -> Ids {
+    let context = if is_on() { Context::current().span().span_context().clone() } else { SpanContext::NONE };
+    Ids { trace: context.trace_id().to_string(), span: context.span_id().to_string() }
 }
 
 /// A future that goes to another thread, and takes the current span along.

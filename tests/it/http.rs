@@ -182,13 +182,20 @@ async fn errors() {
             "/api/v1/labels?start=x",
             400,
             "bad_data",
-            r#"invalid parameter "start": cannot parse "x" to a valid timestamp"#,
+            r#"invalid parameter "start": invalid time value for 'start': cannot parse "x" to a valid timestamp"#,
+        ),
+        ("/api/v1/status/tsdb?limit=10001", 400, "bad_data", "limit must not exceed 10000"),
+        (
+            "/api/v1/targets/metadata?match_target=x[",
+            400,
+            "bad_data",
+            r#"invalid parameter "match_target": 1:2: parse error: unexpected "[""#,
         ),
         (
-            "/api/v1/status/tsdb/blocks",
-            404,
-            "not_found",
-            "/api/v1/status/tsdb/blocks: the list of blocks is not supported yet",
+            "/api/v1/scrape_pools/config?scrapePool=x",
+            400,
+            "bad_data",
+            r#"error retrieving scrape config: scrape pool "x" not found"#,
         ),
     ] {
         let (got, body) = get_json(&server.url(path)).await;
@@ -201,7 +208,16 @@ async fn errors() {
     assert_eq!(status(client.get(server.url("/api/v1/write"))).await, 405);
     assert_eq!(status(client.get(server.url("/-/reload"))).await, 405);
     assert_eq!(status(client.post(server.url("/-/reload"))).await, 403);
+    let refused = client.get(server.url("/-/quit")).send().await.unwrap().text().await.unwrap();
+    assert_eq!(refused, "Only POST or PUT requests allowed");
     assert_eq!(write(&client, &server.http, b"not snappy".to_vec()).await, Some(400));
+    // Whatever is asked about below the API, and nothing else.
+    for (path, expected) in
+        [("/api/v1/nothing", 204), ("/api/v1/write", 204), ("/api/v1/query", 204), ("/-/quit", 405)]
+    {
+        let options = client.request(reqwest::Method::OPTIONS, server.url(path));
+        assert_eq!(status(options).await, expected, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 
 /// What alerts did, in SQL.
 mod alert_history;
+/// What of Prometheus' HTTP API is neither a query nor told elsewhere.
+mod api;
 /// Layers, fences, and SQL files that somebody uses.
 mod architecture;
 /// What scrapes show to be let in.

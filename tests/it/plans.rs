@@ -107,14 +107,7 @@ async fn plans_of_dashboard_queries() {
     let write = std::env::var_os("PLANS_WRITE").is_some();
     let mut changed = Vec::new();
     for (name, query) in QUERIES {
-        let request = QueryRequest {
-            query: query.to_string(),
-            time,
-            parsed: None,
-            lookback_delta_ms: None,
-            timeout: None,
-            stats: false,
-        };
+        let request = QueryRequest::new(*query, time);
         let plan = format!("{query}\n\n{}", without_names(&engine.explain_promql(request).await.unwrap()));
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/plans/{name}.txt"));
         if write {

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::engine::query_log::QueryLog;
 use crate::engine::session::Engine;
 use crate::ingest::scrape::manager::ScrapeManager;
 use crate::ingest::scrape::stats::PoolStatus;
@@ -37,7 +38,8 @@ pub(super) fn build_info(build: &BuildInfo) -> Family {
 pub(super) fn server(server: &Server) -> Vec<Family> {
     let config = server.config.read();
     let flag = |name: &'static str, help, value: bool| Family::gauge(name, help, f64::from(u8::from(value)));
-    vec![
+    let mut families = server.notifications.families();
+    families.extend([
         flag("prometheus_ready", "Whether queries are answered", server.parts().is_some()),
         flag(
             "prometheus_config_last_reload_successful",
@@ -49,7 +51,8 @@ pub(super) fn server(server: &Server) -> Vec<Family> {
             "When a configuration was taken last",
             config.last_loaded_ms as f64 / 1e3,
         ),
-    ]
+    ]);
+    families
 }
 
 pub(super) fn store(store: &Store, opened_seconds: f64, ingest: &IngestStats) -> Vec<Family> {
@@ -305,6 +308,21 @@ pub(super) fn pools(scrapes: &ScrapeManager) -> Vec<Family> {
         pools.iter().fold(found, |family, pool| {
             family.with(&[("config", pool.name.as_str()), ("name", "scrape")], pool.discovered as f64)
         }),
+    ]
+}
+
+pub(super) fn query_log(log: &QueryLog) -> [Family; 2] {
+    [
+        Family::gauge(
+            "prometheus_engine_query_log_enabled",
+            "Whether queries are logged",
+            f64::from(u8::from(log.is_on())),
+        ),
+        Family::counter(
+            "prometheus_engine_query_log_failures",
+            "Lines of the log of queries that could not be written",
+            log.failures() as f64,
+        ),
     ]
 }
 

@@ -201,7 +201,7 @@ impl Run<'_> {
 
     async fn check_expression(&mut self, world: &World, test: &ExpressionTest) {
         let head = format!("    expr: {}, time: {},", quote(&test.expr), duration::format(test.at_ms));
-        let answer = world.environment.ask(&test.expr, None, self.start + test.at_ms).await;
+        let answer = world.environment.ask(&test.expr, None, self.start + test.at_ms, None).await;
         let mut got: Vec<ShownSample> = match answer {
             Ok(vector) => vector
                 .into_iter()
@@ -227,14 +227,8 @@ impl Run<'_> {
     async fn dump(&mut self, world: &World) {
         // Up to the next whole second, as promtool does.
         let range_ms = (self.test.end_ms() / 1000 + 1) * 1000;
-        let request = QueryRequest {
-            query: format!("{{__name__=~\".+\"}}[{range_ms}ms]"),
-            parsed: None,
-            time: EvalTime::Instant { at: self.start + range_ms },
-            lookback_delta_ms: None,
-            timeout: None,
-            stats: false,
-        };
+        let query = format!("{{__name__=~\".+\"}}[{range_ms}ms]");
+        let request = QueryRequest::new(query, EvalTime::Instant { at: self.start + range_ms });
         let query = quote(&request.query);
         let answer = world.environment.engine().promql(request, |response| response.value).await;
         let range = duration_text(range_ms.saturating_mul(NS_IN_MS));

@@ -150,7 +150,6 @@ fn what_is_not_built_yet_is_another_error() {
         "remote_write: [{url: 'http://x', sigv4: {region: r}}]",
         &["file:1: remote_write[0].sigv4: is not supported yet"],
     );
-    check("global: {query_log_file: q.log}", &["file:1: global.query_log_file: is not supported yet"]);
     check(
         "scrape_configs:\n- job_name: x\n  basic_auth: {username: a}\n  gce_sd_configs: [{project: a, zone: b}]\n  \
          aws_sd_configs: [{role: ecs}, {role: ec2}]\n  file_sd_configs: [{files: [a.yml]}]\n",

@@ -11,6 +11,8 @@
 mod count;
 /// The shape of an expression.
 mod node;
+/// What was counted.
+pub mod steps;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ use datafusion::error::DataFusionError;
 
 pub use self::count::RowCounter;
 use self::node::Node;
+use self::steps::{BySteps, SampleStats};
 use super::lower::resolve::Times;
 use crate::error::{Error, ErrorKind};
 use crate::promql::ast::Expr;
@@ -50,20 +53,6 @@ struct Place {
     peak: AtomicU64,
     /// Where the tally is detailed.
     by_step: Mutex<BySteps>,
-}
-
-/// Samples by step: those the windows had, and of these the ones no earlier window had.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BySteps {
-    pub queryable: Vec<u64>,
-    pub read: Vec<u64>,
-}
-
-/// What `stats` tells of samples.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SampleStats {
-    pub by_step: BySteps,
-    pub peak: u64,
 }
 
 impl Tally {
@@ -111,18 +100,6 @@ impl Place {
         let by_step = Mutex::new(BySteps::new(steps));
         let zero = || AtomicU64::new(0);
         Self { steps, points: zero(), floats: zero(), peak: zero(), by_step }
-    }
-}
-
-impl BySteps {
-    fn new(steps: usize) -> Self {
-        Self { queryable: vec![0; steps], read: vec![0; steps] }
-    }
-
-    fn add(&mut self, other: &BySteps) {
-        let sum = |into: &mut [u64], from: &[u64]| into.iter_mut().zip(from).for_each(|(a, b)| *a += b);
-        sum(&mut self.queryable, &other.queryable);
-        sum(&mut self.read, &other.read);
     }
 }
 

@@ -169,7 +169,7 @@ fn request(args: &[Expr], session: &dyn Session) -> Result<QueryRequest> {
         check_range(start, end_inclusive, step)?;
     }
     let query = arguments::text("query", &fold("query", query)?)?;
-    Ok(QueryRequest { query, time, parsed: None, lookback_delta_ms: None, timeout: None, stats: false })
+    Ok(QueryRequest::new(query, time))
 }
 
 fn check_range(start: i64, end_inclusive: i64, step: i64) -> Result<()> {

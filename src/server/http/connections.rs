@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::access::door::Access;
 use crate::server::access::stream::Stream;
-use crate::server::http::router::Via;
+use crate::server::http::route::Via;
 use crate::server::http::socket::{Activity, Patience, Socket};
 use crate::telemetry::metrics::{Family, Metrics};
 
@@ -133,7 +133,7 @@ async fn accept(
 ) {
     // A listener that cannot tell its address is treated as the stricter of both.
     let loopback = |address: std::net::SocketAddr| address.ip().to_canonical().is_loopback();
-    let via = Via { loopback: listener.local_addr().map_or(true, loopback) };
+    let loopback = listener.local_addr().map_or(true, loopback);
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
@@ -152,6 +152,7 @@ async fn accept(
             _ => None,
         };
         let (router, access, places, shutdown) = (router.clone(), access.clone(), places.clone(), shutdown.clone());
+        let client = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
         connections.spawn(async move {
             match places.take().await {
                 Some(_place) => {
@@ -163,6 +164,7 @@ async fn accept(
                         () = shutdown.cancelled() => None,
                     };
                     if let Some(stream) = secured {
+                        let via = Via { loopback, client };
                         serve_connection(stream, via, router, limits, &places.crowded, shutdown).await;
                     }
                 }

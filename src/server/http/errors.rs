@@ -29,7 +29,7 @@ impl IntoResponse for ApiError {
 }
 
 /// `errorType` and status. An `unavailable` is a 500 in Prometheus, not a 503, and clients were written to it.
-fn classify(kind: ErrorKind) -> (&'static str, StatusCode) {
+pub fn classify(kind: ErrorKind) -> (&'static str, StatusCode) {
     match kind {
         ErrorKind::BadInput | ErrorKind::Unsupported => ("bad_data", StatusCode::BAD_REQUEST),
         ErrorKind::Execution | ErrorKind::Limit => ("execution", StatusCode::UNPROCESSABLE_ENTITY),

@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
 use crate::engine::session::{Point, QueryValue, ResultSeries};
 use crate::model::float;
 use crate::model::histogram::FloatHistogram;
@@ -44,6 +46,11 @@ pub fn write_timestamp(out: &mut String, timestamp_ms: i64) {
     if millis != 0 {
         put(out, format_args!(".{millis:03}"));
     }
+}
+
+/// A time as Go prints it.
+pub fn rfc3339(time_ms: i64) -> String {
+    DateTime::<Utc>::from_timestamp_millis(time_ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// A sample value in quotes.

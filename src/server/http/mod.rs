@@ -6,6 +6,8 @@
 mod auth;
 /// Reading bodies under limits and one budget.
 pub mod bodies;
+/// What routes say of themselves.
+pub mod describe;
 /// Accepting, limiting, timing out and draining connections.
 pub mod connections;
 /// Cross-origin headers.
@@ -22,12 +24,20 @@ pub mod guard;
 pub mod hosts;
 /// Numbers, timestamps, strings and query results as Prometheus writes them.
 pub mod json;
+/// Forms in parts.
+mod multipart;
+/// What is wrong with this server, for those who watch it.
+pub mod notifications;
+/// The description of the API.
+pub mod openapi;
 /// How slow a client may be.
 pub mod pace;
 /// Query and form parameters, times and durations.
 pub mod params;
 /// The messages of remote read.
 pub mod remote_read;
+/// What a route is.
+pub mod route;
 /// All routes with their layers.
 pub mod router;
 /// The handlers, one family of routes per file.

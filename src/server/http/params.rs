@@ -1,6 +1,7 @@
 //! Parameters of a request: its query string and, for a form, its body. The rules are those of Go's
 //! `Request.FormValue` and of `parseTime`/`parseDuration` in Prometheus' `web/api/v1/api.go`.
 
+use std::num::IntErrorKind;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
@@ -11,9 +12,11 @@ use chrono::DateTime;
 use crate::error::{Error, Result};
 use crate::model::duration;
 use crate::model::sample::TimeRange;
+use crate::promql::strings::quote;
 use crate::server::http::bodies::{Held, Unread, retry_later};
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, invalid_parameter};
+use crate::server::http::multipart;
 use crate::server::http::server::Server;
 
 /// The largest form body, as Go's `ParseForm` has it.
@@ -52,9 +55,15 @@ impl Params {
     }
 
     pub fn time_or(&self, name: &str, default: i64) -> Result<i64, ApiError> {
+        self.optional_time(name, default).map_err(|e| invalid_parameter(name, e))
+    }
+
+    /// The same, with an error that names the parameter less loudly.
+    pub fn optional_time(&self, name: &str, default: i64) -> Result<i64> {
         match self.get(name) {
             "" => Ok(default),
-            text => parse_time(text).map_err(|e| invalid_parameter(name, e)),
+            text => parse_time(text)
+                .map_err(|e| Error::bad_input(format!("invalid time value for '{name}': {}", e.message))),
         }
     }
 
@@ -80,9 +89,7 @@ impl Params {
         if text.is_empty() {
             return Ok(None);
         }
-        let number: i64 = text.parse().map_err(|_| {
-            invalid_parameter(name, Error::bad_input(format!("cannot parse {text:?} to a whole number")))
-        })?;
+        let number = parse_int(text).map_err(|e| invalid_parameter(name, e))?;
         match usize::try_from(number) {
             Ok(0) => Ok(None),
             Ok(limit) => Ok(Some(limit)),
@@ -99,19 +106,37 @@ impl FromRequest<Arc<Server>> for Params {
         let query = head.uri.query().unwrap_or("");
         let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         let media_type = content_type.split(';').next().unwrap_or("").trim();
-        let form = matches!(head.method, Method::POST | Method::PUT | Method::PATCH)
-            && media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded");
-        let (body, held) = match form {
+        let has_form = matches!(head.method, Method::POST | Method::PUT | Method::PATCH);
+        let is = |form: &str| has_form && media_type.eq_ignore_ascii_case(form);
+        let (is_plain, is_multipart) = (is("application/x-www-form-urlencoded"), is("multipart/form-data"));
+        let (body, held) = match is_plain || is_multipart {
             true => server.bodies.read(body, MAX_FORM_BYTES).await.map(|whole| (whole.bytes, Some(whole.held))),
             false => Ok((bytes::Bytes::new(), None)),
         }
         .map_err(unread)?;
-        if count(&body) + count(query.as_bytes()) > MAX_PARAMS {
-            let error = Error::bad_input(format!("too many parameters: the limit is {MAX_PARAMS}"));
-            return Err(ApiError(error).into_response());
+        let most = MAX_PARAMS.saturating_sub(count(query.as_bytes()));
+        let parsed = match is_multipart {
+            true => multipart::fields(&body, content_type, most + 1).and_then(|fields| {
+                if fields.len() > most {
+                    return Err(too_many());
+                }
+                // Those of the query come first here, in Go as well.
+                let pairs = Self::parse(b"", query).pairs.into_iter().chain(fields).collect();
+                Ok(Self { pairs, _held: None })
+            }),
+            false if count(&body) > most => Err(too_many()),
+            false => Ok(Self::parse(&body, query)),
+        };
+        match parsed {
+            Ok(params) => Ok(Self { _held: held, ..params }),
+            Err(error) => Err(ApiError(error).into_response()),
         }
-        Ok(Self { _held: held, ..Self::parse(&body, query) })
     }
+}
+
+/// What is said of more than [`MAX_PARAMS`].
+fn too_many() -> Error {
+    Error::bad_input(format!("too many parameters: the limit is {MAX_PARAMS}"))
 }
 
 /// How many parameters a text has at most.
@@ -122,6 +147,26 @@ fn count(text: &[u8]) -> usize {
 fn unread(error: Unread) -> Response {
     let error_type = if error.status == StatusCode::SERVICE_UNAVAILABLE { "unavailable" } else { "bad_data" };
     retry_later(envelope::error(error.status, error_type, &error.message))
+}
+
+/// A whole number, with Go's words for what is none.
+pub fn parse_int(text: &str) -> Result<i64> {
+    text.parse::<i64>().map_err(|error| {
+        let why = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        Error::bad_input(format!("strconv.Atoi: parsing {}: {why}", quote(text)))
+    })
+}
+
+/// A truth value as Go writes it, with Go's words for what is none.
+pub fn parse_bool(text: &str) -> Result<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err(Error::bad_input(format!("strconv.ParseBool: parsing {}: invalid syntax", quote(text)))),
+    }
 }
 
 /// Milliseconds of float Unix seconds or an RFC 3339 time. The two strings Go prints for its earliest and
@@ -241,11 +286,11 @@ mod tests {
         check("limit=0", Ok(None));
         check("limit=7", Ok(Some(7)));
         check("limit=-1", Err(r#"invalid parameter "limit": limit must be non-negative"#));
-        check("limit=1e9", Err(r#"invalid parameter "limit": cannot parse "1e9" to a whole number"#));
+        check("limit=1e9", Err(r#"invalid parameter "limit": strconv.Atoi: parsing "1e9": invalid syntax"#));
         check(
             "limit=99999999999999999999",
-            Err(r#"invalid parameter "limit": cannot parse "99999999999999999999" to a whole number"#),
+            Err(r#"invalid parameter "limit": strconv.Atoi: parsing "99999999999999999999": value out of range"#),
         );
-        check("limit=x", Err(r#"invalid parameter "limit": cannot parse "x" to a whole number"#));
+        check("limit=x", Err(r#"invalid parameter "limit": strconv.Atoi: parsing "x": invalid syntax"#));
     }
 }

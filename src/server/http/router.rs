@@ -6,21 +6,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{MethodRouter, any, get};
+use axum::routing::{any, get};
+use axum::{Extension, Router};
 use hyper::body::{Frame, SizeHint};
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 use crate::error::{Error, ErrorKind};
 use crate::server::http::envelope::text_response;
 use crate::server::http::errors::ApiError;
 use crate::server::http::hosts::authorities;
+use crate::server::http::openapi::Documents;
+use crate::server::http::route::{API, Via};
 use crate::server::http::routes;
+use crate::server::http::routes::search::LINES;
 use crate::server::http::server::Server;
 use crate::server::http::{auth, cors, guard};
 use crate::telemetry::http::RouteMetrics;
@@ -29,56 +33,23 @@ use crate::telemetry::spans;
 /// Prometheus' words.
 const NO_SAMPLES: &str = "unavailable with Prometheus Agent";
 
-/// One path with its handlers.
-pub struct Route {
-    pub path: &'static str,
-    pub methods: MethodRouter<Arc<Server>>,
-    /// Whether it only reads: pages of other origins may have the answers where `--web.cors.origin` lets them, and POST
-    /// is a GET with long parameters. On all other routes each method but GET, HEAD and OPTIONS changes something,
-    /// which no such page may ask for; so no route may change anything on a GET.
-    pub reads_only: bool,
-    /// Whether it is about samples that are kept, and rules over them: an agent has none.
-    pub of_samples: bool,
-}
-
-impl Route {
-    pub fn of_samples(self) -> Self {
-        Self { of_samples: true, ..self }
-    }
-}
-
-/// By which kind of listener a request came in; an extension of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Via {
-    pub loopback: bool,
-}
-
-/// A route of the API that only reads.
-pub fn read(path: &'static str, methods: MethodRouter<Arc<Server>>) -> Route {
-    let methods = methods.options(|| async { StatusCode::NO_CONTENT });
-    Route { path, methods, reads_only: true, of_samples: false }
-}
-
-/// A route for clients that are no pages of others.
-pub fn plain(path: &'static str, methods: MethodRouter<Arc<Server>>) -> Route {
-    Route { path, methods, reads_only: false, of_samples: false }
-}
-
 pub fn router(server: Arc<Server>) -> Router {
     let mut router = Router::new();
+    let documents = Documents::of(&routes::all(), &server.settings);
     for route in routes::all() {
         let (server, reads_only, path) = (server.clone(), route.reads_only, route.path);
-        let methods = match route.of_samples && server.settings.agent {
+        let handlers = match route.of_samples && server.settings.agent {
             true => any(async || ApiError(Error::new(ErrorKind::Execution, NO_SAMPLES))),
-            false => route.methods,
+            false if route.is_of_api() || reads_only => route.handlers.options(no_content),
+            false => route.handlers,
         };
         let counters = server.metrics.http.route(route.path);
         let around = from_fn(move |request: Request, next: Next| {
             surround(server.clone(), counters.clone(), path, reads_only, request, next)
         });
-        router = router.route(route.path, methods.layer(around));
+        router = router.route(route.path, handlers.layer(around));
     }
-    let router = router.fallback(not_found).with_state(server.clone());
+    let router = router.fallback(no_route).layer(Extension(Arc::new(documents))).with_state(server.clone());
     let prefix = server.settings.route_prefix.clone();
     let router = if prefix.is_empty() {
         router
@@ -87,10 +58,12 @@ pub fn router(server: Arc<Server>) -> Router {
         Router::new()
             .route("/", get(move || async move { Redirect::temporary(&home) }))
             .nest(&prefix, router)
-            .fallback(not_found)
+            .fallback(no_route)
     };
     let around = from_fn(move |request: Request, next: Next| outermost(server.clone(), request, next));
-    router.layer(CompressionLayer::new()).layer(around)
+    // Lines are sent when they are there; compressed they would wait for each other.
+    let whole = DefaultPredicate::new().and(NotForContentType::const_new(LINES));
+    router.layer(CompressionLayer::new().compress_when(whole)).layer(around)
 }
 
 /// Around everything, routes or none.
@@ -206,6 +179,14 @@ fn refuse_page(server: &Server, request: &Request) -> Option<Response> {
     Some(text_response(StatusCode::FORBIDDEN, format!("{refused}\n")))
 }
 
-async fn not_found() -> Response {
-    text_response(StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+async fn no_content() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// Prometheus answers OPTIONS below its API whatever is asked about.
+async fn no_route(request: Request) -> Response {
+    if request.method() == Method::OPTIONS && request.uri().path().starts_with(API) {
+        return no_content().await.into_response();
+    }
+    text_response(StatusCode::NOT_FOUND, "404 page not found\n")
 }

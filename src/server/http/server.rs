@@ -1,6 +1,7 @@
 //! What every handler shares. The server listens before the store is open, so that `/-/ready`, `/metrics` and
 //! the log of a long replay can be watched; until [`Server::open`] the API answers 503.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -27,6 +28,7 @@ use crate::server::access::door::Access;
 use crate::server::http::bodies::{Bodies, retry_later};
 use crate::server::http::envelope::text_response;
 use crate::server::http::hosts::Hosts;
+use crate::server::http::notifications::{Condition, Notifications};
 use crate::storage::store::{Clock, Store};
 use crate::telemetry::metrics::{Family, Metrics};
 
@@ -46,6 +48,8 @@ pub struct Settings {
     pub retention: Retention,
     /// Where users reach the server, for targets that name it as `localhost`.
     pub external_url: String,
+    /// Of the first listener.
+    pub listen_port: u16,
     pub cors_origin: Regex,
     pub hosts: Hosts,
     pub lifecycle: bool,
@@ -54,6 +58,12 @@ pub struct Settings {
     pub remote_write: bool,
     pub otlp: bool,
     pub remote_read: RemoteReadLimits,
+    /// Of the search API; `None` where it is off.
+    pub search: Option<SearchLimits>,
+    /// Who may listen to notifications at a time.
+    pub max_notifications_subscribers: usize,
+    /// What this server can do, by part.
+    pub features: Features,
     /// All flags with their values, for `/api/v1/status/flags`.
     pub flags: Vec<(String, String)>,
     pub build: BuildInfo,
@@ -70,6 +80,16 @@ pub struct RemoteReadLimits {
     /// Of a frame of chunks, roughly.
     pub max_bytes_in_frame: usize,
 }
+
+/// `--web.search.*`.
+#[derive(Clone, Copy, Debug)]
+pub struct SearchLimits {
+    /// Results of a request; 0 for any number.
+    pub max_limit: usize,
+}
+
+/// Whether something is there and on, by the part that it belongs to and its name.
+pub type Features = BTreeMap<&'static str, BTreeMap<String, bool>>;
 
 #[derive(Clone, Debug)]
 pub struct BuildInfo {
@@ -124,6 +144,7 @@ pub struct Server {
     pub clock: Clock,
     pub config: RwLock<ConfigStatus>,
     pub bodies: Arc<Bodies>,
+    pub notifications: Notifications,
     /// Of remote read.
     pub read_slots: Arc<Semaphore>,
     control: mpsc::Sender<Control>,
@@ -148,9 +169,12 @@ impl Server {
         });
         let concurrent = settings.remote_read.concurrent;
         let read_slots = if concurrent == 0 { Semaphore::MAX_PERMITS } else { concurrent };
+        let notifications = Notifications::new(settings.max_notifications_subscribers);
+        notifications.add(Condition::Starting, clock());
         Self {
             settings,
             access,
+            notifications,
             read_slots: Arc::new(Semaphore::new(read_slots)),
             metrics,
             clock,
@@ -166,6 +190,7 @@ impl Server {
     pub fn open(&self, parts: Parts) {
         let first = self.parts.set(parts).is_ok();
         assert!(first, "a server is opened once");
+        self.notifications.remove(Condition::Starting);
     }
 
     pub fn parts(&self) -> Option<&Parts> {
@@ -180,16 +205,19 @@ impl Server {
             last_loaded_ms: self.now_ms(),
             retention: config.storage.retention.unwrap_or(self.settings.retention),
         };
+        self.notifications.remove(Condition::ReloadFailed);
     }
 
     /// The configuration in force stays.
     pub fn config_failed(&self) {
         self.config.write().last_reload_succeeded = false;
+        self.notifications.add(Condition::ReloadFailed, self.now_ms());
     }
 
     /// `/-/ready` says no from now on; requests under way go on.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.notifications.add(Condition::Stopping, self.now_ms());
     }
 
     pub fn now_ms(&self) -> i64 {
@@ -217,5 +245,37 @@ impl FromRequestParts<Arc<Server>> for Ready {
 
     async fn from_request_parts(_: &mut RequestHead, server: &Arc<Server>) -> Result<Self, Response> {
         server.parts().cloned().map(Ready).ok_or_else(|| server.not_ready())
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Of a server that has what there is by default.
+    pub fn settings() -> Settings {
+        Settings {
+            route_prefix: String::new(),
+            link_prefix: String::new(),
+            page_title: "promlake".into(),
+            user_assets: None,
+            admin_api: false,
+            retention: Retention::default(),
+            external_url: "http://localhost:9090".into(),
+            listen_port: 9090,
+            cors_origin: Regex::new(".*").unwrap(),
+            hosts: Hosts::default(),
+            lifecycle: false,
+            agent: false,
+            remote_write: true,
+            otlp: false,
+            remote_read: RemoteReadLimits { sample_limit: 0, concurrent: 0, max_bytes_in_frame: 1 << 20 },
+            search: None,
+            max_notifications_subscribers: 16,
+            features: Features::new(),
+            flags: Vec::new(),
+            build: BuildInfo { version: "0", revision: "0", rustc: "0" },
+            started_ms: 0,
+        }
     }
 }

@@ -247,14 +247,7 @@ async fn execute(engine: &Engine, eval: &Eval, query: &str, time: EvalTime) -> R
 }
 
 async fn ask(engine: &Engine, query: &str, time: EvalTime) -> Result<QueryResponse, String> {
-    let request = QueryRequest {
-        query: query.to_string(),
-        time,
-        parsed: None,
-        lookback_delta_ms: None,
-        timeout: None,
-        stats: false,
-    };
+    let request = QueryRequest::new(query, time);
     match tokio::time::timeout(QUERY_DEADLINE, engine.promql(request, |response| response)).await {
         Ok(result) => result.map_err(|e| e.to_string()),
         Err(_) => Err(format!("no answer within {QUERY_DEADLINE:?}")),

@@ -133,8 +133,7 @@ pub(crate) fn run_with(
     stats: bool,
 ) -> Result<QueryResponse> {
     let runtime = QueryRuntime::new(options)?;
-    let request =
-        QueryRequest { query: query.into(), time, parsed: None, lookback_delta_ms: None, timeout: None, stats };
+    let request = QueryRequest { stats, ..QueryRequest::new(query, time) };
     let data = load(data);
     let local = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     local.block_on(evaluate(&data, options, &runtime, &request, Cancel::default()))

@@ -3,7 +3,8 @@ use std::sync::atomic::Ordering;
 
 use datafusion::error::DataFusionError;
 
-use super::{BySteps, Counted};
+use super::Counted;
+use super::steps::BySteps;
 use crate::engine::promql::kernel::samples::Cursor;
 use crate::engine::promql::kernel::types::{SeriesIn, Windows};
 use crate::model::histogram::FloatHistogram;

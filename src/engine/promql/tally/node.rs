@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{BySteps, Place};
+use super::Place;
+use super::steps::BySteps;
 use crate::engine::promql::kernel::functions::{Compute, compute};
 use crate::engine::promql::lower::is_step_invariant;
 use crate::engine::promql::lower::resolve::Times;

@@ -135,3 +135,9 @@ fn custom_histogram_buckets() {
         )
     );
 }
+
+#[test]
+fn times() {
+    assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+    assert_eq!(rfc3339(1_433_337_718_555), "2015-06-03T13:21:58.555Z");
+}

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use axum::extract::{Path as Captured, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::routing::get;
 use bytes::Bytes;
 
 use crate::server::http::envelope::text_response;
-use crate::server::http::router::{Route, plain};
+use crate::server::http::route::{Route, plain};
 use crate::server::http::server::Server;
 
 /// Files are read whole.
@@ -37,7 +36,7 @@ const TYPES: &[(&str, &str)] = &[
 ];
 
 pub fn routes() -> Vec<Route> {
-    vec![plain("/user/{*filepath}", get(file))]
+    vec![plain("/user/{*filepath}").get(file)]
 }
 
 async fn file(State(server): State<Arc<Server>>, Captured(path): Captured<String>) -> Response {

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::routing::get;
 use serde_json::{Value, json};
 
 use crate::engine::cardinality::Cardinality;
 use crate::error::Error;
 use crate::model::sample::TimeRange;
+use crate::server::http::describe::{About, Kind, Parameter, Reply, Shape, Tag};
 use crate::server::http::envelope;
-use crate::server::http::errors::{ApiError, ApiResult, invalid_parameter};
+use crate::server::http::errors::{ApiError, ApiResult};
 use crate::server::http::params::Params;
-use crate::server::http::router::{Route, read};
+use crate::server::http::route::{Route, read};
 use crate::server::http::server::{Ready, Server};
 
 const DEFAULT_LIMIT: usize = 10;
@@ -21,8 +21,19 @@ const MAX_LIMIT: usize = 10_000;
 const WINDOW_MS: i64 = 2 * 3_600_000;
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/api/v1/status/tsdb", get(tsdb)).of_samples()]
+    vec![read("/api/v1/status/tsdb").get(tsdb).of_samples().about(TSDB)]
 }
+
+const COUNTS: Shape = Shape::List(&Shape::Object(&[("name", Shape::Text), ("value", Shape::Whole)]));
+const TSDB: About = About::new(Tag::Status, "status-tsdb", "How many series there are, and what they are made of")
+    .takes(&[Parameter::new("limit", Kind::Whole, "Entries of each list at most; 10 by default, and up to 10000")])
+    .answers(Reply::Data(Shape::Object(&[
+        ("headStats", Shape::Map(&Shape::Whole)),
+        ("seriesCountByMetricName", COUNTS),
+        ("labelValueCountByLabelName", COUNTS),
+        ("memoryInBytesByLabelName", COUNTS),
+        ("seriesCountByLabelValuePair", COUNTS),
+    ])));
 
 async fn tsdb(State(server): State<Arc<Server>>, Ready(parts): Ready, params: Params) -> ApiResult {
     let limit = limit_of(params.get("limit"))?;
@@ -33,13 +44,14 @@ async fn tsdb(State(server): State<Arc<Server>>, Ready(parts): Ready, params: Pa
 }
 
 fn limit_of(text: &str) -> Result<usize, ApiError> {
-    let invalid = |message: String| invalid_parameter("limit", Error::bad_input(message));
+    let invalid = |message: String| Err(ApiError(Error::bad_input(message)));
     if text.is_empty() {
         return Ok(DEFAULT_LIMIT);
     }
-    match text.parse::<usize>() {
-        Ok(limit) if limit >= 1 => Ok(limit.min(MAX_LIMIT)),
-        _ => Err(invalid("limit must be a positive number".into())),
+    match text.parse::<i64>().map(usize::try_from) {
+        Ok(Ok(limit @ 1..=MAX_LIMIT)) => Ok(limit),
+        Ok(Ok(limit)) if limit > MAX_LIMIT => invalid(format!("limit must not exceed {MAX_LIMIT}")),
+        _ => invalid("limit must be a positive number".into()),
     }
 }
 
@@ -88,8 +100,11 @@ mod tests {
     fn limits() {
         assert_eq!(limit_of("").unwrap(), 10);
         assert_eq!(limit_of("3").unwrap(), 3);
-        assert_eq!(limit_of("99999").unwrap(), 10_000);
-        assert!(limit_of("0").is_err());
-        assert!(limit_of("x").is_err());
+        assert_eq!(limit_of("10000").unwrap(), 10_000);
+        let error = |text: &str| limit_of(text).unwrap_err().0.message;
+        assert_eq!(error("10001"), "limit must not exceed 10000");
+        for wrong in ["0", "-1", "x", "99999999999999999999"] {
+            assert_eq!(error(wrong), "limit must be a positive number");
+        }
     }
 }

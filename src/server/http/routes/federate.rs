@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 
 use crate::engine::door::Pass;
 use crate::engine::session::Engine;
@@ -21,7 +20,7 @@ use crate::server::http::federate::families::{self, Sample, Value};
 use crate::server::http::federate::negotiate::{Format, negotiate};
 use crate::server::http::federate::{protobuf, text};
 use crate::server::http::params::Params;
-use crate::server::http::router::{Route, read};
+use crate::server::http::route::{Route, read};
 use crate::server::http::server::{Ready, Server};
 use crate::storage::types::RunSlice;
 
@@ -29,7 +28,7 @@ use crate::storage::types::RunSlice;
 const SAMPLE_BYTES: usize = 128;
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/federate", get(federate)).of_samples()]
+    vec![read("/federate").get(federate).of_samples()]
 }
 
 async fn federate(

@@ -3,16 +3,16 @@
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
 
 use crate::engine::names::{Listed, Wanted};
 use crate::error::{Error, Result};
 use crate::model::labels::Labels;
+use crate::server::http::describe::{About, END, Kind, LABELS, LIMIT, MATCH, Parameter, Reply, START, Shape, Tag};
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult, invalid_parameter};
 use crate::server::http::json::write_labels;
 use crate::server::http::params::Params;
-use crate::server::http::router::{Route, read};
+use crate::server::http::route::{Route, read};
 use crate::server::http::selectors;
 use crate::server::http::server::Ready;
 
@@ -20,11 +20,29 @@ const TRUNCATED: &str = "results truncated due to limit";
 
 pub fn routes() -> Vec<Route> {
     vec![
-        read("/api/v1/labels", get(label_names).post(label_names)).of_samples(),
-        read("/api/v1/label/{name}/values", get(label_values)).of_samples(),
-        read("/api/v1/series", get(series).post(series)).of_samples(),
+        read("/api/v1/labels").get(label_names).post(label_names).of_samples().about(NAMES),
+        read("/api/v1/label/{name}/values").get(label_values).of_samples().about(VALUES),
+        read("/api/v1/series").get(series).post(series).of_samples().about(SERIES),
     ]
 }
+
+const TEXTS: Reply = Reply::Data(Shape::List(&Shape::Text));
+
+const NAMES: About =
+    About::new(Tag::Labels, "labels", "Names of labels").takes(&[MATCH, START, END, LIMIT]).answers(TEXTS);
+const VALUES: About = About::new(Tag::Labels, "label-values", "Values of a label")
+    .takes(&[
+        Parameter::new("name", Kind::Text, "The name of the label; with U__ in front one that is escaped")
+            .of_path(),
+        MATCH,
+        START,
+        END,
+        LIMIT,
+    ])
+    .answers(TEXTS);
+const SERIES: About = About::new(Tag::Labels, "series", "Labels of series")
+    .takes(&[MATCH.required(), START, END, LIMIT])
+    .answers(Reply::Data(Shape::List(&LABELS)));
 
 async fn label_names(Ready(parts): Ready, params: Params) -> ApiResult {
     let wanted = wanted(&params)?;

@@ -5,25 +5,24 @@ use std::sync::Arc;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{get, post};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::http::envelope::{json_response, text_response};
-use crate::server::http::router::{Route, plain};
+use crate::server::http::route::{Route, plain};
 use crate::server::http::routes::status::build_info_json;
 use crate::server::http::server::{Control, Ready, Server};
 use crate::telemetry::exposition::{Format, render};
 
 pub fn routes() -> Vec<Route> {
     vec![
-        plain("/-/healthy", get(healthy)),
-        plain("/-/ready", get(ready)),
-        plain("/-/reload", post(reload).put(reload)),
-        plain("/-/quit", post(quit).put(quit)),
-        plain("/metrics", get(metrics)),
-        plain("/version", get(version)),
+        plain("/-/healthy").get(healthy),
+        plain("/-/ready").get(ready),
+        plain("/-/reload").get(only_asked).post(reload).put(reload),
+        plain("/-/quit").get(only_asked).post(quit).put(quit),
+        plain("/metrics").get(metrics),
+        plain("/version").get(version),
     ]
 }
 
@@ -90,6 +89,11 @@ async fn quit(State(server): State<Arc<Server>>) -> Response {
         Ok(()) => text_response(StatusCode::OK, "Requesting termination... Goodbye!\n"),
         Err(error) => text_response(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
+}
+
+/// To a GET, which nobody means to change anything with.
+async fn only_asked() -> Response {
+    text_response(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed")
 }
 
 fn lifecycle_off() -> Response {

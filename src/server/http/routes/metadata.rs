@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::routing::get;
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -12,15 +11,46 @@ use crate::model::labels::Labels;
 use crate::model::matcher::Matcher;
 use crate::model::metadata::Metadata;
 use crate::promql::parse;
+use crate::server::http::describe::{About, Kind, LABELS, Parameter, Reply, Shape, Tag};
 use crate::server::http::envelope;
-use crate::server::http::errors::{ApiError, ApiResult};
+use crate::server::http::errors::{ApiError, ApiResult, invalid_parameter};
 use crate::server::http::params::Params;
-use crate::server::http::router::{Route, read};
+use crate::server::http::route::{Route, read};
 use crate::server::http::server::Ready;
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/api/v1/metadata", get(metadata)), read("/api/v1/targets/metadata", get(targets_metadata))]
+    vec![
+        read("/api/v1/metadata").get(metadata).about(METADATA),
+        read("/api/v1/targets/metadata").get(targets_metadata).about(OF_TARGETS),
+    ]
 }
+
+const METRIC: Parameter = Parameter::new("metric", Kind::Text, "The name of a metric family; all by default");
+
+const METADATA: About = About::new(Tag::Metadata, "metadata", "Types, units and help texts by metric family")
+    .takes(&[
+        METRIC,
+        Parameter::new("limit", Kind::Whole, "Families at most"),
+        Parameter::new("limit_per_metric", Kind::Whole, "Entries of a family at most"),
+    ])
+    .answers(Reply::Data(Shape::Map(&Shape::List(&Shape::Object(&[
+        ("type", Shape::Text),
+        ("help", Shape::Text),
+        ("unit", Shape::Text),
+    ])))));
+const OF_TARGETS: About = About::new(Tag::Metadata, "targets-metadata", "The same as each target says it")
+    .takes(&[
+        Parameter::new("match_target", Kind::Text, "A selector over the labels of targets; all by default"),
+        METRIC,
+        Parameter::new("limit", Kind::Whole, "Entries at most, of whole targets"),
+    ])
+    .answers(Reply::Data(Shape::List(&Shape::Object(&[
+        ("target", LABELS),
+        ("metric?", Shape::Text),
+        ("type", Shape::Text),
+        ("help", Shape::Text),
+        ("unit", Shape::Text),
+    ]))));
 
 async fn metadata(Ready(parts): Ready, params: Params) -> ApiResult {
     let limit = count(&params, "limit")?;
@@ -85,7 +115,9 @@ async fn targets_metadata(Ready(parts): Ready, params: Params) -> ApiResult {
     let limit = count(&params, "limit")?;
     let matchers = match params.get("match_target") {
         "" => vec![],
-        selector => parse::parse_selector(selector).map_err(|error| ApiError(error.into()))?,
+        selector => {
+            parse::parse_selector(selector).map_err(|error| invalid_parameter("match_target", error.into()))?
+        }
     };
     let limits = parts.engine.limits(None);
     let metric = params.get("metric").to_string();

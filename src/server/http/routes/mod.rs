@@ -4,18 +4,24 @@
 pub mod admin;
 /// `/user/*`.
 pub mod assets;
+/// `status/tsdb/blocks`.
+pub mod blocks;
 /// `status/tsdb`.
 pub mod cardinality;
 /// `query_exemplars`.
 pub mod exemplars;
+/// `features`.
+pub mod features;
 /// `labels`, `label/<name>/values`, `series`.
 pub mod labels;
 /// `/-/*`, `/metrics`, `/version`.
 pub mod management;
 /// `metadata`.
 pub mod metadata;
-/// Endpoints of Prometheus that are not built yet.
-pub mod missing;
+/// `notifications`, `notifications/live`.
+pub mod notifications;
+/// `openapi.yaml`.
+pub mod openapi;
 /// The page for people.
 pub mod pages;
 /// `query`, `query_range`.
@@ -24,7 +30,11 @@ pub mod query;
 pub mod alertmanagers;
 /// `rules`, `alerts`.
 pub mod rules;
-/// `status/*` but for `status/tsdb`.
+/// `search/*`.
+pub mod search;
+/// `status/self_metrics`.
+pub mod self_metrics;
+/// `status/*` but for those above.
 pub mod status;
 /// `format_query`, `parse_query`.
 pub mod syntax;
@@ -39,7 +49,7 @@ pub mod otlp;
 /// `write`.
 pub mod write;
 
-use crate::server::http::router::Route;
+use crate::server::http::route::Route;
 
 pub fn all() -> Vec<Route> {
     let families = [
@@ -47,6 +57,7 @@ pub fn all() -> Vec<Route> {
         syntax::routes,
         exemplars::routes,
         labels::routes,
+        search::routes,
         metadata::routes,
         targets::routes,
         rules::routes,
@@ -57,11 +68,15 @@ pub fn all() -> Vec<Route> {
         federate::routes,
         status::routes,
         cardinality::routes,
+        blocks::routes,
+        self_metrics::routes,
+        features::routes,
+        notifications::routes,
+        openapi::routes,
         management::routes,
         admin::routes,
         pages::routes,
         assets::routes,
-        missing::routes,
     ];
     families.into_iter().flat_map(|routes: fn() -> Vec<Route>| routes()).collect()
 }

@@ -8,13 +8,13 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::ingest::otlp::receiver::{Format, MAX_BODY_BYTES, OtlpError};
 use crate::server::http::bodies::{Unread, Whole, retry_later};
+use crate::server::http::describe::{About, Tag};
 use crate::server::http::envelope::text_response;
-use crate::server::http::router::{Route, plain};
+use crate::server::http::route::{Route, plain};
 use crate::server::http::server::{Ready, Server};
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -24,8 +24,15 @@ const JSON: &str = "application/json";
 const STEP_BYTES: usize = 64 << 10;
 
 pub fn routes() -> Vec<Route> {
-    vec![plain("/api/v1/otlp/v1/metrics", post(metrics))]
+    vec![plain("/api/v1/otlp/v1/metrics").post(metrics).about(OTLP)]
 }
+
+const OTLP: About = About::new(
+    Tag::Remote,
+    "otlp-metrics",
+    "Takes metrics of OpenTelemetry, where --web.enable-otlp-receiver is set",
+)
+.takes_bodies(&["application/x-protobuf", "application/json"]);
 
 async fn metrics(
     State(server): State<Arc<Server>>,

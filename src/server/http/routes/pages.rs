@@ -3,26 +3,31 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::{Html, Redirect};
-use axum::routing::get;
 
-use crate::server::http::router::{Route, plain};
+use crate::server::http::route::{Route, plain};
 use crate::server::http::server::Server;
 
 pub fn routes() -> Vec<Route> {
     vec![
-        plain("/", get(home)),
-        plain("/query", get(page)),
-        plain("/agent", get(page)),
+        plain("/").get(home),
+        plain("/query").get(page),
+        plain("/agent").get(page),
         // Where links of Prometheus' own alerts and of older Grafanas lead.
-        plain("/graph", get(home)),
+        plain("/graph").get(graph),
     ]
 }
 
 async fn home(State(server): State<Arc<Server>>) -> Redirect {
     let page = if server.settings.agent { "agent" } else { "query" };
     Redirect::temporary(&format!("{}/{page}", server.settings.link_prefix))
+}
+
+/// With what was asked there.
+async fn graph(State(server): State<Arc<Server>>, RawQuery(query): RawQuery) -> Redirect {
+    let page = if server.settings.agent { "agent" } else { "query" };
+    Redirect::temporary(&format!("{}/{page}?{}", server.settings.link_prefix, query.unwrap_or_default()))
 }
 
 async fn page(State(server): State<Arc<Server>>) -> Html<String> {

@@ -1,21 +1,22 @@
 //! `/api/v1/query` and `/api/v1/query_range`: parameters to a [`QueryRequest`], its response to JSON.
 
-use std::fmt::Write;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::http::request::Parts as RequestHead;
 
-use crate::engine::promql::tally::BySteps;
-use crate::engine::session::{EvalTime, QueryRequest, QueryResponse, QueryStats, QueryValue};
+use crate::engine::query_log::Origin;
+use crate::engine::session::{EvalTime, QueryRequest, QueryResponse, QueryValue};
 use crate::error::{Error, ErrorKind};
+use crate::server::http::describe::{About, END, Kind, LIMIT, Parameter, QUERY, Reply, START, Shape, Tag};
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult, invalid_parameter};
 use crate::server::http::json;
-use crate::server::http::params::{Params, parse_duration};
-use crate::server::http::router::{Route, read};
+use crate::server::http::params::{Params, parse_bool, parse_duration};
+use crate::server::http::route::{Route, Via, read};
 use crate::server::http::server::{Parts, Ready, Server};
 use crate::telemetry::spans::{self, Span};
 
@@ -24,21 +25,109 @@ const MAX_STEPS: i64 = 11_000;
 
 pub fn routes() -> Vec<Route> {
     vec![
-        read("/api/v1/query", get(instant).post(instant)).of_samples(),
-        read("/api/v1/query_range", get(range).post(range)).of_samples(),
+        read("/api/v1/query").get(instant).post(instant).of_samples().about(INSTANT),
+        read("/api/v1/query_range").get(range).post(range).of_samples().about(RANGE),
     ]
 }
 
-async fn instant(State(server): State<Arc<Server>>, Ready(parts): Ready, params: Params) -> ApiResult {
+const TIMEOUT: Parameter =
+    Parameter::new("timeout", Kind::Duration, "How long it may take; --query.timeout at most");
+const LOOKBACK: Parameter =
+    Parameter::new("lookback_delta", Kind::Duration, "How old a sample may be; by default --query.lookback-delta");
+const STATS: Parameter = Parameter::new(
+    "stats",
+    Kind::OneOf(&["true", "all"]),
+    "With times and counts of samples; with all of them for each step",
+);
+const STARTS: Parameter = Parameter::new(
+    START_TIMESTAMPS,
+    Kind::Flag,
+    "Whether rates look at start timestamps; by default --enable-feature=use-start-timestamps",
+)
+.of_header();
+
+/// A value of any of the result types.
+const RESULT: Reply = Reply::Data(Shape::Object(&[
+    ("resultType", Shape::Text),
+    ("result", Shape::List(&Shape::Any)),
+    ("stats?", Shape::Any),
+]));
+
+const INSTANT: About = About::new(Tag::Query, "query", "Evaluates an expression at one time")
+    .takes(&[
+        QUERY,
+        Parameter::new("time", Kind::Time, "When it is evaluated; now by default"),
+        TIMEOUT,
+        LOOKBACK,
+        LIMIT,
+        STATS,
+        STARTS,
+    ])
+    .answers(RESULT);
+const RANGE: About =
+    About::new(Tag::Query, "query-range", "Evaluates an expression at the steps of a range of time")
+        .takes(&[
+            QUERY,
+            START.required(),
+            END.required(),
+            Parameter::new("step", Kind::Duration, "From one step to the next").required(),
+            TIMEOUT,
+            LOOKBACK,
+            LIMIT,
+            STATS,
+            STARTS,
+        ])
+        .answers(RESULT);
+
+async fn instant(State(server): State<Arc<Server>>, Ready(parts): Ready, head: Head, params: Params) -> ApiResult {
     let limit = params.limit("limit")?;
     let at = params.time_or("time", server.now_ms())?;
-    run(parts, &params, EvalTime::Instant { at }, limit).await
+    run(parts, &params, head, EvalTime::Instant { at }, limit).await
 }
 
-async fn range(Ready(parts): Ready, params: Params) -> ApiResult {
+async fn range(Ready(parts): Ready, head: Head, params: Params) -> ApiResult {
     let limit = params.limit("limit")?;
     let time = range_of(&params)?;
-    run(parts, &params, time, limit).await
+    run(parts, &params, head, time, limit).await
+}
+
+/// What of a request is not in its parameters.
+struct Head {
+    /// The header, if there is one.
+    start_timestamps: Option<String>,
+    /// While queries are logged.
+    origin: Option<Arc<Origin>>,
+}
+
+impl FromRequestParts<Arc<Server>> for Head {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(head: &mut RequestHead, server: &Arc<Server>) -> Result<Self, Infallible> {
+        let start_timestamps =
+            head.headers.get(START_TIMESTAMPS).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let is_logged = server.parts().is_some_and(|parts| parts.engine.query_log().is_some());
+        let origin = is_logged.then(|| {
+            Arc::new(Origin::Http {
+                client: head.extensions.get::<Via>().and_then(|via| via.client),
+                method: head.method.to_string(),
+                // The router has cut the prefix off.
+                path: format!("{}{}", server.settings.route_prefix, head.uri.path()),
+            })
+        });
+        Ok(Self { start_timestamps, origin })
+    }
+}
+
+/// Overrides `--enable-feature=use-start-timestamps` for one query, either way. An empty header is none, as in Prometheus.
+const START_TIMESTAMPS: &str = "X-Prometheus-Use-Start-Timestamps";
+
+fn use_start_timestamps(header: Option<&str>) -> Result<Option<bool>, ApiError> {
+    match header {
+        None | Some("") => Ok(None),
+        Some(text) => parse_bool(text).map(Some).map_err(|error| {
+            ApiError(Error::bad_input(format!("error parsing {START_TIMESTAMPS} header: {}", error.message)))
+        }),
+    }
 }
 
 fn range_of(params: &Params) -> Result<EvalTime, ApiError> {
@@ -64,15 +153,15 @@ fn range_of(params: &Params) -> Result<EvalTime, ApiError> {
     Ok(EvalTime::Range { start, end_inclusive, step })
 }
 
-async fn run(parts: Parts, params: &Params, time: EvalTime, limit: Option<usize>) -> ApiResult {
+async fn run(parts: Parts, params: &Params, head: Head, time: EvalTime, limit: Option<usize>) -> ApiResult {
     let timeout = params.optional_duration("timeout")?.map(|ms| Duration::from_millis(ms.max(0) as u64));
     let request = QueryRequest {
-        query: params.get("query").to_string(),
-        parsed: None,
-        time,
         lookback_delta_ms: lookback_delta(params)?,
         timeout: timeout.map(|t| t.min(parts.engine.options.timeout)),
         stats: !params.get("stats").is_empty(),
+        use_start_timestamps: use_start_timestamps(head.start_timestamps.as_deref())?,
+        origin: head.origin,
+        ..QueryRequest::new(params.get("query"), time)
     };
     let stats = params.get("stats").to_string();
     let span = span(&request);
@@ -132,7 +221,10 @@ fn render(mut response: QueryResponse, time: EvalTime, limit: Option<usize>, sta
     body.push('{');
     json::write_result(&mut body, &response.value);
     if !stats.is_empty() {
-        write_stats(&mut body, &response.stats, time, stats == "all");
+        // For the samples of each step Prometheus wants `--enable-feature=promql-per-step-stats` besides.
+        let step_time = |step: usize| step_time(time, step);
+        body.push_str(",\"stats\":");
+        response.stats.write_json(&mut body, (stats == "all").then_some(&step_time));
     }
     body.push('}');
     envelope::close(&mut body, response.warnings, response.infos);
@@ -149,45 +241,6 @@ fn truncate(value: &mut QueryValue, limit: Option<usize>) -> bool {
     cut
 }
 
-/// Prometheus' `stats`, in its order; seconds of timers, samples as [`tally`] counts them. `all` adds the samples of
-/// each step, for which Prometheus wants `--enable-feature=promql-per-step-stats` besides.
-///
-/// [`tally`]: crate::engine::promql::tally
-fn write_stats(body: &mut String, stats: &QueryStats, time: EvalTime, by_step: bool) {
-    let evaluated = stats.prepare + stats.execute + stats.sort;
-    body.push_str(",\"stats\":{\"timings\":{");
-    let timings = [
-        ("evalTotalTime", evaluated),
-        ("resultSortTime", stats.sort),
-        ("queryPreparationTime", stats.prepare),
-        ("innerEvalTime", stats.execute),
-        ("execQueueTime", stats.queue),
-        ("execTotalTime", stats.queue + evaluated),
-    ];
-    for (i, (name, time)) in timings.into_iter().enumerate() {
-        let comma = if i > 0 { "," } else { "" };
-        let _ = write!(body, "{comma}\"{name}\":{}", time.as_secs_f64());
-    }
-    body.push('}');
-    if let Some(samples) = &stats.samples {
-        let BySteps { queryable, read } = &samples.by_step;
-        let steps = |values: &[u64]| {
-            let step = |(k, samples): (usize, &u64)| format!("[{},{samples}]", step_time(time, k) as f64 / 1000.0);
-            values.iter().enumerate().map(step).collect::<Vec<_>>().join(",")
-        };
-        body.push_str(",\"samples\":{");
-        if by_step && !queryable.is_empty() {
-            let _ = write!(body, "\"totalQueryableSamplesPerStep\":[{}],", steps(queryable));
-        }
-        let _ = write!(body, "\"totalQueryableSamples\":{},", queryable.iter().sum::<u64>());
-        if by_step && !read.is_empty() {
-            let _ = write!(body, "\"samplesReadPerStep\":[{}],", steps(read));
-        }
-        let _ = write!(body, "\"samplesRead\":{},\"peakSamples\":{}}}", read.iter().sum::<u64>(), samples.peak);
-    }
-    body.push('}');
-}
-
 fn step_time(time: EvalTime, k: usize) -> i64 {
     match time {
         EvalTime::Instant { at } => at,
@@ -198,8 +251,8 @@ fn step_time(time: EvalTime, k: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::promql::tally::SampleStats;
     use crate::engine::session::{Point, ResultSeries};
+    use crate::engine::stats::QueryStats;
     use crate::model::labels::Labels;
 
     const AT: EvalTime = EvalTime::Instant { at: 0 };
@@ -253,28 +306,23 @@ mod tests {
         assert!(!render(response(2), AT, None, "").contains("stats"));
     }
 
+    /// Go's truth values, and Prometheus' error.
     #[test]
-    fn stats_have_the_shape_of_prometheus() {
-        let ms = Duration::from_millis;
-        let by_step = BySteps { queryable: vec![3, 4], read: vec![3, 1] };
-        let samples = Some(SampleStats { by_step, peak: 5 });
-        let stats = QueryStats { queue: ms(1), prepare: ms(20), execute: ms(300), sort: ms(4), samples };
-        let time = EvalTime::Range { start: 500, end_inclusive: 1500, step: 1000 };
-        let written = |by_step| {
-            let mut body = String::new();
-            write_stats(&mut body, &stats, time, by_step);
-            body
+    fn start_timestamps() {
+        let check = |header: Option<&str>, expected: Result<Option<bool>, &str>| {
+            let got = use_start_timestamps(header).map_err(|e| e.0.message);
+            assert_eq!(got.as_ref().map_err(|e| e.as_str()).copied(), expected, "{header:?}");
         };
-        let timings = concat!(
-            r#""timings":{"evalTotalTime":0.324,"resultSortTime":0.004,"queryPreparationTime":0.02,"#,
-            r#""innerEvalTime":0.3,"execQueueTime":0.001,"execTotalTime":0.325}"#
+        check(None, Ok(None));
+        check(Some(""), Ok(None));
+        check(Some("T"), Ok(Some(true)));
+        check(Some("0"), Ok(Some(false)));
+        check(
+            Some("yes"),
+            Err(
+                "error parsing X-Prometheus-Use-Start-Timestamps header: strconv.ParseBool: parsing \"yes\": invalid \
+                 syntax",
+            ),
         );
-        let totals = r#""samples":{"totalQueryableSamples":7,"samplesRead":4,"peakSamples":5}"#;
-        assert_eq!(written(false), format!(r#","stats":{{{timings},{totals}}}"#));
-        let all = concat!(
-            r#""samples":{"totalQueryableSamplesPerStep":[[0.5,3],[1.5,4]],"totalQueryableSamples":7,"#,
-            r#""samplesReadPerStep":[[0.5,3],[1.5,1]],"samplesRead":4,"peakSamples":5}"#
-        );
-        assert_eq!(written(true), format!(r#","stats":{{{timings},{all}}}"#));
     }
 }

@@ -8,7 +8,6 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
@@ -20,10 +19,11 @@ use crate::model::labels::Labels;
 use crate::model::protobuf;
 use crate::model::sample::TimeRange;
 use crate::server::http::bodies::retry_later;
+use crate::server::http::describe::{About, Reply, Tag};
 use crate::server::http::envelope::text_response;
 use crate::server::http::remote_read::answer::{frames, time_series, with_external};
 use crate::server::http::remote_read::request::{AnswerType, MAX_BODY_BYTES, Query, ReadRequest, decompress};
-use crate::server::http::router::{Route, read as read_route};
+use crate::server::http::route::{Route, read as read_route};
 use crate::server::http::server::{Ready, Server};
 use crate::storage::types::RunSlice;
 
@@ -37,8 +37,13 @@ const SCRAPE_MS: i64 = 15_000;
 const SERIES_AT_ONCE: (i64, i64) = (64, 4096);
 
 pub fn routes() -> Vec<Route> {
-    vec![read_route("/api/v1/read", post(read)).of_samples()]
+    vec![read_route("/api/v1/read").post(read).of_samples().about(READ)]
 }
+
+const READ: About =
+    About::new(Tag::Remote, "remote-read", "Samples by Prometheus' remote read, whole or in chunks")
+        .takes_bodies(&["application/x-protobuf"])
+        .answers(Reply::Raw("application/x-protobuf"));
 
 async fn read(State(server): State<Arc<Server>>, Ready(parts): Ready, body: Body) -> Response {
     let slot = server.read_slots.clone().acquire_owned().await;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest;
-use axum::routing::get;
 use serde_json::{Map, Value, json};
 
 use crate::config::rules::RuleKind;
@@ -14,11 +13,12 @@ use crate::model::matcher::Matcher;
 use crate::rules::alert::{Alert, AlertState};
 use crate::rules::group::Group;
 use crate::rules::rule::{Rule, State};
+use crate::server::http::describe::{About, Kind, LABELS, Parameter, Reply, Shape, Tag};
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult, invalid_parameter};
+use crate::server::http::json::rfc3339;
 use crate::server::http::params::Params;
-use crate::server::http::router::{Route, read};
-use crate::server::http::routes::status::rfc3339;
+use crate::server::http::route::{Route, read};
 use crate::server::http::selectors;
 use crate::server::http::server::Ready;
 
@@ -26,8 +26,66 @@ use crate::server::http::server::Ready;
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/api/v1/rules", get(rules)).of_samples(), read("/api/v1/alerts", get(alerts)).of_samples()]
+    vec![
+        read("/api/v1/rules").get(rules).of_samples().about(RULES),
+        read("/api/v1/alerts").get(alerts).of_samples().about(ALERTS),
+    ]
 }
+
+const RULES: About = About::new(Tag::Rules, "rules", "Groups of rules and how their evaluation goes")
+    .takes(&[
+        Parameter::new("type", Kind::OneOf(&["alert", "record"]), "Which kind of rules; both by default"),
+        Parameter::new("rule_name[]", Kind::Texts, "Names of rules; all by default"),
+        Parameter::new("rule_group[]", Kind::Texts, "Names of groups; all by default"),
+        Parameter::new("file[]", Kind::Texts, "Rule files; all by default"),
+        Parameter::new("exclude_alerts", Kind::Flag, "Leaves out the alerts of rules"),
+        Parameter::new("match[]", Kind::Texts, "Selectors over the labels of rules, of which one has to match"),
+        Parameter::new("group_limit", Kind::Whole, "Groups on a page"),
+        Parameter::new("group_next_token", Kind::Text, "Which page, as groupNextToken of the one before says"),
+    ])
+    .answers(Reply::Data(Shape::Object(&[
+        (
+            "groups",
+            Shape::List(&Shape::Object(&[
+                ("name", Shape::Text),
+                ("file", Shape::Text),
+                ("rules", Shape::List(&RULE)),
+                ("interval", Shape::Number),
+                ("limit", Shape::Whole),
+                ("evaluationTime", Shape::Number),
+                ("lastEvaluation", Shape::Time),
+            ])),
+        ),
+        ("groupNextToken?", Shape::Text),
+    ])));
+/// What is not of both kinds may be missing.
+const RULE: Shape = Shape::Object(&[
+    ("type", Shape::Text),
+    ("name", Shape::Text),
+    ("query", Shape::Text),
+    ("labels", LABELS),
+    ("health", Shape::Text),
+    ("lastError?", Shape::Text),
+    ("evaluationTime", Shape::Number),
+    ("lastEvaluation", Shape::Time),
+    ("state?", Shape::Text),
+    ("duration?", Shape::Number),
+    ("keepFiringFor?", Shape::Number),
+    ("annotations?", LABELS),
+    ("alerts?", Shape::Any),
+]);
+const ALERTS: About =
+    About::new(Tag::Rules, "alerts", "Alerts that are pending or firing").answers(Reply::Data(Shape::Object(&[(
+        "alerts",
+        Shape::List(&Shape::Object(&[
+            ("labels", LABELS),
+            ("annotations", LABELS),
+            ("state", Shape::Text),
+            ("activeAt", Shape::Time),
+            ("keepFiringSince?", Shape::Time),
+            ("value", Shape::Text),
+        ])),
+    )])));
 
 /// The alerts of all rules, the most urgent rules first.
 async fn alerts(Ready(parts): Ready) -> ApiResult {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::routing::get;
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
+use crate::server::http::describe::{About, Reply, Shape, Tag};
 use crate::server::http::envelope;
 use crate::server::http::errors::ApiResult;
-use crate::server::http::router::{Route, read};
+use crate::server::http::json::rfc3339;
+use crate::server::http::route::{Route, read};
 use crate::server::http::server::{Ready, Server};
 
 /// The Prometheus whose API and PromQL we follow. Clients choose features by the version in `buildinfo`, so it
@@ -19,13 +19,26 @@ pub const PROMETHEUS_VERSION: &str = "3.14.0";
 
 pub fn routes() -> Vec<Route> {
     vec![
-        read("/api/v1/status/buildinfo", get(build_info)),
-        read("/api/v1/status/runtimeinfo", get(runtime_info)),
-        read("/api/v1/status/flags", get(flags)),
-        read("/api/v1/status/config", get(config)),
-        read("/api/v1/status/walreplay", get(wal_replay)),
+        read("/api/v1/status/buildinfo").get(build_info).about(BUILD_INFO),
+        read("/api/v1/status/runtimeinfo").get(runtime_info).about(RUNTIME_INFO),
+        read("/api/v1/status/flags").get(flags).about(FLAGS),
+        read("/api/v1/status/config").get(config).about(CONFIG),
+        read("/api/v1/status/walreplay").get(wal_replay).about(WAL_REPLAY),
     ]
 }
+
+const BUILD_INFO: About = About::new(Tag::Status, "status-buildinfo", "What this binary was built from")
+    .answers(Reply::Data(Shape::Map(&Shape::Text)));
+const RUNTIME_INFO: About = About::new(Tag::Status, "status-runtimeinfo", "When and where this server was started")
+    .answers(Reply::Data(Shape::Map(&Shape::Any)));
+const FLAGS: About = About::new(Tag::Status, "status-flags", "All flags with the values in force")
+    .answers(Reply::Data(Shape::Map(&Shape::Text)));
+const CONFIG: About = About::new(Tag::Status, "status-config", "The configuration in force, without secrets")
+    .answers(Reply::Data(Shape::Object(&[("yaml", Shape::Text)])));
+const WAL_REPLAY: About =
+    About::new(Tag::Status, "status-walreplay", "How far the write-ahead log is replayed").answers(Reply::Data(
+        Shape::Object(&[("min", Shape::Whole), ("max", Shape::Whole), ("current", Shape::Whole)]),
+    ));
 
 async fn build_info(State(server): State<Arc<Server>>) -> ApiResult {
     Ok(envelope::success(&build_info_json(&server)))
@@ -86,19 +99,4 @@ async fn config(State(server): State<Arc<Server>>) -> ApiResult {
 /// once the server is ready.
 async fn wal_replay(State(_): State<Arc<Server>>) -> ApiResult {
     Ok(envelope::success(&json!({ "min": 0, "max": 0, "current": 0 })))
-}
-
-pub fn rfc3339(time_ms: i64) -> String {
-    DateTime::<Utc>::from_timestamp_millis(time_ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::rfc3339;
-
-    #[test]
-    fn times() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(1_433_337_718_555), "2015-06-03T13:21:58.555Z");
-    }
 }

@@ -1,24 +1,31 @@
 //! `/api/v1/format_query` and `/api/v1/parse_query`: the parser and the printer, without evaluating anything.
 
-use axum::routing::get;
-
 use crate::engine::session::Features;
 use crate::error::Error;
 use crate::promql::ast::Expr;
 use crate::promql::parse;
 use crate::promql::{json, print};
+use crate::server::http::describe::{About, QUERY, Reply, Shape, Tag};
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult, invalid_parameter};
 use crate::server::http::params::Params;
-use crate::server::http::router::{Route, read};
+use crate::server::http::route::{Route, read};
 use crate::server::http::server::Ready;
 
 pub fn routes() -> Vec<Route> {
     vec![
-        read("/api/v1/format_query", get(format_query).post(format_query)).of_samples(),
-        read("/api/v1/parse_query", get(parse_query).post(parse_query)).of_samples(),
+        read("/api/v1/format_query").get(format_query).post(format_query).of_samples().about(FORMAT),
+        read("/api/v1/parse_query").get(parse_query).post(parse_query).of_samples().about(PARSE),
     ]
 }
+
+const FORMAT: About =
+    About::new(Tag::Query, "format-query", "Formats an expression, over several lines where it is long")
+        .takes(&[QUERY])
+        .answers(Reply::Data(Shape::Text));
+const PARSE: About = About::new(Tag::Query, "parse-query", "Parses an expression to its tree")
+    .takes(&[QUERY])
+    .answers(Reply::Data(Shape::Any));
 
 async fn format_query(Ready(parts): Ready, params: Params) -> ApiResult {
     let expr = parse(&params, &parts.engine.options.features)?;

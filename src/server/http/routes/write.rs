@@ -8,16 +8,16 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 
 use crate::ingest::remote_write::body::MAX_BODY_BYTES;
 use crate::ingest::remote_write::negotiate::{Message, WriteHeaders};
 use crate::ingest::remote_write::outcome::{WriteError, Written};
 use crate::ingest::remote_write::receiver::RemoteWrite;
 use crate::server::http::bodies::{Unread, retry_later};
+use crate::server::http::describe::{About, Tag};
 use crate::server::http::envelope::text_response;
 use crate::server::http::guard;
-use crate::server::http::router::{Route, plain};
+use crate::server::http::route::{Route, plain};
 use crate::server::http::server::{Ready, Server};
 
 const SAMPLES_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-samples-written");
@@ -25,8 +25,12 @@ const HISTOGRAMS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-rem
 const EXEMPLARS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
 
 pub fn routes() -> Vec<Route> {
-    vec![plain("/api/v1/write", post(write))]
+    vec![plain("/api/v1/write").post(write).about(WRITE)]
 }
+
+const WRITE: About =
+    About::new(Tag::Remote, "remote-write", "Takes samples by Remote Write 1.0 or 2.0, compressed with snappy")
+        .takes_bodies(&["application/x-protobuf"]);
 
 async fn write(State(server): State<Arc<Server>>, Ready(parts): Ready, headers: HeaderMap, body: Body) -> Response {
     if !server.settings.remote_write {

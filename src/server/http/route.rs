@@ -1,0 +1,78 @@
+//! What a route is: a path with its handlers, and what surrounds and describes it.
+
+use std::sync::Arc;
+
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::routing::MethodRouter;
+
+use crate::server::http::describe::About;
+use crate::server::http::server::Server;
+
+/// One path with its handlers.
+pub struct Route {
+    pub path: &'static str,
+    pub handlers: MethodRouter<Arc<Server>>,
+    /// Those that have a handler.
+    pub methods: Vec<Method>,
+    /// Whether it only reads: pages of other origins may have the answers where `--web.cors.origin` lets them, and POST
+    /// is a GET with long parameters. On all other routes each method but GET, HEAD and OPTIONS changes something,
+    /// which no such page may ask for; so no route may change anything on a GET.
+    pub reads_only: bool,
+    /// Whether it is about samples that are kept, and rules over them: an agent has none.
+    pub of_samples: bool,
+    /// What the description of the API says of it; routes of the API have it, and no others.
+    pub about: Option<About>,
+}
+
+/// By which kind of listener a request came in, and from whom; an extension of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Via {
+    pub loopback: bool,
+    /// `None` where the connection was gone already.
+    pub client: Option<std::net::IpAddr>,
+}
+
+/// A route that only reads.
+pub fn read(path: &'static str) -> Route {
+    Route { reads_only: true, ..plain(path) }
+}
+
+/// A route for clients that are no pages of others.
+pub fn plain(path: &'static str) -> Route {
+    let (handlers, methods) = (MethodRouter::new(), Vec::new());
+    Route { path, handlers, methods, reads_only: false, of_samples: false, about: None }
+}
+
+impl Route {
+    pub fn get<T: 'static>(mut self, handler: impl Handler<T, Arc<Server>>) -> Self {
+        self.methods.push(Method::GET);
+        Self { handlers: self.handlers.get(handler), ..self }
+    }
+
+    pub fn post<T: 'static>(mut self, handler: impl Handler<T, Arc<Server>>) -> Self {
+        self.methods.push(Method::POST);
+        Self { handlers: self.handlers.post(handler), ..self }
+    }
+
+    pub fn put<T: 'static>(mut self, handler: impl Handler<T, Arc<Server>>) -> Self {
+        self.methods.push(Method::PUT);
+        Self { handlers: self.handlers.put(handler), ..self }
+    }
+
+    pub fn of_samples(self) -> Self {
+        Self { of_samples: true, ..self }
+    }
+
+    pub fn about(self, about: About) -> Self {
+        Self { about: Some(about), ..self }
+    }
+
+    /// Whether it is a part of Prometheus' HTTP API.
+    pub fn is_of_api(&self) -> bool {
+        self.path.starts_with(API)
+    }
+}
+
+/// Before the paths of the API.
+pub const API: &str = "/api/v1/";
