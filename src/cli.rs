@@ -12,6 +12,7 @@ use regex::Regex;
 use crate::app;
 use crate::app::budget::Machine;
 use crate::cli::accepted::Accepted;
+use crate::cli::print::{errln, outln};
 
 /// Flags of Prometheus that decide nothing here.
 mod accepted;
@@ -27,12 +28,20 @@ mod features;
 pub mod flags;
 /// `promlake import`: history from elsewhere into the lake.
 mod import;
+/// `promtool promql`: changes of expressions.
+mod promql;
+/// `promtool push`: sends samples.
+mod push;
 /// Features of PromQL, for commands that read rules.
 mod language;
 /// The name promtool, and its command line.
 mod promtool;
-/// `promlake query`: asks a running server and prints a table.
-pub mod query;
+/// Texts on standard output and standard error.
+mod print;
+/// How commands ask a server.
+mod access;
+/// `promlake query`: asks a running server, and prints its answer as promtool does.
+mod query;
 /// `promlake test`: evaluates rules on series that a file describes.
 mod test;
 /// Values of flags.
@@ -59,8 +68,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Ask a running server, or any server that speaks Prometheus' HTTP API
-    #[command(subcommand)]
-    Query(query::Query),
+    Query(query::Querying),
     /// Check files
     Check(check::Checking),
     /// Test rules
@@ -82,12 +90,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match arguments(&command, args) {
         Ok(args) => args,
         Err(error) => {
-            eprintln!("promlake: error: {error}\nTry promlake --help.");
+            errln!("promlake: error: {error}\nTry promlake --help.");
             return ExitCode::from(WRONG);
         }
     };
     if args[1..] == ["--help"] {
-        println!("{}", help(command));
+        outln!("{}", help(command));
         return ExitCode::SUCCESS;
     }
     let matches = match command.clone().try_get_matches_from(&args) {
@@ -95,20 +103,20 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => error.exit(),
     };
     if let Err(error) = flags::check_mode(&matches, &command) {
-        eprintln!("promlake: error: {error}");
+        errln!("promlake: error: {error}");
         return ExitCode::from(WRONG_MODE);
     }
     let flags = flags::as_given(&command, &matches);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if cli.version {
-        println!("{}", version::text("promlake"));
+        outln!("{}", version::text("promlake"));
         return ExitCode::SUCCESS;
     }
     let result = match cli.command {
         None => cli.serve.into_settings(flags, Machine::read(Path::new("/"))).and_then(app::run),
-        Some(Task::Query(query)) => query::run(query),
+        Some(Task::Query(querying)) => return query::run(&querying),
         Some(Task::Check(checking)) => return check::run(&checking),
-        Some(Task::Test(testing)) => return test::run(&testing),
+        Some(Task::Test(testing)) => return test::run(&testing, "promlake"),
         Some(Task::Import(command)) => import::run(command, Machine::read(Path::new("/"))),
         Some(Task::Demo(demo)) => match demo::open(demo) {
             Ok(args) => return main(args),
@@ -118,7 +126,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("promlake: error: {error}");
+            errln!("promlake: error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -336,7 +344,7 @@ mod tests {
         check(&["--log.format=JSON"], "--log.format");
         check(&["--web.enable-lifecycle=true"], "unexpected true");
         check(&["--web.external-url=127.0.0.1:9090"], "parse external URL \"127.0.0.1:9090\"");
-        check(&["--web.route-prefix=/{x}"], "--web.route-prefix");
+        check(&["--web.route-prefix=/x*"], "--web.route-prefix");
         check(
             &["--storage.agent.path=x"],
             "The following flag(s) can only be used in agent mode: [\"--storage.agent.path\"]",

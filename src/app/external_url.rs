@@ -1,6 +1,11 @@
 //! `--web.external-url` as Prometheus reads it: whatever Go takes for a URL, a path alone included.
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use url::Url;
+
+/// What is encoded in a path, beside what is not ASCII: what every client encodes there.
+const ENCODED: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}');
 
 /// Where users reach the server, as far as it was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,7 +14,7 @@ pub struct ExternalUrl {
     pub text: String,
     /// Of `http` and `https`.
     pub host: Option<String>,
-    /// Empty, or with a slash in front and none at the end.
+    /// Empty, or with a slash in front and none at the end; percent-encoded.
     pub path: String,
 }
 
@@ -21,8 +26,8 @@ pub fn parse(text: &str) -> Result<Option<ExternalUrl>, String> {
     if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
         return Err("URL must not begin or end with quotes".into());
     }
-    if text.chars().any(|c| c.is_control() || c == ' ') {
-        return Err("a URL has no blanks and no control characters".into());
+    if text.chars().any(char::is_control) {
+        return Err("a URL has no control characters".into());
     }
     let (scheme, rest) = scheme(text)?;
     let rest = rest.split(['?', '#']).next().unwrap_or("");
@@ -44,23 +49,41 @@ pub fn parse(text: &str) -> Result<Option<ExternalUrl>, String> {
     Ok(Some(ExternalUrl { text: path.clone(), host: None, path }))
 }
 
-/// A path as a prefix of routes: empty, or with a slash in front and none at the end.
+/// The path of a URL as a prefix of routes: empty, or with a slash in front and none at the end. As paths are matched as they
+/// are sent, it is encoded in the one way in which clients do it.
 pub fn prefix(path: &str) -> Result<String, String> {
-    // Routes have patterns in braces, and paths are matched as they are sent.
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~!$&'()+,;=:@".contains(c);
-    if let Some(odd) = path.chars().find(|c| !plain(*c)) {
-        return Err(format!("a path of letters, digits and -._~!$&'()+,;=:@ is expected, not {odd:?}"));
+    let plain = decoded(path)?;
+    // Some clients encode these, and some do not.
+    if let Some(odd) = plain.chars().find(|c| "*[]\\^|".contains(*c) || c.is_control()) {
+        return Err(format!("a path without any of *[]\\^| and control characters is expected, not {odd:?}"));
     }
-    match path.trim_matches('/') {
+    if plain.matches('/').count() != path.matches('/').count() {
+        return Err("a path has no encoded slashes".into());
+    }
+    match plain.trim_matches('/') {
         "" => Ok(String::new()),
         path if path.contains("//") => Err("an empty part between two slashes".into()),
-        path => Ok(format!("/{path}")),
+        path => Ok(format!("/{}", utf8_percent_encode(path, ENCODED))),
     }
+}
+
+/// What a path stands for.
+pub fn decoded(path: &str) -> Result<String, String> {
+    let is_escape =
+        |escape: &str| escape.get(..2).is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    if let Some(bad) = path.split('%').skip(1).find(|escape| !is_escape(escape)) {
+        return Err(format!("invalid URL escape \"%{}\"", bad.chars().take(2).collect::<String>()));
+    }
+    let plain = percent_decode_str(path).decode_utf8();
+    plain.map(Into::into).map_err(|_| "a path is UTF-8".to_string())
 }
 
 fn with_host(scheme: &str, rest: &str) -> Result<ExternalUrl, String> {
     let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if host.contains(' ') {
+        return Err("invalid character \" \" in host name".into());
+    }
     let path = prefix(path)?;
     let text = format!("{scheme}://{host}{path}");
     // A host that a template left out.
@@ -109,6 +132,23 @@ mod tests {
         check("metrics.example/p", "/metrics.example/p", None, "/metrics.example/p");
         check("localhost:9090", "localhost:9090", None, "");
         check("http://", "http://", None, "");
+        check(
+            "http://m.example/sub/path%20x/",
+            "http://m.example/sub/path%20x",
+            Some("m.example"),
+            "/sub/path%20x",
+        );
+        check("http://m.example/sub/path x", "http://m.example/sub/path%20x", Some("m.example"), "/sub/path%20x");
+        check("/%C3%A9", "/%C3%A9", None, "/%C3%A9");
+        check("/é", "/%C3%A9", None, "/%C3%A9");
+        check("/{x}", "/%7Bx%7D", None, "/%7Bx%7D");
+        check("/100%25", "/100%25", None, "/100%25");
+    }
+
+    #[test]
+    fn one_way_to_write_a_path() {
+        assert_eq!(prefix("/%70/%2d%C3%a9").as_deref(), Ok("/p/-%C3%A9"));
+        assert_eq!(decoded("/path%20x").as_deref(), Ok("/path x"));
     }
 
     #[test]
@@ -121,9 +161,15 @@ mod tests {
         check("'x", "URL must not begin or end with quotes");
         check("127.0.0.1:9090", "first path segment in URL cannot contain colon");
         check(":9090", "missing protocol scheme");
-        check("http://a b/", "blanks");
+        check("http://a b/", "in host name");
         check("http://a:port/", "port");
-        check("/{x}", "not '{'");
+        check("/x*", "not '*'");
+        check("/x%5b", "not '['");
+        check("/%zz", "invalid URL escape \"%zz\"");
+        check("/%4", "invalid URL escape \"%4\"");
+        check("/%ff", "UTF-8");
+        check("/a%2Fb", "encoded slashes");
+        check("/a\nb", "control characters");
         check("/a//b", "two slashes");
     }
 }

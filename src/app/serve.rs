@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::discovery::Discovery;
+use crate::app::external_url;
 use crate::app::reload::Watch;
 use crate::app::{Settings, build_info, features, listen, metrics, stopped_early, tables, without_secrets};
 use crate::config::file::{Config, Options};
@@ -375,9 +376,10 @@ fn rules(
     Rules::new(environment, parse)
 }
 
-/// Where users reach the server: the URL and its path.
+/// Where users reach the server: the URL, and what its path stands for.
 fn settings_url(http: &Server) -> (String, String) {
-    (http.settings.external_url.clone(), http.settings.link_prefix.clone())
+    let path = external_url::decoded(&http.settings.link_prefix).expect("it was encoded by us");
+    (http.settings.external_url.clone(), path)
 }
 
 /// Says how it goes while a long log is replayed.

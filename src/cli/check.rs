@@ -1,5 +1,5 @@
-//! `promlake check`, in promtool's words and with its exit codes: 0 where all is right, 1 where something is not, 3 where
-//! a linter has something to say.
+//! `promlake check`, in promtool's words and with its exit codes: 0 where all is right, 1 where something is not. Where a linter
+//! has something to say it is 3, of configurations and rules only with `--lint-fatal`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use crate::cli::check::outcome::{Outcome, exit_code};
 use crate::cli::check::rules::Reading;
 use crate::cli::language::Language;
+use crate::cli::print::{errln, outln};
 use crate::cli::values;
 use crate::config::file::{Config, Options};
 use crate::model::duration;
@@ -117,9 +118,9 @@ fn web_configs(files: &[PathBuf]) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for file in files {
         match access::check(file) {
-            Ok(()) => eprintln!("{} SUCCESS", file.display()),
+            Ok(()) => errln!("{} SUCCESS", file.display()),
             Err(error) => {
-                eprintln!("{} FAILED: {error}", file.display());
+                errln!("{} FAILED: {error}", file.display());
                 code = ExitCode::FAILURE;
             }
         }
@@ -156,20 +157,20 @@ impl ConfigCheck {
     }
 
     fn check(&self, file: &Path, language: &ParseOptions, lints: &Lints) -> Vec<Outcome> {
-        println!("Checking {}", file.display());
+        outln!("Checking {}", file.display());
         let config = match self.read(file) {
             Ok(config) => config,
             Err(message) => {
-                eprintln!("  FAILED:\n{message}");
-                println!();
+                errln!("  FAILED:\n{message}");
+                outln!();
                 return vec![Outcome::Wrong];
             }
         };
         let rule_files = if self.syntax_only { Vec::new() } else { config.rule_paths() };
         if !rule_files.is_empty() {
-            println!("  SUCCESS: {} rule files found", rule_files.len());
+            outln!("  SUCCESS: {} rule files found", rule_files.len());
         }
-        println!(" SUCCESS: {} is valid prometheus config file syntax\n", file.display());
+        outln!(" SUCCESS: {} is valid prometheus config file syntax\n", file.display());
         if self.syntax_only {
             return vec![Outcome::Right];
         }
@@ -196,12 +197,12 @@ impl ConfigCheck {
             return Err(missing.join("\n"));
         }
         let targets = targets::check(&config);
-        targets.warnings.iter().for_each(|warning| println!("  WARNING: {warning}"));
+        targets.warnings.iter().for_each(|warning| outln!("  WARNING: {warning}"));
         if !targets.faults.is_empty() {
             return Err(targets.faults.join("\n"));
         }
         if let Err(missing) = config.not_built() {
-            missing.shown(&file.display().to_string()).lines().for_each(|line| println!("  WARNING: {line}"));
+            missing.shown(&file.display().to_string()).lines().for_each(|line| outln!("  WARNING: {line}"));
         }
         Ok(config)
     }
@@ -213,7 +214,7 @@ fn lint_intervals(config: &Config, lints: &Lints) -> Outcome {
     let Some(job) = config.scrape_configs.iter().find(|job| too_long(job.scrape_interval_ms)) else {
         return Outcome::Right;
     };
-    eprintln!(
+    errln!(
         "  FAILED: too long scrape interval found, data point will be marked as stale - job: {}, interval: {}",
         job.job_name,
         duration::format(job.scrape_interval_ms)

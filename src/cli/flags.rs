@@ -302,7 +302,8 @@ impl Serve {
     pub fn into_settings(self, mut flags: Vec<(String, String)>, machine: Machine) -> Result<app::Settings> {
         let chosen = features::choose(&self.enable_feature)?;
         let (external_url, route_prefix) = self.urls()?;
-        set(&mut flags, "web.route-prefix", &format!("/{}", route_prefix.trim_start_matches('/')));
+        let shown = external_url::decoded(&route_prefix).expect("it was encoded by us");
+        set(&mut flags, "web.route-prefix", &format!("/{}", shown.trim_start_matches('/')));
         let retention = Retention {
             time_ms: self.storage_tsdb_retention_time.as_millis() as u64,
             bytes: self.storage_tsdb_retention_size,
@@ -450,7 +451,7 @@ impl Serve {
         }
     }
 
-    /// The URL, and the prefix of routes: empty, or with a slash in front and none at the end.
+    /// The URL, and the prefix of routes: empty, or with a slash in front and none at the end; percent-encoded.
     fn urls(&self) -> Result<(Option<ExternalUrl>, String)> {
         let text = &self.web_external_url;
         let url = external_url::parse(text)

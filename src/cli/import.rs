@@ -10,6 +10,7 @@ use url::Url;
 use crate::app::budget::Machine;
 use crate::app::import::{Origin, Outcome, Settings, run as import};
 use crate::app::system_clock;
+use crate::cli::print::errln;
 use crate::config::http::HttpConfig;
 use crate::error::{Error, Result};
 use crate::ingest::import::progress::Seen;
@@ -173,7 +174,7 @@ impl Line {
 
     fn end(&mut self) {
         if self.is_terminal && self.shown > 0 {
-            eprintln!();
+            errln!();
         }
     }
 }
@@ -224,13 +225,10 @@ fn time_text(time: Duration) -> String {
 fn report(outcome: &Outcome, lake: &str, elapsed: Duration) {
     let summary = &outcome.summary;
     for note in outcome.left_out.iter().chain(&summary.notes) {
-        eprintln!("note: {note}");
+        errln!("note: {note}");
     }
     if let Some(reason) = &summary.left_out.first_reason {
-        eprintln!(
-            "note: {} series cannot be kept and are left out, the first is {reason}",
-            summary.left_out.series
-        );
+        errln!("note: {} series cannot be kept and are left out, the first is {reason}", summary.left_out.series);
     }
     for (count, what) in [
         (summary.samples_left_out, "samples at times that have no date are left out"),
@@ -242,10 +240,10 @@ fn report(outcome: &Outcome, lake: &str, elapsed: Duration) {
         (summary.resumed, "sources had been imported in part, and were imported from there on"),
     ] {
         if count > 0 {
-            eprintln!("note: {count} {what}");
+            errln!("note: {count} {what}");
         }
     }
-    eprintln!(
+    errln!(
         "imported {} samples of {} days in {} into {lake}: {} series by day, {} of them new there; {} files, {:.1} MB{}",
         summary.samples,
         summary.days,

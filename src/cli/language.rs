@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::cli::print::outln;
 use crate::engine::session::Features;
 
 #[derive(Args, Clone, Debug, Default)]
@@ -24,7 +25,7 @@ impl Language {
                 "promql-extended-range-selectors" => features.extended_range_selectors = true,
                 "promql-binop-fill-modifiers" => features.binop_fill_modifiers = true,
                 "promql-duration-expr" | "" => {}
-                unknown => println!("  WARNING: Unknown feature passed to --enable-feature: {unknown}"),
+                unknown => outln!("  WARNING: Unknown feature passed to --enable-feature: {unknown}"),
             }
         }
         features

@@ -4,18 +4,19 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command, FromArgMatches, Subcommand};
 
-use crate::cli::{check, test, version};
+use crate::cli::print::{errln, outln};
+use crate::cli::{check, promql, push, query, test, version};
 
-const NAME: &str = "promtool";
+/// What is wrong with a command line, in promtool's words.
+mod words;
+
+pub const NAME: &str = "promtool";
 /// Commands of promtool that promlake has under another name, or not at all.
 const OTHERS: &[(&str, &str)] = &[
     ("debug", "promlake shows its numbers at /metrics, and has no profiles"),
-    ("promql", "there is no command that changes expressions"),
-    ("push", "there is no command that sends samples"),
-    ("query", "`promlake query` asks servers"),
     (
         "tsdb",
         "promlake keeps samples in a lake; `promlake import tsdb` and `promlake import openmetrics` bring them there",
@@ -27,8 +28,14 @@ const OTHERS: &[(&str, &str)] = &[
 enum Tool {
     /// Check the resources for validity
     Check(check::Checking),
+    /// Run query against a Prometheus server
+    Query(query::Querying),
+    /// Push to a Prometheus server
+    Push(push::Pushing),
     /// Unit testing
     Test(test::Testing),
+    /// PromQL formatting and editing. Requires the --experimental flag
+    Promql(promql::Editing),
 }
 
 /// Whether that is what the program was called by.
@@ -39,28 +46,32 @@ pub fn is_name(program: Option<&OsString>) -> bool {
 /// The exit code of a wrong command line is 1, as promtool's.
 pub fn main(args: Vec<OsString>) -> ExitCode {
     if let Some((name, instead)) = missing(&args) {
-        eprintln!("{NAME}: error: this is promlake, which has no `{NAME} {name}`: {instead}");
+        errln!("{NAME}: error: this is promlake, which has no `{NAME} {name}`: {instead}");
         return ExitCode::FAILURE;
     }
     if args.get(1).is_some_and(|arg| arg == "--version") {
-        println!("{}", version::text(NAME));
+        outln!("{}", version::text(NAME));
         return ExitCode::SUCCESS;
     }
-    let matches = match command().try_get_matches_from(args) {
+    let command = command();
+    if args.len() < 2 {
+        outln!("{}", command.clone().render_help());
+        return ExitCode::SUCCESS;
+    }
+    let matches = match command.clone().try_get_matches_from(&args) {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => error.exit(),
         Err(error) => {
-            let text = match error.get(ContextKind::InvalidSubcommand) {
-                Some(ContextValue::String(given)) => format!("expected command but got {given:?}, try --help"),
-                _ => error.to_string(),
-            };
-            eprintln!("{NAME}: error: {}", text.strip_prefix("error: ").unwrap_or(&text).trim_end());
+            errln!("{NAME}: error: {}, try --help", words::of(&error, &command, &args));
             return ExitCode::FAILURE;
         }
     };
     match Tool::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()) {
         Tool::Check(checking) => check::run(&checking),
-        Tool::Test(testing) => test::run(&testing),
+        Tool::Query(querying) => query::run(&querying),
+        Tool::Push(pushing) => push::run(&pushing),
+        Tool::Test(testing) => test::run(&testing, NAME),
+        Tool::Promql(editing) => promql::run(&editing),
     }
 }
 
@@ -76,13 +87,13 @@ fn command() -> Command {
     let features = Arg::new("enable_feature")
         .long("enable-feature")
         .value_name("NAME")
-        .help("Features of PromQL that rules may use")
+        .help("Features of PromQL that rules and expressions may use")
         .value_delimiter(',')
         .action(ArgAction::Append)
         .global(true);
     let experimental = Arg::new("experimental")
         .long("experimental")
-        .help("Has no effect: no command needs it")
+        .help("Enable experimental commands")
         .action(ArgAction::SetTrue)
         .global(true);
     let command = Command::new(NAME)
@@ -124,7 +135,8 @@ mod tests {
     fn missing_commands() {
         let of = |given: &[&str]| missing(&args(given)).map(|(name, _)| name);
         assert_eq!(of(&["promtool", "tsdb", "list"]), Some("tsdb"));
-        assert_eq!(of(&["promtool", "--experimental", "promql", "format", "up"]), Some("promql"));
+        assert_eq!(of(&["promtool", "--experimental", "debug", "all", "http://a"]), Some("debug"));
+        assert_eq!(of(&["promtool", "--experimental", "promql", "format", "up"]), None);
         assert_eq!(of(&["promtool", "check", "rules", "tsdb"]), None);
         assert_eq!(of(&["promtool"]), None);
     }
@@ -141,6 +153,19 @@ mod tests {
             let (_, task) = matches.subcommand().unwrap();
             let features: Vec<&String> = task.get_many("enable_feature").unwrap().collect();
             assert!(features.contains(&&"b".to_string()), "{given:?}: {features:?}");
+        }
+    }
+
+    #[test]
+    fn experimental() {
+        for given in [
+            &["promtool", "--experimental", "promql", "format", "up"][..],
+            &["promtool", "promql", "--experimental", "format", "up"],
+            &["promtool", "promql", "format", "up", "--experimental"],
+        ] {
+            let matches = command().try_get_matches_from(args(given)).unwrap();
+            let (_, task) = matches.subcommand().unwrap();
+            assert!(task.get_flag("experimental"), "{given:?}");
         }
     }
 }

@@ -1,175 +1,277 @@
-//! `promlake query instant|range <server> <query>`: asks over HTTP and prints a table, one line per sample.
+//! `promlake query`: asks a running server over Prometheus' HTTP API, and prints its answer as promtool does, since scripts read
+//! that. Notes of the server, which promtool mostly passes over, are on standard error.
 
-use std::fmt::Write as _;
+use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
-use serde::Deserialize;
-use serde_json::Value;
+use clap::{Args, Subcommand, ValueEnum};
+use url::Url;
 
 use crate::app;
-use crate::error::{Context, Error, ErrorKind, Result};
-use crate::model::labels::Labels;
+use crate::cli::access::{self, Access};
+use crate::cli::print::{errln, out, outln};
+use crate::cli::query::api::{Answer, Api, Failure};
+use crate::cli::query::labels::LabelSet;
+use crate::cli::query::times::{Moment, seconds_text};
+use crate::cli::query::value::Value;
+use crate::cli::values;
+
+/// How buckets of histograms are used.
+mod analyze;
+/// Requests, and what answers mean.
+mod api;
+/// Answers as JSON.
+mod json;
+/// Labels of series as text.
+mod labels;
+/// Answers as text.
+mod text;
+/// Times of queries.
+mod times;
+/// Values of expressions, from JSON.
+mod value;
+
+/// Points of a range, unless a step is given.
+const POINTS: i128 = 250;
+const NS_IN_SECOND: i128 = 1_000_000_000;
+/// Of a range without a start.
+const DEFAULT_RANGE_NS: i128 = 300 * NS_IN_SECOND;
+/// Series and labels are looked for so far around now: 9999 hours.
+const AROUND_NS: i128 = 9_999 * 3600 * NS_IN_SECOND;
+
+#[derive(Args, Debug)]
+pub struct Querying {
+    #[command(subcommand)]
+    query: Query,
+    /// The form of the answer
+    #[arg(short = 'o', long, value_name = "FORMAT", default_value = "promql", global = true)]
+    format: Format,
+    #[command(flatten)]
+    access: Access,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Promql,
+    Json,
+}
 
 #[derive(Debug, Subcommand)]
-pub enum Query {
-    /// Evaluate at one time
+enum Query {
+    /// Evaluate an expression at one time
     Instant(Instant),
-    /// Evaluate over a range, an hour up to now by default
+    /// Evaluate an expression over a range of time, the last five minutes by default
     Range(Range),
+    /// Find series
+    Series(Series),
+    /// List the values of a label
+    Labels(LabelValues),
+    /// Tell how many buckets of histograms are used
+    Analyze(analyze::Analyze),
 }
 
 #[derive(Args, Debug)]
-pub struct Instant {
-    /// For example http://127.0.0.1:9090
-    server: String,
-    query: String,
-    /// Unix seconds or RFC 3339; now by default
+struct Instant {
+    #[command(flatten)]
+    asked: Asked,
+    /// RFC 3339 or Unix seconds; now by default
     #[arg(long)]
     time: Option<String>,
 }
 
 #[derive(Args, Debug)]
-pub struct Range {
+struct Range {
+    #[command(flatten)]
+    asked: Asked,
+    #[command(flatten)]
+    span: Span,
+    /// A duration; by default there are 250 steps, and a second at least between them
+    #[arg(long, value_parser = values::go_duration)]
+    step: Option<i64>,
+}
+
+/// An expression, and where it is evaluated.
+#[derive(Args, Debug)]
+struct Asked {
     /// For example http://127.0.0.1:9090
-    server: String,
-    query: String,
-    /// Unix seconds or RFC 3339
+    #[arg(value_parser = access::url)]
+    server: Url,
+    expr: String,
+    /// A header of the request, NAME=VALUE; repeatable
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = access::pair)]
+    headers: Vec<(String, String)>,
+}
+
+#[derive(Args, Debug)]
+struct Span {
+    /// RFC 3339 or Unix seconds
     #[arg(long)]
     start: Option<String>,
+    /// RFC 3339 or Unix seconds
     #[arg(long)]
     end: Option<String>,
-    /// Seconds or a duration
-    #[arg(long, default_value = "15s")]
-    step: String,
 }
 
-pub fn run(query: Query) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context(ErrorKind::Internal, || "cannot start a runtime".into())?;
-    app::install_crypto();
-    let answer = runtime.block_on(async {
-        match query {
-            Query::Instant(q) => {
-                let time = q.time.map(|time| ("time", time));
-                ask(&q.server, "query", [("query", q.query)].into_iter().chain(time).collect()).await
-            }
-            Query::Range(q) => {
-                let now = app::system_clock()();
-                let seconds = |ms: i64| format!("{}", ms as f64 / 1000.0);
-                let start = q.start.unwrap_or_else(|| seconds(now - 3_600_000));
-                let end = q.end.unwrap_or_else(|| seconds(now));
-                let params = vec![("query", q.query), ("start", start), ("end", end), ("step", q.step)];
-                ask(&q.server, "query_range", params).await
-            }
-        }
-    })?;
-    for note in answer.warnings.iter().chain(&answer.infos) {
-        eprintln!("{note}");
-    }
-    print!("{}", table(&answer.data)?);
-    Ok(())
+#[derive(Args, Debug)]
+struct Series {
+    /// For example http://127.0.0.1:9090
+    #[arg(value_parser = access::url)]
+    server: Url,
+    /// A selector; repeatable
+    #[arg(long = "match", value_name = "SELECTOR", required = true)]
+    selectors: Vec<String>,
+    #[command(flatten)]
+    span: Span,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Answer {
-    status: String,
-    data: Value,
-    error_type: String,
-    error: String,
-    warnings: Vec<String>,
-    infos: Vec<String>,
+#[derive(Args, Debug)]
+struct LabelValues {
+    /// For example http://127.0.0.1:9090
+    #[arg(value_parser = access::url)]
+    server: Url,
+    /// Of the label
+    name: String,
+    /// Only of series that match; repeatable
+    #[arg(long = "match", value_name = "SELECTOR")]
+    selectors: Vec<String>,
+    #[command(flatten)]
+    span: Span,
 }
 
-async fn ask(server: &str, endpoint: &str, params: Vec<(&str, String)>) -> Result<Answer> {
-    let url = format!("{}/api/v1/{endpoint}", server.trim_end_matches('/'));
-    let shown = app::without_secrets(server);
-    let failed = || format!("cannot query {shown}");
-    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
-    let response = reqwest::Client::new()
-        .post(&url)
-        .header("Content-Type", "application/x-www-form-urlencoded")
-        .body(body)
-        .send()
-        .await
-        .context(ErrorKind::Unavailable, failed)?;
-    let status = response.status();
-    let body = response.bytes().await.context(ErrorKind::Unavailable, failed)?;
-    let answer: Answer = serde_json::from_slice(&body)
-        .context(ErrorKind::Unavailable, || format!("{shown} answered {status}, which is no answer of this API"))?;
-    if answer.status != "success" {
-        return Err(Error::execution(format!("{}: {}", answer.error_type, answer.error)));
-    }
-    Ok(answer)
+/// Why there is no answer. Told in promtool's words.
+#[derive(Debug)]
+pub enum Problem {
+    /// Of the command line.
+    Input(String),
+    /// Of the request.
+    Query(Failure),
 }
 
-/// Lines of time, value and series.
-fn table(data: &Value) -> Result<String> {
-    let odd = || Error::internal("the server's answer has no result");
-    let result = data.get("result").ok_or_else(odd)?;
-    let mut rows: Vec<[String; 3]> = Vec::new();
-    match data["resultType"].as_str().unwrap_or("") {
-        "scalar" | "string" => rows.push(row(result, String::new())),
-        _ => {
-            for series in result.as_array().ok_or_else(odd)? {
-                let name = series_name(&series["metric"]);
-                for key in ["value", "histogram"] {
-                    rows.extend(series.get(key).map(|point| row(point, name.clone())));
-                }
-                for key in ["values", "histograms"] {
-                    let points = series.get(key).and_then(Value::as_array).into_iter().flatten();
-                    rows.extend(points.map(|point| row(point, name.clone())));
-                }
-            }
-        }
-    }
-    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
-    let (time_width, value_width) = (width(0), width(1));
-    let mut out = String::new();
-    for [time, value, name] in &rows {
-        let line = format!("{time:<time_width$}  {value:>value_width$}  {name}");
-        writeln!(out, "{}", line.trim_end()).expect("writing to a string cannot fail");
-    }
-    Ok(out)
-}
-
-fn row(point: &Value, name: String) -> [String; 3] {
-    let time_ms = point[0].as_f64().map_or(0, |seconds| (seconds * 1000.0).round() as i64);
-    let value = match &point[1] {
-        Value::String(text) => text.clone(),
-        histogram => format!("count={} sum={}", plain(&histogram["count"]), plain(&histogram["sum"])),
+/// Prints the answer, or what went wrong.
+pub fn run(querying: &Querying) -> ExitCode {
+    let result = match &querying.query {
+        Query::Instant(query) => query.run(querying),
+        Query::Range(query) => query.run(querying),
+        Query::Series(query) => query.run(querying),
+        Query::Labels(query) => query.run(querying),
+        Query::Analyze(query) => return query.run(&querying.access),
     };
-    [crate::server::http::json::rfc3339(time_ms), value, name]
-}
-
-fn plain(value: &Value) -> &str {
-    value.as_str().unwrap_or("")
-}
-
-fn series_name(metric: &Value) -> String {
-    let pairs = metric.as_object().into_iter().flatten();
-    Labels::from_pairs(pairs.map(|(name, value)| (name.as_str(), plain(value)))).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn tables() {
-        let data = json!({ "resultType": "matrix", "result": [
-            { "metric": { "__name__": "up", "job": "a" }, "values": [[0, "1"], [1.5, "10"]] },
-        ] });
-        assert_eq!(
-            table(&data).unwrap(),
-            "1970-01-01T00:00:00Z       1  up{job=\"a\"}\n1970-01-01T00:00:01.500Z  10  up{job=\"a\"}\n"
-        );
-        let scalar = json!({ "resultType": "scalar", "result": [0, "3"] });
-        assert_eq!(table(&scalar).unwrap(), "1970-01-01T00:00:00Z  3\n");
-        assert_eq!(table(&json!({ "resultType": "vector", "result": [] })).unwrap(), "");
-        assert!(table(&json!({})).is_err());
+    match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Problem::Input(text)) => errln!("{text}"),
+        Err(Problem::Query(failure)) => errln!("query error: {failure}"),
     }
+    ExitCode::FAILURE
+}
+
+impl Instant {
+    fn run(&self, querying: &Querying) -> Result<(), Problem> {
+        let api = self.asked.api(querying)?;
+        let at = moment(&self.time, "evaluation")?.unwrap_or_else(now);
+        let answer = api.query(&self.asked.expr, at);
+        print(&answer.map_err(Problem::Query)?, querying.format);
+        Ok(())
+    }
+}
+
+impl Range {
+    fn run(&self, querying: &Querying) -> Result<(), Problem> {
+        let api = self.asked.api(querying)?;
+        let end = moment(&self.span.end, "end")?.unwrap_or_else(now);
+        let start = moment(&self.span.start, "start")?.unwrap_or(Moment(end.0 - DEFAULT_RANGE_NS));
+        if start >= end {
+            return Err(Problem::Input("start time is not before end time".to_string()));
+        }
+        let step = match self.step {
+            None | Some(0) => ((end.0 - start.0) / NS_IN_SECOND / POINTS).max(1) * NS_IN_SECOND,
+            Some(step) => i128::from(step),
+        };
+        let answer = api.ask::<Value>(
+            "query_range",
+            &[
+                ("end", end.to_string()),
+                ("query", self.asked.expr.clone()),
+                ("start", start.to_string()),
+                ("step", seconds_text(step)),
+            ],
+        );
+        print(&answer.map_err(Problem::Query)?, querying.format);
+        Ok(())
+    }
+}
+
+impl Series {
+    fn run(&self, querying: &Querying) -> Result<(), Problem> {
+        let api = Api::new(&querying.access, &self.server, &[])?;
+        let params = self.span.params(&self.selectors)?;
+        let answer = api.ask::<Option<Vec<LabelSet>>>("series", &params).map_err(Problem::Query)?;
+        tell(&answer);
+        match (querying.format, &answer.data) {
+            (Format::Json, found) => outln!("{}", json::series(found.as_deref())),
+            (Format::Promql, found) => {
+                let lines = found.iter().flatten().map(|labels| format!("{labels}\n"));
+                out!("{}", lines.collect::<String>());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LabelValues {
+    fn run(&self, querying: &Querying) -> Result<(), Problem> {
+        let api = Api::new(&querying.access, &self.server, &[])?;
+        let params = self.span.params(&self.selectors)?;
+        let answer = api.label_values(&self.name, &params).map_err(Problem::Query)?;
+        tell(&answer);
+        match (querying.format, &answer.data) {
+            (Format::Json, found) => outln!("{}", json::texts(found.as_deref())),
+            (Format::Promql, found) => {
+                out!("{}", found.iter().flatten().map(|value| value.clone() + "\n").collect::<String>());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Asked {
+    fn api(&self, querying: &Querying) -> Result<Api, Problem> {
+        Api::new(&querying.access, &self.server, &self.headers)
+    }
+}
+
+impl Span {
+    /// Parameters of a request for series, in the order of their names.
+    fn params(&self, selectors: &[String]) -> Result<Vec<(&'static str, String)>, Problem> {
+        let now = now().0;
+        let start = moment(&self.start, "start")?.unwrap_or(Moment(now - AROUND_NS));
+        let end = moment(&self.end, "end")?.unwrap_or(Moment(now + AROUND_NS));
+        let matches = selectors.iter().map(|selector| ("match[]", selector.clone()));
+        let mut params = vec![("end", end.to_string())];
+        params.extend(matches);
+        params.push(("start", start.to_string()));
+        Ok(params)
+    }
+}
+
+fn now() -> Moment {
+    Moment::from_millis(app::system_clock()())
+}
+
+/// A time that may be given.
+fn moment(text: &Option<String>, what: &str) -> Result<Option<Moment>, Problem> {
+    let parsed = text.as_deref().filter(|text| !text.is_empty()).map(Moment::parse).transpose();
+    parsed.map_err(|error| Problem::Input(format!("error parsing {what} time: {error}")))
+}
+
+fn print(answer: &Answer<Value>, format: Format) {
+    tell(answer);
+    match format {
+        Format::Promql => outln!("{}", text::value(&answer.data)),
+        Format::Json => outln!("{}", json::value(&answer.data)),
+    }
+}
+
+/// Notes of the server.
+fn tell<T>(answer: &Answer<T>) {
+    answer.warnings.iter().for_each(|warning| errln!("query warning: {warning}"));
+    answer.infos.iter().for_each(|info| errln!("query info: {info}"));
 }

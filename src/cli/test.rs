@@ -13,6 +13,7 @@ use regex::Regex;
 
 use crate::app;
 use crate::cli::language::Language;
+use crate::cli::print::{err, errln, outln};
 use crate::cli::test::evaluate::{Common, Outcome};
 use crate::cli::test::junit::{Case, Suite};
 use crate::config::glob;
@@ -72,13 +73,14 @@ struct RulesTest {
     ignore_unknown_fields: bool,
 }
 
-pub fn run(testing: &Testing) -> ExitCode {
+/// `program` is the name that promlake was called by.
+pub fn run(testing: &Testing, program: &str) -> ExitCode {
     let Test::Rules(test) = &testing.test;
     match test.run(testing.language.features(), testing.junit.as_deref()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("promlake: error: {error}");
+            errln!("{program}: error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -103,16 +105,16 @@ impl RulesTest {
             let mut suite = Suite::new(&file.display().to_string());
             let errors = runtime.block_on(self.file(file, &features, wanted.as_ref(), threads, &mut suite));
             match errors.is_empty() {
-                true => println!("  SUCCESS"),
+                true => outln!("  SUCCESS"),
                 false => {
-                    eprintln!("  FAILED:");
+                    errln!("  FAILED:");
                     for error in &errors {
-                        eprintln!("{error}");
-                        println!();
+                        errln!("{error}");
+                        outln!();
                     }
                 }
             }
-            println!();
+            outln!();
             suites.push(suite);
         }
         if let Some((path, mut file)) = report {
@@ -164,7 +166,7 @@ impl RulesTest {
         while let Some((name, outcome)) = outcomes.next().await {
             let outcome =
                 outcome.unwrap_or_else(|_| Outcome::of_error("the test panicked; this is a defect of promlake"));
-            eprint!("{}", outcome.notes);
+            err!("{}", outcome.notes);
             suite.cases.push(Case { name, failures: outcome.errors.clone(), error: None });
             errors.extend(outcome.errors);
         }
@@ -181,7 +183,7 @@ impl RulesTest {
             }
             let found = glob::files(pattern);
             if found.is_empty() {
-                eprintln!("  WARNING: no file match pattern {pattern}");
+                errln!("  WARNING: no file match pattern {pattern}");
             }
             rule_files.extend(found);
         }

@@ -15,27 +15,65 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     duration::parse(text).map(|ms| Duration::from_millis(ms.unsigned_abs())).map_err(|e| e.message)
 }
 
-/// Go's, `1.5s` or `300us`, in milliseconds; the sign is refused, as nothing here is negative.
-pub fn go_duration_ms(text: &str) -> Result<f64, String> {
-    const UNITS: &[(&str, f64)] =
-        &[("ns", 1e-6), ("us", 1e-3), ("µs", 1e-3), ("ms", 1.0), ("s", 1e3), ("m", 6e4), ("h", 3.6e6)];
+/// Go's, `1.5s` or `-300us`, with days and weeks as `kingpin` adds them; in nanoseconds.
+pub fn go_duration(text: &str) -> Result<i64, String> {
+    const UNITS: &[(&str, i128)] = &[
+        ("ns", 1),
+        ("us", 1_000),
+        ("µs", 1_000),
+        ("μs", 1_000),
+        ("ms", 1_000_000),
+        ("s", 1_000_000_000),
+        ("m", 60_000_000_000),
+        ("h", 3_600_000_000_000),
+        ("d", 86_400_000_000_000),
+        ("w", 604_800_000_000_000),
+    ];
+    /// More digits than a duration has, and few enough for the sums.
+    const MOST_DIGITS: usize = 20;
     let invalid = || format!("time: invalid duration {text:?}");
-    let mut rest = text;
-    let mut total = 0.0;
-    while !rest.is_empty() && rest != "0" {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
-        let (number, tail) = rest.split_at(digits);
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if unsigned.is_empty() {
+        return Err(invalid());
+    }
+    let mut rest = if unsigned == "0" { "" } else { unsigned };
+    let mut total = 0i128;
+    while !rest.is_empty() {
+        let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (whole, tail) = rest.split_at(digits(rest));
+        let behind_point = tail.strip_prefix('.');
+        let (fraction, tail) = behind_point.map_or(("", tail), |tail| tail.split_at(digits(tail)));
+        if whole.is_empty() && fraction.is_empty() || whole.len() > MOST_DIGITS {
+            return Err(invalid());
+        }
         let letters = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(letters);
         if unit.is_empty() {
             return Err(format!("time: missing unit in duration {text:?}"));
         }
-        let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(invalid)?;
-        total += number.parse::<f64>().map_err(|_| invalid())? * ms;
+        let unknown = || format!("time: unknown unit {unit:?} in duration {text:?}");
+        let (_, ns) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(unknown)?;
+        let fraction = &fraction[..fraction.len().min(MOST_DIGITS - 5)];
+        let number =
+            |digits: &str| if digits.is_empty() { Ok(0i128) } else { digits.parse().map_err(|_| invalid()) };
+        total += number(whole)? * ns + number(fraction)? * ns / 10i128.pow(fraction.len() as u32);
+        if total > i128::from(i64::MAX) {
+            return Err(invalid());
+        }
         rest = tail;
     }
-    // A day is more than any tolerance, and less than any overflow.
-    if text.is_empty() || total > 86_400_000.0 { Err(invalid()) } else { Ok(total) }
+    let total = i64::try_from(total).map_err(|_| invalid())?;
+    Ok(if text.starts_with('-') { -total } else { total })
+}
+
+/// The same in milliseconds, where nothing is negative.
+pub fn go_duration_ms(text: &str) -> Result<f64, String> {
+    const NS_IN_DAY: i64 = 86_400_000_000_000;
+    match go_duration(text)? {
+        // A day is more than any tolerance.
+        ns @ 0..=NS_IN_DAY => Ok(ns as f64 / 1e6),
+        _ => Err(format!("time: invalid duration {text:?}")),
+    }
 }
 
 /// A whole number, also as `5e7` or `0x10`; what is behind a point is cut off, as in Prometheus.
@@ -181,8 +219,26 @@ mod tests {
         check("300us", 0.3);
         check("1m2s", 62_000.0);
         check("0", 0.0);
-        for bad in ["", "1", "-2ms", "1d", "ms", "9999h", "1..5s"] {
+        for bad in ["", "1", "-2ms", "ms", "9999h", "1..5s"] {
             assert!(go_duration_ms(bad).is_err(), "{bad}");
+        }
+        let check = |text: &str, ns: i64| assert_eq!(go_duration(text), Ok(ns), "{text}");
+        check("-5m", -300_000_000_000);
+        check("+1.5h", 5_400_000_000_000);
+        check(".5s", 500_000_000);
+        check("1.d12h", 129_600_000_000_000);
+        check("1w", 604_800_000_000_000);
+        check("0.123456789123456789123456789s", 123_456_789);
+        check("-0", 0);
+        // The words of promtool 3.5.3.
+        let check = |text: &str, expected: &str| assert_eq!(go_duration(text).unwrap_err(), expected);
+        check("", "time: invalid duration \"\"");
+        check("x", "time: invalid duration \"x\"");
+        check("5", "time: missing unit in duration \"5\"");
+        check("1y", "time: unknown unit \"y\" in duration \"1y\"");
+        check("1.2.3s", "time: missing unit in duration \"1.2.3s\"");
+        for bad in ["300000000000000000000000000000000000000000s", "99999999999999999999w", "."] {
+            assert!(go_duration(bad).unwrap_err().starts_with("time: invalid duration"), "{bad}");
         }
     }
 

@@ -11,9 +11,9 @@ pub mod queue;
 /// What those share who work for one.
 pub mod remote;
 /// Series as they leave the server.
-mod series;
+pub mod series;
 /// Samples on their way.
-mod item;
+pub mod item;
 /// The part of a queue that sends one batch after the other.
 mod shard;
 /// How fast it goes.
@@ -21,9 +21,9 @@ mod rates;
 /// How many shards there should be.
 mod scale;
 /// One request and what its answer means; pauses between attempts.
-mod send;
+pub mod send;
 /// Batches to the bytes of a request.
-mod encode;
+pub mod encode;
 /// Metadata in requests of its own, for Remote Write 1.0.
 mod metadata;
 /// Counters under Prometheus' names.

@@ -4,6 +4,7 @@
 //! - [`parse::parse`] makes a tree of a text, [`parse::parse_selector`] the matchers of a selector.
 //! - [`ast::Expr`] is the tree; `value_type` is its type, `Display` and [`print::pretty`] print it, [`json::ast_json`] draws it.
 //! - [`selectors`] finds what a tree reads: its selectors, and the metric and labels each of them names.
+//! - [`edit`] changes what the selectors of a tree ask for.
 //! - [`duration_expressions::resolve`] puts in the durations that depend on when the query is evaluated.
 //! - [`series`] is the notation of series in tests of rules, `metric{label="value"} 1 2+3x4`.
 //! - [`functions`] are the signatures. How a function is computed stands beside the engine's kernels.
@@ -28,6 +29,8 @@ pub mod features;
 pub mod ast;
 /// What a tree reads.
 pub mod selectors;
+/// Changes of what it reads.
+pub mod edit;
 /// Text to tree: lexer, Pratt parser, type checks.
 pub mod parse;
 /// Series as tests write them.

@@ -141,6 +141,42 @@ async fn external_urls_and_prefixes() {
     assert_eq!(reqwest::get(format!("{root}/api/v1/query?query=1")).await.unwrap().status(), 404);
     assert_eq!(leads_to(format!("{root}/")).await.as_deref(), Some("/p/query"));
     assert_eq!(data(&kept, "/api/v1/status/flags").await["web.route-prefix"], "/p");
+    drop(kept);
+
+    let home = Home::on_disk();
+    let encoded = home.start(NO_TARGETS, &["--web.external-url=http://metrics.invalid/sub/path%20x/"]);
+    let root = encoded.http.strip_suffix("/sub/path%20x").expect("the prefix").to_string();
+    assert_eq!(get_json(&encoded.url("/api/v1/query?query=1")).await.0, 200);
+    assert_eq!(leads_to(format!("{root}/")).await.as_deref(), Some("/sub/path%20x/query"));
+    assert_eq!(data(&encoded, "/api/v1/status/flags").await["web.route-prefix"], "/sub/path x");
+}
+
+/// `promlake --version | head -0`, and the same of what goes to the other output.
+#[test]
+fn a_reader_that_goes_ends_it_quietly() {
+    let check = |args: &[&str], of_errors: bool| {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_promlake"));
+        command.args(args).stdin(Stdio::null());
+        let command =
+            if of_errors { command.stderr(writer) } else { command.stdout(writer).stderr(Stdio::piped()) };
+        let output = command.output().expect("starting the binary");
+        assert_eq!(output.status.code(), Some(141), "{args:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+    };
+    check(&["--version"], false);
+    check(&["--help"], false);
+    check(&["check", "rules", "/no/such.yml"], false);
+    check(&["check", "rules", "/no/such.yml"], true);
+    check(&["--no.such-flag"], true);
+    check(&["query", "instant", "http://127.0.0.1:1", "1"], true);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device that is full");
+    let output = Command::new(env!("CARGO_BIN_EXE_promlake")).arg("--version").stdout(full).output();
+    let output = output.expect("starting the binary");
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(errors.starts_with("cannot write to standard output: "), "{errors}");
 }
 
 #[tokio::test]

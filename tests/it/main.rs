@@ -11,7 +11,7 @@ mod architecture;
 mod credentials;
 /// Command lines of Prometheus, and promtool's small checks.
 mod command_line;
-/// promtool's work on rules.
+/// promtool's work.
 mod promtool;
 /// The shop's story.
 mod demo;

@@ -1,10 +1,13 @@
-//! promtool's work on rules by the real binary: what it prints, and its exit codes. The texts are those of promtool 3.5.3 on the
-//! same files, but for mistakes in rule files, which have a form of their own.
+//! promtool's work by the real binary: what it prints, and its exit codes. The texts are those of promtool 3.5.3 on the same
+//! files, but for mistakes in rule files, which have a form of their own.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
+
+/// Servers that are asked, and expressions.
+mod query;
 
 /// Files in a folder, and a link by the name of promtool beside them.
 struct Folder(TempDir);
@@ -391,7 +394,15 @@ fn the_name_promtool() {
     check(&["--help"], 0, "Tooling for the Prometheus monitoring system");
     check(&["foo"], 1, "promtool: error: expected command but got \"foo\", try --help");
     check(&["tsdb", "list"], 1, "promtool: error: this is promlake, which has no `promtool tsdb`");
-    check(&["check", "rules", "--odd"], 1, "promtool: error: unexpected argument '--odd'");
+    check(&["check", "rules", "--odd"], 1, "promtool: error: unknown long flag '--odd', try --help");
+    check(&["query"], 1, "promtool: error: must select a subcommand of 'query', try --help");
+    check(&["query", "instant"], 1, "promtool: error: required argument 'server' not provided, try --help");
+    check(
+        &["test", "--junit=no/such/folder/x.xml", "rules", "x.yml"],
+        1,
+        "promtool: error: --junit=no/such/folder/x.xml",
+    );
+    check(&[], 0, "Tooling for the Prometheus monitoring system");
     let (code, _, errors) = folder.promlake(&["--enable-feature=odd", "test"]);
     assert!(code == 2 && errors.contains("promlake: error: "), "the name promlake has its own: {errors}");
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::cli::check::outcome::LINT_FAILURE;
+use crate::cli::print::{errln, out};
 use crate::ingest::exposition::event::{Event, Format, Options, Parser};
 use crate::ingest::exposition::series::Pairs;
 use crate::model::labels::METRIC_NAME;
@@ -44,23 +45,23 @@ impl Metrics {
     pub fn run(&self) -> ExitCode {
         let lints = self.lint != "none";
         if !lints && !self.extended {
-            eprintln!("error: at least one of --extended or linting must be enabled");
-            eprintln!("Use --extended for cardinality analysis, or remove --lint=none to enable linting");
+            errln!("error: at least one of --extended or linting must be enabled");
+            errln!("Use --extended for cardinality analysis, or remove --lint=none to enable linting");
             return ExitCode::FAILURE;
         }
         let families = match read().and_then(|body| families(&body)) {
             Ok(families) => families,
             Err(error) => {
-                eprintln!("error while linting: {error}");
+                errln!("error while linting: {error}");
                 return ExitCode::FAILURE;
             }
         };
         let problems = if lints { problems(&families) } else { Vec::new() };
         for (metric, text) in &problems {
-            eprintln!("{metric} {text}");
+            errln!("{metric} {text}");
         }
         if self.extended {
-            print!("{}", cardinality(&families));
+            out!("{}", cardinality(&families));
         }
         if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(LINT_FAILURE) }
     }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::check::outcome::Outcome;
+use crate::cli::print::{errln, outln};
 use crate::config::file::read_text;
 use crate::config::protocol::NameValidation;
 use crate::config::rules::{Rule, RuleFile};
@@ -64,7 +65,7 @@ pub fn looks_for_duplicates<'a>(options: impl Iterator<Item = &'a str>) -> bool 
         match option {
             "all" | "duplicate-rules" => found = true,
             "none" | "" => {}
-            option => println!("WARNING: unknown lint option: {option:?}"),
+            option => outln!("WARNING: unknown lint option: {option:?}"),
         }
     }
     found
@@ -73,7 +74,7 @@ pub fn looks_for_duplicates<'a>(options: impl Iterator<Item = &'a str>) -> bool 
 pub fn check_files(files: &[PathBuf], reading: &Reading<'_>) -> Vec<Outcome> {
     let check = |file: &PathBuf| {
         let name = file.display().to_string();
-        println!("Checking {name}");
+        outln!("Checking {name}");
         let text = read_text(file).map_err(|error| error.to_string());
         judge(text.and_then(|text| parse(&text, &name, reading)), reading)
     };
@@ -81,7 +82,7 @@ pub fn check_files(files: &[PathBuf], reading: &Reading<'_>) -> Vec<Outcome> {
 }
 
 fn standard_input(reading: &Reading<'_>) -> Outcome {
-    println!("Checking standard input");
+    outln!("Checking standard input");
     judge(read_standard_input().and_then(|text| parse(&text, "standard input", reading)), reading)
 }
 
@@ -110,18 +111,18 @@ fn judge(read: Result<RuleFile, String>, reading: &Reading<'_>) -> Outcome {
     let file = match read {
         Ok(file) => file,
         Err(error) => {
-            eprintln!("  FAILED:\n{error}");
+            errln!("  FAILED:\n{error}");
             return Outcome::Wrong;
         }
     };
     let rules: Vec<&Rule> = file.groups.iter().flat_map(|group| &group.rules).collect();
     let twice = if reading.duplicates { duplicates(&rules) } else { Vec::new() };
     if twice.is_empty() {
-        println!("  SUCCESS: {} rules found\n", rules.len());
+        outln!("  SUCCESS: {} rules found\n", rules.len());
         return Outcome::Right;
     }
-    eprintln!("  FAILED:\n{}", told(&twice));
-    println!();
+    errln!("  FAILED:\n{}", told(&twice));
+    outln!();
     Outcome::Linted
 }
 

@@ -1,6 +1,5 @@
 //! `promlake check healthy` and `ready`: what a running server, ours or any Prometheus, says of itself.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,9 +8,10 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::app;
-use crate::client::{Client, Options, Request};
-use crate::config::http::HttpConfig;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::cli::access::{self, Access};
+use crate::cli::print::errln;
+use crate::client::Request;
+use crate::error::{Error, ErrorKind, Result};
 
 /// As promtool's.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,21 +21,10 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 #[derive(Args, Debug)]
 pub struct Asked {
     /// The server
-    #[arg(long, value_name = "URL", default_value = "http://localhost:9090", value_parser = parse_url)]
+    #[arg(long, value_name = "URL", default_value = "http://localhost:9090", value_parser = access::url)]
     url: Url,
-    /// How it is asked: user, password, certificates and what else requests have, in a file
-    #[arg(long = "http.config.file", value_name = "FILE")]
-    http_config_file: Option<PathBuf>,
-}
-
-/// A scheme may be left out.
-fn parse_url(text: &str) -> Result<Url, String> {
-    let whole = if text.contains("://") { text.to_string() } else { format!("http://{text}") };
-    let url = Url::parse(&whole).map_err(|e| e.to_string())?;
-    match (url.scheme(), url.host()) {
-        ("http" | "https", Some(_)) => Ok(url),
-        _ => Err("expected http:// or https:// and a host".to_string()),
-    }
+    #[command(flatten)]
+    access: Access,
 }
 
 impl Asked {
@@ -43,11 +32,11 @@ impl Asked {
     pub fn run(&self, path: &str) -> ExitCode {
         match ask(self, path) {
             Ok(said) => {
-                eprintln!("  SUCCESS:  {said}");
+                errln!("  SUCCESS:  {said}");
                 ExitCode::SUCCESS
             }
             Err(error) => {
-                eprintln!("{error}");
+                errln!("{error}");
                 ExitCode::FAILURE
             }
         }
@@ -55,20 +44,7 @@ impl Asked {
 }
 
 fn ask(asked: &Asked, path: &str) -> Result<String> {
-    let config = match &asked.http_config_file {
-        Some(_) if !asked.url.username().is_empty() => {
-            let text = "cannot set basic auth in the server URL and use a http.config.file at the same time";
-            return Err(Error::bad_input(text));
-        }
-        Some(file) => HttpConfig::load(file)?,
-        None => HttpConfig::default(),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context(ErrorKind::Internal, || "cannot start a runtime".into())?;
-    app::install_crypto();
-    let client = Client::new(&config, Options { compressed: false, clock: app::system_clock() })?;
+    let client = asked.access.client(&asked.url)?;
     let mut url = asked.url.clone();
     url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
     let shown = app::without_secrets(url.as_str());
@@ -86,22 +62,5 @@ fn ask(asked: &Asked, path: &str) -> Result<String> {
         Ok(String::from_utf8_lossy(&body).into_owned())
     };
     let late = |_| Error::new(ErrorKind::Timeout, format!("Get {shown:?}: context deadline exceeded"));
-    runtime.block_on(async { timeout(PATIENCE, exchange).await }).map_err(late)?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls() {
-        let check = |text: &str, expected: Option<&str>| {
-            assert_eq!(parse_url(text).ok().as_ref().map(Url::as_str), expected, "{text}");
-        };
-        check("http://localhost:9090", Some("http://localhost:9090/"));
-        check("localhost:9090", Some("http://localhost:9090/"));
-        check("https://h/p/", Some("https://h/p/"));
-        check("ftp://h", None);
-        check("", None);
-    }
+    access::runtime()?.block_on(async { timeout(PATIENCE, exchange).await }).map_err(late)?
 }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::app::{install_crypto, system_clock};
+use crate::cli::print::{errln, outln};
 use crate::config::file::Config;
 use crate::config::scrape::ScrapeConfig;
 use crate::discovery::group::Group;
@@ -24,13 +25,13 @@ pub fn run(file: &Path, job: &str, timeout: Duration) -> ExitCode {
     let config = match Config::load(file) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("Cannot load config {error}");
+            errln!("Cannot load config {error}");
             return ExitCode::FAILURE;
         }
     };
     let Some(scrape) = config.scrape_configs.iter().find(|scrape| scrape.job_name == job) else {
-        eprintln!("Job {job} not found. Select one of:");
-        config.scrape_configs.iter().for_each(|scrape| eprintln!("\t{}", scrape.job_name));
+        errln!("Job {job} not found. Select one of:");
+        config.scrape_configs.iter().for_each(|scrape| errln!("\t{}", scrape.job_name));
         return ExitCode::FAILURE;
     };
     // What cannot be made to run is told there.
@@ -41,11 +42,11 @@ pub fn run(file: &Path, job: &str, timeout: Duration) -> ExitCode {
             let groups = runtime.block_on(find(scrape, timeout));
             runtime.shutdown_background();
             let found = Value::Array(results(scrape, &groups));
-            println!("{}", serde_json::to_string_pretty(&found).expect("texts have a JSON form"));
+            outln!("{}", serde_json::to_string_pretty(&found).expect("texts have a JSON form"));
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("Could not start: {error}");
+            errln!("Could not start: {error}");
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,7 @@
 //! The series that a test begins with. They come into the store up to the time of an evaluation, so that it sees nothing of what
 //! is yet to come.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::rule_tests::RuleTest;
@@ -34,7 +35,7 @@ impl Input {
     /// Parses the series of a test that begins at `start`. Line breaks within them are those of the script that promtool
     /// makes of them, which an empty line ends: `notes` is told of what it drops.
     pub fn parse(test: &RuleTest, start: i64, notes: &mut String) -> Result<Self, String> {
-        let mut lines: Vec<Line> = Vec::new();
+        let mut lines = Lines::default();
         let mut room = MAX_VALUES;
         // The first one of the script says how far apart values are.
         let mut number = 1;
@@ -51,20 +52,17 @@ impl Input {
                             quote(&test.input[place].series)
                         );
                     }
-                    return Ok(Self(lines));
+                    return Ok(Self(lines.those_that_count()));
                 }
                 let parsed = series::parse(line, room).map_err(|error| {
                     let column = error.position.map_or(1, |(_, column)| column);
                     format!("{number}:{column}: parse error: {}", error.message)
                 })?;
                 room -= parsed.values.len();
-                let line = Line::new(parsed, start, test.interval_ms);
-                // Of one that comes again only that counts.
-                lines.retain(|known| known.labels != line.labels);
-                lines.push(line);
+                lines.add(Line::new(parsed, start, test.interval_ms));
             }
         }
-        Ok(Self(lines))
+        Ok(Self(lines.those_that_count()))
     }
 
     /// Stores what there is up to a time.
@@ -88,14 +86,34 @@ impl Input {
         if has_both {
             rows.sort_by_key(|row| row.at);
         }
+        let mut rows = rows.into_iter().peekable();
         let mut refused = Ok(());
-        while let Some(first) = rows.first() {
-            let at = first.at;
-            let end = if has_both { rows.partition_point(|row| row.at <= at) } else { rows.len() };
-            let stored = append(store, rows.drain(..end)).await;
+        while let Some(at) = rows.peek().map(|row| row.at) {
+            let batch = std::iter::from_fn(|| rows.next_if(|row| !has_both || row.at <= at));
+            let stored = append(store, batch).await;
             refused = refused.and(stored);
         }
         refused
+    }
+}
+
+/// Of a series that comes again only the last line counts.
+#[derive(Default)]
+struct Lines {
+    all: Vec<Option<Line>>,
+    places: HashMap<Labels, usize>,
+}
+
+impl Lines {
+    fn add(&mut self, line: Line) {
+        if let Some(before) = self.places.insert(line.labels.clone(), self.all.len()) {
+            self.all[before] = None;
+        }
+        self.all.push(Some(line));
+    }
+
+    fn those_that_count(self) -> Vec<Line> {
+        self.all.into_iter().flatten().collect()
     }
 }
 

@@ -75,6 +75,21 @@ impl Buffers {
         self.compress()
     }
 
+    /// The body of a request with samples, and with the metadata of their families, which 2.0 has beside each series.
+    pub fn encode_with_metadata(
+        &mut self,
+        message: Message,
+        items: &[Item],
+        families: &[(String, Metadata)],
+    ) -> Result<Bytes> {
+        let samples = self.encode(message, items, &Labels::default())?;
+        if message == Message::V2 {
+            return Ok(samples);
+        }
+        v1::encode_metadata(families, &mut self.message);
+        self.compress()
+    }
+
     /// The body of a request with metadata, of Remote Write 1.0.
     pub fn encode_metadata(&mut self, families: &[(String, Metadata)]) -> Result<Bytes> {
         self.message.clear();
