@@ -13,7 +13,6 @@ is stopped at the end.
 import argparse
 import contextlib
 import glob
-import http.server
 import json
 import os
 import shutil
@@ -30,8 +29,8 @@ import urllib.request
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from outages import Proxy  # noqa: E402
-from processes import Server, call, free_port  # noqa: E402
-from servers import Checks, Peer, Scribe, alertmanager, alertmanager_alerts, seconds, until  # noqa: E402
+from processes import Server, call, free_port, text_page, until  # noqa: E402
+from servers import Checks, Peer, Scribe, alertmanager, alertmanager_alerts, seconds  # noqa: E402
 
 # The clock that people see, set by the seconds in a file. Debian's faketime takes memory before it is ready, and the allocator of
 # promlake asks it for the time then.
@@ -98,26 +97,11 @@ class Exporter:
 
     def __init__(self):
         self.values = {"level": 20, "waits": 0, "short": 0, "later": 0}
-        exporter = self
+        self.port = text_page(self.page).port
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                lines = [f'{name}{{of="{name}"}} {value}\n' for name, value in exporter.values.items()]
-                lines += [f'many{{i="{i}"}} {time.time() % 100 + i}\n' for i in range(200)]
-                body = "".join(lines).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def page(self):
+        lines = [f'{name}{{of="{name}"}} {value}\n' for name, value in self.values.items()]
+        return "".join(lines + [f'many{{i="{i}"}} {time.time() % 100 + i}\n' for i in range(200)])
 
 
 class Watcher(threading.Thread):

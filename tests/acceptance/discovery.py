@@ -23,6 +23,9 @@ import time
 import urllib.parse
 import urllib.request
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from processes import free_port  # noqa: E402
+
 # Labels that came after Prometheus 3.5, which is the one that is asked.
 NEWER = re.compile(r"__meta_docker_container_image(_id)?|__scrape_native_histograms__|__convert_classic_histograms_to_nhcb__|"
                    r"__always_scrape_classic_histograms__|__meta_ec2_default_ipv6_address|(__meta_kubernetes_)?node_condition_.*")
@@ -279,12 +282,6 @@ def configuration(base, dns):
         for kind, name in (("A", "db"), ("AAAA", "db.corp.test"), ("MX", "corp.test"), ("NS", "corp.test.")):
             jobs.append({"job_name": f"dns-{kind}", "dns_sd_configs": [{"names": [name], "type": kind, "port": 9100}]})
     return json.dumps({"scrape_configs": jobs})
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def targets(url):

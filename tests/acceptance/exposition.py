@@ -13,7 +13,6 @@ import http.server
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import urllib.request
 sys.dont_write_bytecode = True
 
 from exposition_pages import PAGES, Page
+from processes import free_port
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DEBIAN = os.path.expanduser("~/.cache/promlake/prometheus/usr/bin/prometheus")
@@ -50,12 +50,6 @@ EXPLAINED = {
     "pb native of missing buckets": LINE,
     "nhcb pb": "3.5 does not convert gauge histograms, 3.16 does",
 }
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def beside_the_checkout():

@@ -49,6 +49,9 @@ def check(name, ok, detail=""):
 
 # --- Remote Write 1.0, encoded by hand
 
+REMOTE_WRITE_1 = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy", "X-Prometheus-Remote-Write-Version": "0.1.0"}
+
+
 def varint(value):
     value &= (1 << 64) - 1
     out = bytearray()
@@ -103,8 +106,7 @@ def snappy(message):
 
 def write(server, series):
     message = b"".join(field(1, label_set(labels) + b"".join(samples)) for labels, samples in series)
-    headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy", "X-Prometheus-Remote-Write-Version": "0.1.0"}
-    status, body = call(server.url + "/api/v1/write", snappy(message), headers)
+    status, body = call(server.url + "/api/v1/write", snappy(message), REMOTE_WRITE_1)
     if status not in (200, 204):
         raise SystemExit(f"{server.url}: {status} {body}")
 

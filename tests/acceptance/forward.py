@@ -10,7 +10,7 @@ restarted, and the proxy refuses everything for a while. At the end all samples 
 and values. Everything listens on loopback and is stopped at the end.
 """
 import argparse
-import http.server
+import contextlib
 import json
 import math
 import os
@@ -18,67 +18,34 @@ import random
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from processes import Server, free_port, text_page, until  # noqa: E402
+
 TARGETS = 4
 STALE = 0x7FF0000000000002
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def get(url, timeout=30):
-    with urllib.request.urlopen(url, timeout=timeout) as answer:
-        return answer.read().decode()
-
-
-def until(seconds, what, condition):
-    end = time.time() + seconds
-    while time.time() < end:
-        try:
-            if value := condition():
-                return value
-        except OSError:
-            pass
-        time.sleep(0.2)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 def exporter(series):
     """A page whose values change with each scrape."""
     scrapes = [0]
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            scrapes[0] += 1
-            lines = ["# HELP work_total What was done.\n# TYPE work_total counter\n"]
-            lines += [f'work_total{{n="{n}"}} {scrapes[0] * 1000 + n}\n' for n in range(series)]
-            # Some come and go, so that there are staleness markers.
-            if scrapes[0] // 20 % 2:
-                lines += [f'fleeting{{n="{n}"}} {scrapes[0] + n / 8}\n' for n in range(5)]
-            body = "".join(lines).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def page():
+        scrapes[0] += 1
+        lines = ["# HELP work_total What was done.\n# TYPE work_total counter\n"]
+        lines += [f'work_total{{n="{n}"}} {scrapes[0] * 1000 + n}\n' for n in range(series)]
+        # Some come and go, so that there are staleness markers.
+        if scrapes[0] // 20 % 2:
+            lines += [f'fleeting{{n="{n}"}} {scrapes[0] + n / 8}\n' for n in range(5)]
+        return "".join(lines)
 
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server.server_port
+    return text_page(page).port
 
 
 class Proxy:
@@ -130,28 +97,9 @@ class Proxy:
         self.up = True
 
 
-class Server:
-    """A process that can be killed and started again."""
-
-    def __init__(self, name, command, ready, folder):
-        self.name, self.command, self.ready, self.folder, self.process = name, command, ready, folder, None
-
-    def start(self):
-        log = open(os.path.join(self.folder, f"{self.name}.log"), "ab")
-        self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
-        until(60, f"{self.name} is ready", lambda: get(self.ready) is not None)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(90)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+def get(url, timeout=30):
+    with urllib.request.urlopen(url, timeout=timeout) as answer:
+        return answer.read().decode()
 
 
 def bits(text):
@@ -218,36 +166,33 @@ def main():
     args.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     args = args.parse_args()
     print(f"seed {args.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="promlake-forward-") as folder:
-        servers = []
-        try:
-            run(args, folder, servers)
-        finally:
-            for server in reversed(servers):
-                server.stop()
+    with tempfile.TemporaryDirectory(prefix="promlake-forward-") as folder, contextlib.ExitStack() as stack:
+        run(args, folder, stack)
 
 
-def run(args, folder, servers):
+def run(args, folder, stack):
     chance = random.Random(args.seed)
     targets = [f"127.0.0.1:{exporter(args.series)}" for _ in range(TARGETS)]
     receiver_port, sender_port = free_port(), free_port()
     proxy = Proxy(receiver_port)
     base = f"http://127.0.0.1:{receiver_port}"
+    homes = [os.path.join(folder, name) for name in ("receiver", "sender")]
+    for home in homes:
+        os.makedirs(home)
     if args.to == "promlake":
-        empty = os.path.join(folder, "empty.yml")
-        open(empty, "w").write("scrape_configs: []\n")
-        command = [
-            args.promlake, f"--web.listen-address=127.0.0.1:{receiver_port}", "--pg.listen-address=127.0.0.1:0",
-            f"--storage.url={folder}/receiver", f"--config.file={empty}", "--storage.flush-interval=60s",
+        with open(os.path.join(homes[0], "empty.yml"), "w") as file:
+            file.write("scrape_configs: []\n")
+        argv = [
+            os.path.abspath(args.promlake), f"--web.listen-address=127.0.0.1:{receiver_port}", "--pg.listen-address=127.0.0.1:0",
+            "--storage.url=./data", "--config.file=empty.yml", "--storage.flush-interval=60s",
         ]
-        receiver = Server("receiver", command, f"{base}/-/ready", folder)
     else:
-        command = [
-            args.victoria_metrics, f"-httpListenAddr=127.0.0.1:{receiver_port}", f"-storageDataPath={folder}/vm",
+        argv = [
+            os.path.abspath(args.victoria_metrics), f"-httpListenAddr=127.0.0.1:{receiver_port}", "-storageDataPath=vm",
             "-dedup.minScrapeInterval=1ms", "-retentionPeriod=1d",
         ]
-        receiver = Server("receiver", command, f"{base}/health", folder)
-    config = os.path.join(folder, "sender.yml")
+    receiver = Server(argv, receiver_port, "/-/ready" if args.to == "promlake" else "/health", homes[0])
+    config = os.path.join(homes[1], "sender.yml")
     message = "io.prometheus.write.v2.Request" if args.message == "2.0" else "prometheus.WriteRequest"
     with open(config, "w") as file:
         file.write(
@@ -255,14 +200,13 @@ def run(args, folder, servers):
             f"remote_write: [{{url: 'http://127.0.0.1:{proxy.port}/api/v1/write', protobuf_message: {message}}}]\n"
             f"scrape_configs: [{{job_name: work, static_configs: [{{targets: {json.dumps(targets)}}}]}}]\n"
         )
-    command = [
-        args.promlake, f"--web.listen-address=127.0.0.1:{sender_port}", "--pg.listen-address=127.0.0.1:0",
-        f"--storage.url={folder}/sender", f"--config.file={config}", "--storage.flush-interval=60s", *args.flag,
+    argv = [
+        os.path.abspath(args.promlake), f"--web.listen-address=127.0.0.1:{sender_port}", "--pg.listen-address=127.0.0.1:0",
+        "--storage.url=./data", "--config.file=sender.yml", "--storage.flush-interval=60s", *args.flag,
     ]
-    sender = Server("sender", command, f"http://127.0.0.1:{sender_port}/-/ready", folder)
-    servers += [receiver, sender]
-    receiver.start()
-    sender.start()
+    sender = Server(argv, sender_port, "/-/ready", homes[1])
+    stack.enter_context(receiver)
+    stack.enter_context(sender)
 
     seconds = args.minutes * 60
     outage = min(600, seconds / 6) if args.outage is None else args.outage
@@ -282,11 +226,11 @@ def run(args, folder, servers):
         elif event == "kill":
             sender.kill()
             time.sleep(1)
-            sender.start()
+            sender.restart()
         else:
             receiver.kill() if args.to == "promlake" and chance.random() < 0.5 else receiver.stop()
             time.sleep(1)
-            receiver.start()
+            receiver.restart()
     time.sleep(max(0, begin + seconds - time.time()))
 
     # Nothing more comes in; the rest goes out.

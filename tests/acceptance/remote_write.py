@@ -11,22 +11,19 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from processes import free_port  # noqa: E402
+
 PROMETHEUS = os.path.expanduser("~/.cache/promlake/prometheus/usr/bin/prometheus")
 MESSAGES = {"1.0": "prometheus.WriteRequest", "2.0": "io.prometheus.write.v2.Request"}
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def get(url, deadline=60):

@@ -28,9 +28,9 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import rules_corpus as corpus  # noqa: E402
-from federation import field, label_set, snappy  # noqa: E402
-from processes import call  # noqa: E402
-from servers import PROMETHEUS, Checks, Peer, Scribe, seconds, until  # noqa: E402
+from federation import REMOTE_WRITE_1, field, label_set, snappy  # noqa: E402
+from processes import call, until  # noqa: E402
+from servers import PROMETHEUS, Checks, Peer, Scribe, seconds  # noqa: E402
 
 AHEAD_S = 2
 # What a missed evaluation may show in: the longest `for`, and the windows of rules over rules.
@@ -81,14 +81,13 @@ class Feeder(threading.Thread):
         self.began = int(time.time()) + AHEAD_S + 2
 
     def run(self):
-        headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy", "X-Prometheus-Remote-Write-Version": "0.1.0"}
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             while not self.ended:
                 due = self.began + self.n + 0.137
                 time.sleep(max(0, due - AHEAD_S - time.time()))
                 series = corpus.series_of(self.n, int(due * 1000))
                 body = snappy(b"".join(field(1, label_set(labels) + b"".join(samples)) for labels, samples in series))
-                for status, answer in pool.map(lambda server: call(server.url + "/api/v1/write", body, headers), self.servers):
+                for status, answer in pool.map(lambda server: call(server.url + "/api/v1/write", body, REMOTE_WRITE_1), self.servers):
                     if status // 100 != 2:
                         self.refused.append((self.n, status, answer[:200]))
                 if time.time() > due:
@@ -335,18 +334,7 @@ def compare_requests(result, servers, directory):
         result.compare("requests for rules", "pages", f"pages of {limit}", *pages)
     for method in ("POST", "DELETE"):
         for path in ("/api/v1/rules", "/api/v1/alerts"):
-            result.compare("requests for rules", "methods", f"{method} {path}", *[call_with(server, method, path) for server in servers])
-
-
-def call_with(server, method, path):
-    import urllib.error
-    import urllib.request
-
-    try:
-        with urllib.request.urlopen(urllib.request.Request(server.url + path, method=method), timeout=30) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
+            result.compare("requests for rules", "methods", f"{method} {path}", *[call(server.url + path, method=method)[0] for server in servers])
 
 
 # --- What Alertmanagers were told, and metrics

@@ -3,9 +3,7 @@ import http.client
 import http.server
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -39,69 +37,32 @@ class Checks:
         return 1 if self.failed else 0
 
 
-def until(seconds, what, condition):
-    end = time.time() + seconds
-    while time.time() < end:
-        try:
-            if value := condition():
-                return value
-        except (OSError, http.client.HTTPException, KeyError, IndexError):
-            pass
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s: {what}")
-
-
 class Peer(Server):
-    """promlake or Prometheus with one configuration and a folder of its own; may be killed and started again."""
+    """promlake or Prometheus with one configuration and a folder of its own."""
 
-    def __init__(self, kind, binary, folder, config, *flags, storage=None, env=None):
+    def __init__(self, kind, binary, folder, config, *flags, storage=None, env=None, allowed=True, prefix=""):
+        """`allowed`: samples may be written, and the server be reloaded. `prefix` is that of routes."""
         os.makedirs(folder, exist_ok=True)
-        self.kind, self.folder, self.port, self.pg = kind, folder, free_port(), free_port()
-        self.configure(config)
-        self.argv = [os.path.abspath(binary), "--config.file=prometheus.yml", f"--web.listen-address=127.0.0.1:{self.port}",
-                     "--web.enable-remote-write-receiver", "--web.enable-lifecycle", *flags]
-        if kind == "promlake":
-            self.argv += [f"--pg.listen-address=127.0.0.1:{self.pg}", f"--storage.url={storage or './data'}"]
+        self.kind, self.pg = kind, free_port()
+        port = free_port()
+        argv = [os.path.abspath(binary), "--config.file=prometheus.yml", f"--web.listen-address=127.0.0.1:{port}", *flags]
+        if allowed:
+            argv += ["--web.enable-remote-write-receiver", "--web.enable-lifecycle"]
+        if "--agent" in flags:
+            argv += ["--storage.agent.path=data"]
+        elif kind == "promlake":
+            argv += [f"--pg.listen-address=127.0.0.1:{self.pg}", f"--storage.url={storage or './data'}"]
         else:
-            self.argv += ["--storage.tsdb.path=data", "--enable-feature=native-histograms"]
-        self.env = {**os.environ, **(env or {})}
-        self.starts = 0
+            argv += ["--storage.tsdb.path=data"]
+        if kind == "prometheus":
+            argv += ["--enable-feature=native-histograms"]
+        super().__init__(argv, port, "/-/ready", folder, env)
+        self.url += prefix
+        self.configure(config)
 
     def configure(self, config):
-        with open(os.path.join(self.folder, "prometheus.yml"), "w") as file:
+        with open(os.path.join(self.folder, "prometheus.yml"), "w", encoding="utf-8") as file:
             file.write(config)
-
-    def start(self):
-        self.starts += 1
-        self.url, self.ready = f"http://127.0.0.1:{self.port}", "/-/ready"
-        self.log = open(os.path.join(self.folder, "log"), "wb")
-        self.process = subprocess.Popen(self.argv, stdout=self.log, stderr=self.log, cwd=self.folder, env=self.env)
-
-    def __enter__(self):
-        self.start()
-        try:
-            return super().__enter__()
-        except BaseException:
-            # Nobody else would end it.
-            self.process.kill()
-            self.process.wait(30)
-            raise
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(30)
-        # The log of this life stays beside that of the next.
-        self.log.close()
-        os.replace(self.log.name, f"{self.log.name}.{self.starts}")
-
-    def restart(self):
-        self.start()
-        Server.__enter__(self)
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            super().__exit__()
 
     def get(self, path, **parameters):
         """Status and decoded body."""
@@ -135,10 +96,6 @@ class Peer(Server):
         status, body = call(f"{self.url}/-/reload", b"")
         if status != 200:
             raise AssertionError(f"{self.kind}: reload: {status} {body[:500]}")
-
-    def logged(self):
-        with open(os.path.join(self.folder, "log"), errors="replace") as log:
-            return log.readlines()
 
 
 class Scribe:

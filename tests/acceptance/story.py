@@ -14,7 +14,6 @@ at the end.
 import argparse
 import bisect
 import contextlib
-import http.server
 import os
 import random
 import re
@@ -26,7 +25,8 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from servers import (PROMETHEUS, Checks, Peer, Scribe, alertmanager, alertmanager_alerts, seconds, until)  # noqa: E402
+from processes import text_page, until  # noqa: E402
+from servers import PROMETHEUS, Checks, Peer, Scribe, alertmanager, alertmanager_alerts, seconds  # noqa: E402
 
 SCRAPE_S = 5
 BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10]
@@ -60,24 +60,7 @@ class Shop:
         self.buckets = {endpoint: [0] * (len(BUCKETS) + 1) for endpoint in PER_SECOND}
         self.sums = dict.fromkeys(PER_SECOND, 0.0)
         self.lock, self.random = threading.Lock(), random.Random(7)
-        shop = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                body = shop.page().encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.port = text_page(self.page).port
         threading.Thread(target=self.work, daemon=True).start()
 
     def work(self):
@@ -247,11 +230,16 @@ def fired_sql(check, server):
 
 
 def ended_sql(check, server, since):
-    text = 'SELECT from_state, to_state, extract(epoch FROM time)::double precision FROM promlake.alert_history WHERE alert = \'ShopIsSlow\' ORDER BY time'
+    text = ("SELECT from_state, to_state, extract(epoch FROM time)::double precision FROM promlake.alert_history "
+            "WHERE alert = 'ShopIsSlow' ORDER BY time")
+    expected = [("inactive", "pending"), ("pending", "firing"), ("firing", "inactive")]
     rows = sql_rows(check, server, "SQL has the history", text)
     if rows is not None:
+        # It is written every three seconds.
+        with contextlib.suppress(AssertionError):
+            until(10, "the history is whole", lambda: len(sql(server, text)) >= len(expected))
+        rows = sql(server, text)
         steps = [(a, b) for a, b, _ in rows]
-        expected = [("inactive", "pending"), ("pending", "firing"), ("firing", "inactive")]
         check("SQL has the history", steps == expected and abs(rows[0][2] - since) < 0.01, rows)
 
 

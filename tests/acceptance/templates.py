@@ -12,27 +12,22 @@ annotations. What they refuse to load they name in their logs.
 
 import argparse
 import codecs
-import contextlib
-import http.server
 import itertools
 import json
 import pathlib
 import random
 import re
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import threading
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from processes import call, text_page, until  # noqa: E402
+from servers import PROMETHEUS, Peer  # noqa: E402
 
 CORPUS = pathlib.Path(__file__).resolve().parents[2] / "src/template/corpus.json"
-PROMETHEUS = pathlib.Path.home() / ".cache/promlake/prometheus/usr/bin/prometheus"
 
 # Where pointers are printed, ours is always the same one, in any base, and Go's another one each time.
 OUR_ADDRESS = re.compile("c000000000|824633720832|14000000000000|1100000000000000000000000000000000000000", re.I)
@@ -70,85 +65,49 @@ HISTOGRAM_LABELS = {"__name__": "hist", "job": "hist", "instance": "h"}
 TOLD = 40
 
 
-class Server:
-    """A Prometheus, or a promlake if its binary is given, with its own folder and port."""
+class Server(Peer):
+    """A Prometheus, or a promlake if its binary is given, with its own folder and port; entered, it need not become ready."""
 
     # That of the corpus has what promlake's flag does not take.
     external_url = "http://prom.example.org:9090/sub/path/"
 
     def __init__(self, folder, rules, promlake=None):
-        self.is_ready = "msg=ready" if promlake else "Server is ready"
+        self.ready_text = "msg=ready" if promlake else "Server is ready"
         folder.mkdir(parents=True)
-        self.target = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Target)
-        threading.Thread(target=self.target.serve_forever, daemon=True).start()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
         (folder / "rules.json").write_text(yaml(rules))
         configuration = {
             "global": {"evaluation_interval": "1s", "external_labels": EXTERNAL_LABELS},
             "rule_files": [str(folder / "rules.json")],
             "scrape_configs": [{
                 "job_name": "hist", "scrape_interval": "1s", "scrape_timeout": "1s", "convert_classic_histograms_to_nhcb": True,
-                "static_configs": [{"targets": [f"127.0.0.1:{self.target.server_port}"], "labels": {"instance": "h"}}],
+                "static_configs": [{"targets": [f"127.0.0.1:{text_page(page).port}"], "labels": {"instance": "h"}}],
             }],
         }
-        (folder / "prometheus.json").write_text(json.dumps(configuration))
-        self.log = folder / "log"
-        command = [
-            promlake or PROMETHEUS, f"--config.file={folder}/prometheus.json", f"--storage.tsdb.path={folder}/data",
-            *(["--pg.listen-address=127.0.0.1:0"] if promlake else ["--log.format=json"]),
-            f"--web.listen-address=127.0.0.1:{self.port}", f"--web.external-url={self.external_url}",
-            "--web.route-prefix=/", "--enable-feature=native-histograms",
-        ]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        flags = [f"--web.external-url={self.external_url}", "--web.route-prefix=/", *([] if promlake else ["--log.format=json"])]
+        super().__init__("promlake" if promlake else "prometheus", promlake or PROMETHEUS, str(folder), json.dumps(configuration), *flags)
 
     def __enter__(self):
+        self.start()
         return self
 
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=60)
-        self.target.shutdown()
-
     def get(self, path, **parameters):
-        url = f"http://127.0.0.1:{self.port}{path}?{urllib.parse.urlencode(parameters)}"
-        try:
-            with urllib.request.urlopen(url, timeout=30) as answer:
-                # Prometheus hands on what is no UTF-8.
-                return json.loads(answer.read().decode(errors="go"))
-        except urllib.error.HTTPError as error:
-            return json.load(error)
+        _, body = call(f"{self.url}{path}?{urllib.parse.urlencode(parameters)}")
+        # Prometheus hands on what is no UTF-8.
+        return json.loads(body.decode(errors="go"))
 
     def wait(self, what, condition, seconds=60):
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            try:
-                if result := condition():
-                    return result
-            except (OSError, ValueError):
-                pass
-            time.sleep(0.2)
-        sys.exit(f"no {what} after {seconds} s:\n{self.log.read_text()[-4000:]}")
+        try:
+            return until(seconds, what, condition)
+        except AssertionError as error:
+            sys.exit(f"{error}:\n" + "".join(self.logged())[-4000:])
 
 
-class Target(http.server.BaseHTTPRequestHandler):
+def page():
     """Exposes the histogram."""
-
-    def do_GET(self):
-        counts = list(itertools.accumulate(HISTOGRAM["buckets"]))
-        bounds = [*HISTOGRAM["bounds"], "+Inf"]
-        lines = ["# TYPE hist histogram", *(f'hist_bucket{{le="{bound}"}} {count}' for bound, count in zip(bounds, counts)),
-                 f"hist_sum {HISTOGRAM['sum']}", f"hist_count {HISTOGRAM['count']}", ""]
-        with contextlib.suppress(ConnectionError):
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.end_headers()
-            self.wfile.write("\n".join(lines).encode())
-
-    def log_message(self, *_):
-        pass
+    counts = list(itertools.accumulate(HISTOGRAM["buckets"]))
+    bounds = [*HISTOGRAM["bounds"], "+Inf"]
+    lines = ["# TYPE hist histogram", *(f'hist_bucket{{le="{bound}"}} {count}' for bound, count in zip(bounds, counts))]
+    return "\n".join([*lines, f"hist_sum {HISTOGRAM['sum']}", f"hist_count {HISTOGRAM['count']}", ""])
 
 
 def yaml(data):
@@ -173,8 +132,8 @@ def rules(cases):
 def refused(folder, cases, promlake=None):
     """Messages to the templates that are none, by number."""
     with Server(folder, rules(cases), promlake) as server:
-        server.wait("verdict on the rules", lambda: server.is_ready in server.log.read_text() or server.process.poll() is not None)
-        lines = server.log.read_text().splitlines()
+        server.wait("verdict on the rules", lambda: server.process.poll() is not None or server.ready_text in "".join(server.logged()))
+        lines = "".join(server.logged()).splitlines()
     if not promlake:
         # All mistakes are one message, a line each.
         lines = [line for text in lines if text.startswith("{") for line in json.loads(text).get("err", "").split("\n")]
