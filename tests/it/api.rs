@@ -217,7 +217,7 @@ async fn notifications() {
     let live = async || reqwest::get(server.url("/api/v1/notifications/live")).await.expect("an answer");
     let mut first = live().await;
     assert_eq!(
-        (first.status().as_u16(), &first.headers()["content-type"].to_str().unwrap()[..]),
+        (first.status().as_u16(), first.headers()["content-type"].to_str().unwrap()),
         (200, "text/event-stream")
     );
 

@@ -24,6 +24,8 @@ pub mod guard;
 pub mod hosts;
 /// Numbers, timestamps, strings and query results as Prometheus writes them.
 pub mod json;
+/// Pairs of names and values in queries and forms.
+mod form;
 /// Forms in parts.
 mod multipart;
 /// What is wrong with this server, for those who watch it.

@@ -14,10 +14,9 @@ use crate::model::duration;
 use crate::model::sample::TimeRange;
 use crate::promql::strings::quote;
 use crate::server::http::bodies::{Held, Unread, retry_later};
-use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, invalid_parameter};
-use crate::server::http::multipart;
 use crate::server::http::server::Server;
+use crate::server::http::{envelope, form, multipart};
 
 /// The largest form body, as Go's `ParseForm` has it.
 const MAX_FORM_BYTES: usize = 10 << 20;
@@ -29,6 +28,8 @@ const MAX_PARAMS: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Params {
     pairs: Vec<(String, String)>,
+    /// What was wrong first with a pair, which is left out.
+    fault: Option<String>,
     /// The body's share of the budget, as its values are here.
     _held: Option<Held>,
 }
@@ -36,8 +37,26 @@ pub struct Params {
 impl Params {
     /// At most [`MAX_PARAMS`] of them, and what is more is left out; see [`count`].
     pub fn parse(body: &[u8], query: &str) -> Self {
-        let pairs = |bytes| url::form_urlencoded::parse(bytes).into_owned();
-        Self { pairs: pairs(body).chain(pairs(query.as_bytes())).take(MAX_PARAMS).collect(), _held: None }
+        let parts = body.split(|byte| *byte == b'&').chain(query.as_bytes().split(|byte| *byte == b'&'));
+        let mut params = Self::default();
+        for part in parts.filter(|part| !part.is_empty()).take(MAX_PARAMS) {
+            match form::pair(part) {
+                Ok(pair) => params.pairs.push(pair),
+                Err(fault) => params.fault = params.fault.or(Some(fault)),
+            }
+        }
+        params
+    }
+
+    /// For the few routes on which Prometheus does not go on without a pair that is wrong.
+    ///
+    /// # Errors
+    /// `BadInput` with the first fault in Go's words.
+    pub fn checked(&self) -> Result<&Self> {
+        match &self.fault {
+            None => Ok(self),
+            Some(fault) => Err(Error::bad_input(format!("error parsing form values: {fault}"))),
+        }
     }
 
     /// The first value of a name, `""` where it is absent.
@@ -121,8 +140,8 @@ impl FromRequest<Arc<Server>> for Params {
                     return Err(too_many());
                 }
                 // Those of the query come first here, in Go as well.
-                let pairs = Self::parse(b"", query).pairs.into_iter().chain(fields).collect();
-                Ok(Self { pairs, _held: None })
+                let Self { pairs, fault, .. } = Self::parse(b"", query);
+                Ok(Self { pairs: pairs.into_iter().chain(fields).collect(), fault, _held: None })
             }),
             false if count(&body) > most => Err(too_many()),
             false => Ok(Self::parse(&body, query)),
@@ -188,19 +207,23 @@ pub fn parse_time(text: &str) -> Result<i64> {
         }
         return Ok(millis as i64);
     }
-    DateTime::parse_from_rfc3339(text)
+    // Neither lower case nor a leap second is Go's.
+    let is_gos = text.as_bytes().get(10) == Some(&b'T') && !text.ends_with('z') && text.get(17..19) != Some("60");
+    let parsed = DateTime::parse_from_rfc3339(if is_gos { text } else { "" });
+    parsed
         .map(|time| time.timestamp_millis())
         .map_err(|_| Error::bad_input(format!("cannot parse {text:?} to a valid timestamp")))
 }
 
-/// Milliseconds of float seconds or a Prometheus duration.
+/// Milliseconds of float seconds or a Prometheus duration. Floats are cut to nanoseconds first, as in Prometheus: 1.025 s are
+/// 1024 ms.
 pub fn parse_duration(text: &str) -> Result<i64> {
-    if let Some(seconds) = parse_float(text) {
+    if let Some(nanoseconds) = text.parse::<f64>().ok().map(|seconds| seconds * 1e9).filter(|ns| !ns.is_nan()) {
         // Prometheus counts in nanoseconds of 64 bits.
-        if (seconds * 1e9).abs() > i64::MAX as f64 {
+        if nanoseconds.abs() > i64::MAX as f64 {
             return Err(Error::bad_input(format!("cannot parse {text:?} to a valid duration. It overflows int64")));
         }
-        return Ok((seconds * 1000.0) as i64);
+        return Ok(nanoseconds as i64 / 1_000_000);
     }
     duration::parse(text).map_err(|_| Error::bad_input(format!("cannot parse {text:?} to a valid duration")))
 }
@@ -225,6 +248,10 @@ mod tests {
         check("1e3", Some(1_000_000));
         check("2015-06-03T13:21:58.555Z", Some(1_433_337_718_555));
         check("2015-06-03T14:21:58.555+01:00", Some(1_433_337_718_555));
+        check("2015-06-03t13:21:58Z", None);
+        check("2015-06-03 13:21:58Z", None);
+        check("2015-06-03T13:21:58z", None);
+        check("2015-06-03T13:21:60Z", None);
         check("-9223372036854775.808", Some(i64::MIN));
         check("9223372036854775.807", Some(i64::MAX));
         check("-292273086-05-16T16:47:06Z", Some(i64::MIN));
@@ -246,6 +273,8 @@ mod tests {
         let check = |text: &str, expected: Option<i64>| assert_eq!(parse_duration(text).ok(), expected, "{text}");
         check("123", Some(123_000));
         check("123.333", Some(123_333));
+        check("1.025", Some(1_024));
+        check("0.0009", Some(0));
         check("15s", Some(15_000));
         check("5m", Some(300_000));
         check("0", Some(0));
@@ -257,6 +286,8 @@ mod tests {
         check("-1e308", None);
         check("NaN", None);
         assert_eq!(parse_duration("x").unwrap_err().message, r#"cannot parse "x" to a valid duration"#);
+        let overflows = r#"cannot parse "Inf" to a valid duration. It overflows int64"#;
+        assert_eq!(parse_duration("Inf").unwrap_err().message, overflows);
     }
 
     #[test]
@@ -266,6 +297,17 @@ mod tests {
         assert_eq!(params.all("match[]"), ["x", "y"]);
         assert_eq!(params.get("start"), "1");
         assert_eq!(params.get("end"), "");
+    }
+
+    /// Pairs that Go does not take are left out.
+    #[test]
+    fn wrong_pairs() {
+        let params = Params::parse(b"a=1&limit=%zz&b=2;c=3", "d=%&e=5");
+        assert_eq!((params.get("a"), params.get("limit"), params.get("b"), params.get("d")), ("1", "", "", ""));
+        assert_eq!(params.get("e"), "5");
+        let message = params.checked().unwrap_err().message;
+        assert_eq!(message, r#"error parsing form values: invalid URL escape "%zz""#);
+        assert!(Params::parse(b"", "a=1&&b").checked().is_ok());
     }
 
     #[test]

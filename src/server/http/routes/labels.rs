@@ -74,7 +74,7 @@ fn truncated(cut: bool) -> Vec<String> {
 }
 
 async fn series(Ready(parts): Ready, params: Params) -> ApiResult {
-    let selectors = params.all("match[]");
+    let selectors = params.checked()?.all("match[]");
     if selectors.is_empty() {
         return Err(ApiError(Error::bad_input("no match[] parameter provided")));
     }

@@ -111,6 +111,7 @@ struct Wanted {
 }
 
 async fn rules(Ready(parts): Ready, params: Params) -> ApiResult {
+    params.checked()?;
     let texts = |name: &str| -> Vec<String> { params.all(name).into_iter().map(str::to_string).collect() };
     let (groups, files) = (texts("rule_group[]"), texts("file[]"));
     let matchers = selectors::parse_all(&params.all("match[]"))?;
