@@ -34,6 +34,8 @@ mod promql;
 mod push;
 /// Features of PromQL, for commands that read rules.
 mod language;
+/// How far a long task is.
+mod progress;
 /// The name promtool, and its command line.
 mod promtool;
 /// Texts on standard output and standard error.
@@ -42,6 +44,8 @@ mod print;
 mod access;
 /// `promlake query`: asks a running server, and prints its answer as promtool does.
 mod query;
+/// `promlake rules`: results of recording rules for the past.
+mod rules;
 /// `promlake test`: evaluates rules on series that a file describes.
 mod test;
 /// Values of flags.
@@ -78,6 +82,9 @@ enum Task {
     Import(import::Import),
     /// Serve, with a small shop to look at
     Demo(demo::Demo),
+    /// Work on rules
+    #[command(subcommand)]
+    Rules(rules::Rules),
 }
 
 /// Runs the command line; the exit code is 0, 1 for a failure, 2 for a wrong command line, 3 for flags of the other mode.
@@ -122,6 +129,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(args) => return main(args),
             Err(error) => Err(error),
         },
+        Some(Task::Rules(command)) => rules::run(command, Machine::read(Path::new("/"))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

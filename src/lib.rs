@@ -24,6 +24,8 @@ pub mod discovery;
 pub mod ingest;
 /// Read side: PromQL and SQL to DataFusion plans.
 pub mod engine;
+/// Samples of the past, written beside what is stored.
+pub mod past;
 /// Recording and alerting rules.
 pub mod rules;
 /// Remote write out: what became durable, to other stores.

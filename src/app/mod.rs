@@ -5,6 +5,8 @@
 pub mod budget;
 /// `--web.external-url`.
 pub mod external_url;
+/// Results of recording rules for the past into the lake, without a server.
+pub mod backfill;
 /// History from elsewhere into the lake, without a server.
 pub mod import;
 /// What finds targets and Alertmanagers.

@@ -9,6 +9,7 @@ use std::thread;
 
 use clap::Args;
 
+use crate::cli::print::errln;
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// What is measured.
@@ -49,11 +50,11 @@ pub fn open(demo: Demo) -> Result<Vec<OsString>> {
         .context(ErrorKind::Internal, || "cannot start a runtime".into())?;
     let shop = move || {
         if let Err(error) = runtime.block_on(shop::serve(listener)) {
-            eprintln!("promlake: the shop is closed: {error}");
+            errln!("promlake: the shop is closed: {error}");
         }
     };
     thread::Builder::new().name("shop".into()).spawn(shop).context(ErrorKind::Internal, failed)?;
-    eprintln!(
+    errln!(
         "the shop is open: http://{address}/ has a button that makes it slow, http://{address}/metrics its metrics"
     );
     let flag = |name: &str, file: &str| {
@@ -77,7 +78,7 @@ fn write_new(path: &Path, text: &str) -> Result<()> {
     match OpenOptions::new().write(true).create_new(true).open(path) {
         Ok(mut file) => file.write_all(text.as_bytes()).context(ErrorKind::Unavailable, failed),
         Err(error) if error.kind() == IoErrorKind::AlreadyExists => {
-            eprintln!("{} is there and is used as it is", path.display());
+            errln!("{} is there and is used as it is", path.display());
             Ok(())
         }
         Err(error) => Err(Error::new(ErrorKind::Unavailable, failed()).with_source(error)),

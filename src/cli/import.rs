@@ -1,6 +1,5 @@
 //! `promlake import`: history from elsewhere into the lake, with a line on stderr that says how far it is.
 
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,9 +10,9 @@ use crate::app::budget::Machine;
 use crate::app::import::{Origin, Outcome, Settings, run as import};
 use crate::app::system_clock;
 use crate::cli::print::errln;
+use crate::cli::progress::{Line, time_text};
 use crate::config::http::HttpConfig;
 use crate::error::{Error, Result};
-use crate::ingest::import::progress::Seen;
 use crate::ingest::import::tsdb::Wanted;
 use crate::model::sample::TimeRange;
 use crate::server::http::params::parse_time;
@@ -23,9 +22,6 @@ use crate::storage::place::Place;
 /// Memory of samples that have to be sorted: a part of the machine's, between these.
 const MEMORY_PART: u64 = 8;
 const MEMORY_BYTES: std::ops::RangeInclusive<u64> = 32 << 20..=1 << 30;
-/// Between two lines where stderr is no terminal, and between two states of one where it is.
-const LINE_PERIOD: Duration = Duration::from_secs(10);
-const TERMINAL_PERIOD: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Subcommand)]
 pub enum Import {
@@ -124,8 +120,7 @@ pub fn run(command: Import, machine: Machine) -> Result<()> {
     let lake = settings.storage_url.clone();
     let started = Instant::now();
     let mut line = Line::default();
-    let period = if line.is_terminal { TERMINAL_PERIOD } else { LINE_PERIOD };
-    let outcome = import(settings, period, |seen| line.show(seen, started.elapsed()));
+    let outcome = import(settings, line.period(), |seen| line.show(seen, started.elapsed()));
     line.end();
     report(&outcome?, &crate::app::without_secrets(&lake), started.elapsed());
     Ok(())
@@ -146,80 +141,6 @@ fn settings(from: Origin, to: To, machine: Machine) -> Result<Settings> {
     let memory = (machine.memory_bytes / MEMORY_PART).clamp(*MEMORY_BYTES.start(), *MEMORY_BYTES.end());
     let wanted = Wanted { labels: to.labels, range, memory_bytes: memory as usize };
     Ok(Settings { from, storage_url: place.url, wanted, threads: machine.cores.clamp(1, 64) })
-}
-
-/// The line that says how far it is: one that changes on a terminal, else one after the other.
-struct Line {
-    is_terminal: bool,
-    shown: usize,
-}
-
-impl Default for Line {
-    fn default() -> Self {
-        Self { is_terminal: std::io::stderr().is_terminal(), shown: 0 }
-    }
-}
-
-impl Line {
-    fn show(&mut self, seen: &Seen, elapsed: Duration) {
-        let text = progress_text(seen, elapsed);
-        let mut err = std::io::stderr().lock();
-        // There is nobody to tell that nobody can be told.
-        let _ = match self.is_terminal {
-            true => write!(err, "\r{text:<width$}", width = self.shown).and_then(|()| err.flush()),
-            false => writeln!(err, "{text}"),
-        };
-        self.shown = text.chars().count();
-    }
-
-    fn end(&mut self) {
-        if self.is_terminal && self.shown > 0 {
-            errln!();
-        }
-    }
-}
-
-/// `[######--------] 43 % 2026-11-21 of block …, 12.3 M samples, 1.2 M/s, 4.5 MB/s, 2m5s left`
-fn progress_text(seen: &Seen, elapsed: Duration) -> String {
-    let seconds = elapsed.as_secs_f64().max(0.001);
-    let rate = seen.samples as f64 / seconds;
-    let mut text = String::new();
-    if seen.expected_samples > 0 {
-        let part = (seen.samples as f64 / seen.expected_samples as f64).min(1.0);
-        let full = (part * 20.0) as usize;
-        text.push_str(&format!("[{}{}] {:>3.0} % ", "#".repeat(full), "-".repeat(20 - full), part * 100.0));
-    }
-    text.push_str(&format!(
-        "{}, {} series, {} samples, {}/s, {:.1} MB/s",
-        seen.doing,
-        short(seen.series as f64),
-        short(seen.samples as f64),
-        short(rate),
-        seen.bytes as f64 / seconds / 1e6,
-    ));
-    if seen.expected_samples > seen.samples && rate > 0.0 {
-        let left = (seen.expected_samples - seen.samples) as f64 / rate;
-        text.push_str(&format!(", {} left", time_text(Duration::from_secs_f64(left.min(1e9)))));
-    }
-    text
-}
-
-fn short(number: f64) -> String {
-    match number {
-        n if n >= 1e9 => format!("{:.2} G", n / 1e9),
-        n if n >= 1e6 => format!("{:.1} M", n / 1e6),
-        n if n >= 1e4 => format!("{:.0} k", n / 1e3),
-        n => format!("{n:.0}"),
-    }
-}
-
-fn time_text(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, s) => format!("{s}s"),
-        (0, m, s) => format!("{m}m{s}s"),
-        (h, m, _) => format!("{h}h{m}m"),
-    }
 }
 
 fn report(outcome: &Outcome, lake: &str, elapsed: Duration) {
@@ -281,28 +202,6 @@ fn parse_start(text: &str) -> Result<i64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn progress() {
-        let check = |seen: Seen, seconds: u64, expected: &str| {
-            assert_eq!(progress_text(&seen, Duration::from_secs(seconds)), expected);
-        };
-        let doing = "2026-11-21 of block X".to_string();
-        check(
-            Seen {
-                series: 12_345,
-                samples: 2_000_000,
-                bytes: 4_000_000,
-                expected_samples: 8_000_000,
-                doing,
-                ..Seen::default()
-            },
-            4,
-            "[#####---------------]  25 % 2026-11-21 of block X, 12 k series, 2.0 M samples, 500 k/s, 1.0 MB/s, 12s left",
-        );
-        check(Seen { doing: "x".to_string(), ..Seen::default() }, 0, "x, 0 series, 0 samples, 0/s, 0.0 MB/s");
-        assert_eq!(time_text(Duration::from_secs(3_700)), "1h1m");
-    }
 
     #[test]
     fn labels() {

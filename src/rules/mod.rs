@@ -25,5 +25,7 @@ mod schedule;
 mod restore;
 /// The groups in force: start, reload, stop.
 pub mod manager;
+/// Results of recording rules for the past.
+pub mod backfill;
 /// Numbers under Prometheus' names.
 mod stats;

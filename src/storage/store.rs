@@ -52,6 +52,8 @@ mod merger;
 mod refresher;
 /// The log after a restart.
 mod replay;
+/// A store that only reads, beside those who write.
+pub mod reading;
 /// Matchers to series, over head and lake.
 mod select;
 /// Numbers for telemetry.
@@ -292,6 +294,11 @@ impl Store {
     /// How far behind the newest sample of its series one may be, for what comes from now on.
     pub fn set_out_of_order_window(&self, milliseconds: i64) {
         self.inner.out_of_order_window_ms.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// See [`Self::set_out_of_order_window`].
+    pub fn out_of_order_window_ms(&self) -> i64 {
+        self.inner.out_of_order_window_ms.load(Ordering::Relaxed)
     }
 
     /// Checks a batch and queues what is accepted for the log. Fails, before anything was looked at, while the log

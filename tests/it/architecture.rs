@@ -42,6 +42,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("engine/promql/kernel", 47),
     ("engine", 50),
     ("ingest", 50),
+    ("past", 55),
     ("rules", 60),
     ("forward", 60),
     ("notify", 60),

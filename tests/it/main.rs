@@ -7,6 +7,8 @@ mod alert_history;
 mod api;
 /// Layers, fences, and SQL files that somebody uses.
 mod architecture;
+/// Results of recording rules for the past.
+mod backfill;
 /// What scrapes show to be let in.
 mod credentials;
 /// Command lines of Prometheus, and promtool's small checks.

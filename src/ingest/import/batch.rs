@@ -6,7 +6,9 @@ use std::iter::Peekable;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::ingest::import::sample::Sample;
 use crate::ingest::import::source::{Listed, Scratch, Source};
+use crate::ingest::tsdb::chunk;
 use crate::model::histogram::CounterResetHint;
 use crate::model::labels::Labels;
 use crate::model::sample::TimeRange;
@@ -72,6 +74,8 @@ impl<'a, I: Iterator<Item = Listed<'a>>> Iterator for Batches<I> {
 #[derive(Debug, Default)]
 pub struct Decoded {
     pub series: Vec<DecodedSeries>,
+    /// Samples that contradict others of the same series and time, which stay.
+    pub contradictions: u64,
     /// Of all series behind each other.
     samples: Run,
 }
@@ -89,6 +93,11 @@ pub struct DecodedSeries {
 }
 
 impl Decoded {
+    /// One without series that knows of as many contradictions.
+    pub fn like(other: &Self) -> Self {
+        Self { contradictions: other.contradictions, ..Self::default() }
+    }
+
     pub fn run(&self, series: &DecodedSeries) -> RunSlice<'_> {
         let range = series.start..series.end;
         let (timestamps, values) = (&self.samples.timestamps[range.clone()], &self.samples.values[range.clone()]);
@@ -102,6 +111,35 @@ impl Decoded {
 
     pub fn samples(&self) -> usize {
         self.samples.timestamps.len()
+    }
+
+    /// Appends those samples of a series that are to be kept, if there are any.
+    pub fn push(&mut self, series: &DecodedSeries, run: RunSlice<'_>, keep: impl Fn(usize) -> bool) {
+        let (start, out) = (self.samples.timestamps.len(), &mut self.samples);
+        for at in (0..run.timestamps.len()).filter(|at| keep(*at)) {
+            if let Some(Some(histogram)) = run.histograms.get(at) {
+                out.histograms.resize(out.timestamps.len(), None);
+                out.histograms.push(Some(histogram.clone()));
+            }
+            let start_timestamp = run.start_timestamps.get(at).copied().unwrap_or(0);
+            chunk::push(out, run.timestamps[at], run.values[at], start_timestamp);
+        }
+        chunk::even(out);
+        let end = out.timestamps.len();
+        if start == end {
+            return;
+        }
+        let some_histogram = out.histograms.get(start..).unwrap_or_default().iter().any(Option::is_some);
+        let some_start = out.start_timestamps.get(start..).unwrap_or_default().iter().any(|start| *start != 0);
+        self.series.push(DecodedSeries {
+            metric: series.metric.clone(),
+            id: series.id,
+            start,
+            end,
+            has_histograms: some_histogram,
+            has_start_timestamps: some_start,
+            labels: series.labels.clone(),
+        });
     }
 }
 
@@ -121,7 +159,7 @@ impl Batch {
                 source.read(*place, range, scratch, run)?;
             }
             if !run.timestamps[start..].is_sorted_by(|a, b| a < b) {
-                put_in_order(run, start);
+                decoded.contradictions += put_in_order(run, start);
             }
             let end = run.timestamps.len();
             if start == end {
@@ -151,11 +189,19 @@ impl Batch {
 }
 
 /// Sorts the samples from `start` on by time. Of equal times the first stays, as Prometheus keeps what it had. What was
-/// known of counter resets between neighbours is not known of new ones.
-fn put_in_order(run: &mut Run, start: usize) {
+/// known of counter resets between neighbours is not known of new ones. Returns how many of the others had another value.
+fn put_in_order(run: &mut Run, start: usize) -> u64 {
     let mut order: Vec<usize> = (start..run.timestamps.len()).collect();
     order.sort_by_key(|at| run.timestamps[*at]);
-    order.dedup_by_key(|at| run.timestamps[*at]);
+    let mut contradictions = 0;
+    let samples = RunSlice::from(&*run);
+    order.dedup_by(|later, first| {
+        let is_twice = samples.timestamps[*later] == samples.timestamps[*first];
+        if is_twice && !Sample::of(samples, *later).equals(Sample::of(samples, *first)) {
+            contradictions += 1;
+        }
+        is_twice
+    });
     let timestamps: Vec<i64> = order.iter().map(|at| run.timestamps[*at]).collect();
     let values: Vec<f64> = order.iter().map(|at| run.values[*at]).collect();
     if !run.histograms.is_empty() {
@@ -177,6 +223,7 @@ fn put_in_order(run: &mut Run, start: usize) {
     run.timestamps.extend(timestamps);
     run.values.truncate(start);
     run.values.extend(values);
+    contradictions
 }
 
 #[cfg(test)]
@@ -196,7 +243,7 @@ mod tests {
             histograms: vec![histogram(9.0), histogram(3.0), None, histogram(3.5), None],
             start_timestamps: vec![90, 30, 10, 35, 20],
         };
-        put_in_order(&mut run, 1);
+        assert_eq!(put_in_order(&mut run, 1), 1);
         assert_eq!(run.timestamps, [9, 1, 2, 3]);
         assert_eq!(run.values, [9.0, 1.0, 2.0, 3.0]);
         assert_eq!(run.start_timestamps, [90, 10, 20, 30]);

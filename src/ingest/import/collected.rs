@@ -159,6 +159,15 @@ impl Collected {
         self.failed.take()
     }
 
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// All series that have something.
     pub fn slots(&self) -> impl Iterator<Item = SlotView<'_>> {
         let views = self.slots.iter().enumerate().map(|(at, slot)| SlotView {

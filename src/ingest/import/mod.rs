@@ -15,8 +15,14 @@ pub mod collected;
 pub mod head;
 /// What is imported: a block, or what was collected.
 pub mod source;
+/// One sample, to compare with another.
+pub mod sample;
 /// Some series of a day, decoded.
 pub mod batch;
+/// What is stored already.
+pub mod existing;
+/// A day into the lake.
+pub mod day;
 /// Day by day into the lake.
 pub mod run;
 /// How far it is.

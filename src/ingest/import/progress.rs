@@ -14,6 +14,9 @@ pub struct Progress {
     pub days: AtomicU64,
     /// Samples there will be, about; 0 while that is not known.
     pub expected_samples: AtomicU64,
+    /// Of work whose samples nobody can tell before: so much is done, of so much.
+    pub work: AtomicU64,
+    pub expected_work: AtomicU64,
     doing: Mutex<String>,
 }
 
@@ -25,6 +28,8 @@ pub struct Seen {
     pub bytes: u64,
     pub days: u64,
     pub expected_samples: u64,
+    pub work: u64,
+    pub expected_work: u64,
     pub doing: String,
 }
 
@@ -46,6 +51,8 @@ impl Progress {
             bytes: load(&self.bytes),
             days: load(&self.days),
             expected_samples: load(&self.expected_samples),
+            work: load(&self.work),
+            expected_work: load(&self.expected_work),
             doing: self.doing.lock().clone(),
         }
     }

@@ -1,22 +1,21 @@
-//! Sources to the lake, day by day: what all sources have of a day is decoded by several threads, joined, written and
-//! committed, before the next day begins. A source is opened when its first day comes and closed behind its last.
+//! Sources to the lake, day by day: what all sources have of a day is written ([`day`](super::day)) before the
+//! next day begins. A source is opened when its first day comes and closed behind its last.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 
-use crate::error::{Context, Error, ErrorKind, Result};
-use crate::ingest::import::batch::{self, Batch, Decoded};
+use crate::error::Result;
 use crate::ingest::import::calendar::{DATED, intersection, range_of};
 use crate::ingest::import::collected::Collected;
+use crate::ingest::import::day::{Day, Outcome, blocking};
 use crate::ingest::import::progress::Progress;
 use crate::ingest::import::series::{Ids, LeftOut};
 use crate::ingest::import::source::Source;
 use crate::model::sample::{TimeRange, day_of};
 use crate::storage::lake::Lake;
-use crate::storage::lake::import::{ALL_DAYS, DayImport, DayWritten, Done, day_of_number, number_of};
+use crate::storage::lake::import::{ALL_DAYS, Done, day_of_number, number_of};
 use crate::storage::lake::rows::Exemplar;
 use crate::storage::types::Series;
 
@@ -174,19 +173,17 @@ impl<'a> Import<'a> {
             done.push(Done { application: self.open[*at].application.clone(), number });
         }
         let exemplars = self.exemplars_of(day, &sources);
-        let mut import = self.lake.import_day(day);
-        let written = match self.write_day(day, &sources, &mut import).await {
-            Ok((series, samples)) => {
-                self.summary.series += series;
-                self.summary.samples += samples;
-                import.commit(&exemplars, &done).await.map_err(|error| told(error, &date))?
-            }
-            Err(error) => {
-                import.abort().await;
-                return Err(error);
-            }
+        let work = Day {
+            lake: self.lake,
+            day,
+            sources: sources.into(),
+            range: self.options.range,
+            threads: self.options.threads,
+            progress: self.progress,
+            existing: None,
         };
-        self.note_written(written.unwrap_or_default(), exemplars.len());
+        let outcome = work.write(&exemplars, &done).await?;
+        self.note(&outcome, exemplars.len());
         for open in &mut self.open {
             open.days.pop_front_if(|next| *next == day);
         }
@@ -194,50 +191,15 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    fn note_written(&mut self, written: DayWritten, exemplars: usize) {
-        let summary = &mut self.summary;
+    fn note(&mut self, outcome: &Outcome, exemplars: usize) {
+        let (summary, written) = (&mut self.summary, outcome.written);
+        summary.series += outcome.series;
+        summary.samples += outcome.samples;
         summary.days += 1;
         summary.files += written.files as u64;
         summary.bytes += written.bytes;
         summary.new_series += written.new_series as u64;
         summary.exemplars += exemplars as u64;
-        Progress::add(&self.progress.days, 1);
-        Progress::add(&self.progress.bytes, written.bytes);
-    }
-
-    /// Returns how many series and samples the day has.
-    async fn write_day(&self, day: i32, sources: &[Arc<Source>], import: &mut DayImport<'_>) -> Result<(u64, u64)> {
-        let listed = Arc::new(self.lake.listed(day).await?);
-        let range = intersection(range_of(day), self.options.range);
-        let all: Arc<[Arc<Source>]> = sources.into();
-        let decode = |batch: Batch| {
-            let (all, listed) = (all.clone(), listed.clone());
-            async move { blocking(move || batch.decode(&all, range, &listed)).await? }
-        };
-        let mut batches = std::pin::pin!(
-            stream::iter(batch::batches(sources, day)).map(decode).buffered(self.options.threads.max(1))
-        );
-        let (mut series, mut samples) = (0, 0);
-        while let Some(decoded) = batches.next().await {
-            let decoded = decoded?;
-            series += decoded.series.len() as u64;
-            samples += decoded.samples() as u64;
-            self.push(decoded, import).await?;
-        }
-        Ok((series, samples))
-    }
-
-    async fn push(&self, mut decoded: Decoded, import: &mut DayImport<'_>) -> Result<()> {
-        for at in 0..decoded.series.len() {
-            if let Some(labels) = decoded.series[at].labels.take() {
-                import.list(Series { id: decoded.series[at].id, labels }).await?;
-            }
-            let series = &decoded.series[at];
-            import.push(&series.metric, series.id, decoded.run(series)).await?;
-        }
-        Progress::add(&self.progress.series, decoded.series.len() as u64);
-        Progress::add(&self.progress.samples, decoded.samples() as u64);
-        Ok(())
     }
 
     /// Exemplars of a day; a source has few.
@@ -267,18 +229,4 @@ impl<'a> Import<'a> {
 /// Times that have no date are those of nothing.
 fn first_day(waiting: &Waiting) -> i32 {
     day_of(waiting.times.start_inclusive.clamp(DATED.start_inclusive, DATED.end_inclusive))
-}
-
-fn told(error: Error, date: &str) -> Error {
-    if error.kind != ErrorKind::Conflict {
-        return error;
-    }
-    let message = format!("another import wrote a part of {date} meanwhile; run this one again");
-    Error::new(ErrorKind::Unavailable, message)
-}
-
-/// Runs what keeps a core busy, or waits for a disk, on a thread for such.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.context(ErrorKind::Internal, || "a thread of the import ended before its work".to_string())
 }

@@ -154,12 +154,12 @@ impl DayImport<'_> {
         let is_ours = match &committed {
             Ok(Committed::Now) => true,
             // An earlier attempt of this very commit, or somebody else.
-            Ok(Committed::Before) => self.is_live(&paths).await?,
+            Ok(Committed::Before) => is_live(self.lake, &paths).await?,
             Err(error) => error.kind != ErrorKind::Conflict,
         };
         if !is_ours {
             // They are in the way of nobody, and need not wait for the clean-up.
-            self.delete(&paths).await;
+            delete(self.lake, &paths).await;
         }
         committed?;
         // Also what others have committed instead.
@@ -204,26 +204,26 @@ impl DayImport<'_> {
         Ok(committed)
     }
 
-    /// Whether files are in the table, by the first of them: a commit has all or none.
-    async fn is_live(&self, paths: &[String]) -> Result<bool> {
-        let Some(first) = paths.first() else { return Ok(true) };
-        let live = self.lake.tables().samples.live().await?;
-        Ok(live.iter().any(|file| file.path == *first))
-    }
-
-    async fn delete(&self, paths: &[String]) {
-        for path in paths {
-            let path = format!("samples/{path}");
-            if let Err(error) = self.lake.root().delete(&Path::from(path.as_str())).await {
-                tracing::debug!(path, %error, "a file that nobody knows stays for the clean-up");
-            }
-        }
-    }
-
     /// Drops what was written; nobody has seen it.
     pub async fn abort(self) {
         for (_, output) in self.outputs {
             output.abort().await;
+        }
+    }
+}
+
+/// Whether files are in the table, by the first of them: a commit has all or none.
+async fn is_live(lake: &Lake, paths: &[String]) -> Result<bool> {
+    let Some(first) = paths.first() else { return Ok(true) };
+    let live = lake.tables().samples.live().await?;
+    Ok(live.iter().any(|file| file.path == *first))
+}
+
+async fn delete(lake: &Lake, paths: &[String]) {
+    for path in paths {
+        let path = format!("samples/{path}");
+        if let Err(error) = lake.root().delete(&Path::from(path.as_str())).await {
+            tracing::debug!(path, %error, "a file that nobody knows stays for the clean-up");
         }
     }
 }

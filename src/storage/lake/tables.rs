@@ -88,6 +88,13 @@ impl std::fmt::Debug for Lake {
 }
 
 impl Lake {
+    /// Whether there is a lake at all.
+    pub async fn exists(objects: &Objects) -> Result<bool> {
+        let log = Path::from("samples/_delta_log");
+        let first = objects.store.list(Some(&log)).try_next().await;
+        Ok(first.context(ErrorKind::Unavailable, || format!("cannot look into {}", objects.display))?.is_some())
+    }
+
     /// Checks that the store can hold a lake, applies migrations and reads the log of every table.
     pub async fn open(objects: &Objects, node: &str, clock: Clock) -> Result<Lake> {
         object::probe(objects.store.as_ref(), &objects.display).await?;
@@ -97,7 +104,7 @@ impl Lake {
             root: Arc::clone(&objects.store),
             tables,
             node: node.to_string(),
-            application: format!("ingest-{node}"),
+            application: application_of(node),
             clock,
             files: RwLock::default(),
             behind: AtomicBool::new(false),
@@ -123,6 +130,11 @@ impl Lake {
     /// The highest sequence number of this node's write-ahead log whose rows are in the lake; 0 for none.
     pub fn applied_seq(&self) -> u64 {
         self.applied.read().sequence
+    }
+
+    /// The same of any node, as far as the log of `samples` is known.
+    pub async fn applied_of(&self, node: &str) -> Result<u64> {
+        Ok(self.tables.samples.applied(&application_of(node)).await?.sequence)
     }
 
     /// The live files, as of the last commit or refresh.
@@ -568,6 +580,11 @@ impl Lake {
         }
         Ok(deleted)
     }
+}
+
+/// Whose sequence numbers the flushes of a node carry.
+fn application_of(node: &str) -> String {
+    format!("ingest-{node}")
 }
 
 async fn row_files(table: &Table) -> Result<Vec<Arc<RowFile>>> {

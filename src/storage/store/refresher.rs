@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::storage::lake::files::FileSet;
 use crate::storage::object::Kind;
-use crate::storage::store::Inner;
+use crate::storage::store::{Inner, Store};
 
 /// Between two looks. A bucket charges by the request.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -32,9 +33,14 @@ pub async fn run(inner: Arc<Inner>) {
 impl Inner {
     async fn refresh(&self) -> Result<()> {
         let before = self.lake.files();
-        if !self.lake.refresh_samples().await? {
-            return Ok(());
+        if self.lake.refresh_samples().await? {
+            self.take_files(&before).await?;
         }
+        Ok(())
+    }
+
+    /// Shows queries the files that the lake knows, which was told of `before` by them already.
+    async fn take_files(&self, before: &FileSet) -> Result<()> {
         let files = self.lake.files();
         if files.metadata != before.metadata {
             let metadata = self.lake.read_metadata().await?;
@@ -47,5 +53,15 @@ impl Inner {
         self.update_view(|view| view.with_files(self.lake.files()));
         self.warmer_wake.notify_one();
         Ok(())
+    }
+}
+
+impl Store {
+    /// Shows queries what was committed to the lake beside the log, by this process or another one, up to now.
+    pub async fn see_lake(&self) -> Result<()> {
+        // What this process committed itself is no news to the lake, so the files are taken in any case.
+        let before = self.inner.view().files.clone();
+        self.inner.lake.refresh_samples().await?;
+        self.inner.take_files(&before).await
     }
 }

@@ -121,7 +121,7 @@ impl Source<'_> {
 }
 
 impl Head<'_> {
-    fn take(&mut self, rows: &LogRows) {
+    pub fn take(&mut self, rows: &LogRows) {
         self.gate.registry.replay(rows);
         self.gate.metadata.extend(rows.metadata.iter().cloned());
         self.gate.dirty = true;
@@ -133,7 +133,7 @@ impl Head<'_> {
 
 /// Fills in the slots of rows that come from the log. Rows of a series without labels are left out if `lenient`, and
 /// an error otherwise.
-fn resolve(mut rows: LogRows, registry: &mut Registry, generation: u32, lenient: bool) -> Result<LogRows> {
+pub fn resolve(mut rows: LogRows, registry: &mut Registry, generation: u32, lenient: bool) -> Result<LogRows> {
     for (slot, series) in &mut rows.series {
         *slot = registry.restore(series, generation);
     }

@@ -17,6 +17,8 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::model::sample::TimeRange;
 use crate::storage::wal::codec::{self, Decoded};
 
+/// The folder of all logs, below the root of the store.
+const ROOT: &str = "_wal";
 /// An attempt that takes longer is given up; it may still have happened, and the next one finds out.
 const ATTEMPT: Duration = Duration::from_secs(15);
 /// Large objects get more time: so many bytes a second are little for any store.
@@ -86,6 +88,17 @@ impl Objects {
         &self.node
     }
 
+    /// The logs of all nodes of a store, by the names of these.
+    pub async fn of_all_nodes(store: &Arc<dyn ObjectStore>) -> Result<Vec<Self>> {
+        let listed = store.list_with_delimiter(Some(&Path::from(ROOT))).await;
+        let listed = listed.context(ErrorKind::Unavailable, || format!("cannot list {ROOT}"))?;
+        let names = listed.common_prefixes.iter().filter_map(|prefix| prefix.filename().map(str::to_string));
+        // What has another name is nobody's log.
+        let mut nodes: Vec<Self> = names.filter_map(|name| Self::new(Arc::clone(store), &name).ok()).collect();
+        nodes.sort_by(|a, b| a.node.cmp(&b.node));
+        Ok(nodes)
+    }
+
     /// The path of an object with rows, a seal or a void.
     pub fn path(&self, key: Key) -> Path {
         let name = format!("{:020}.arrow", key.sequence);
@@ -102,7 +115,7 @@ impl Objects {
 
     /// A path below the node.
     pub fn below(&self, parts: &[&str]) -> Path {
-        Path::from_iter(["_wal", &self.node].into_iter().chain(parts.iter().copied()))
+        Path::from_iter([ROOT, &self.node].into_iter().chain(parts.iter().copied()))
     }
 
     /// One attempt to put bytes where nothing is yet. Doing it again with the same bytes is harmless.

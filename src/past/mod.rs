@@ -1,0 +1,7 @@
+//! Samples of the past, written into files of the lake by UTC day, as an import writes them, and compared with what is stored. It does not go through the log, knows no order of time, and is not
+//! sent to remotes.
+
+/// Stored samples, looked up by the engine.
+mod stored;
+/// What was collected, into the lake.
+pub mod writer;
