@@ -6,12 +6,11 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use url::Url;
 
-use crate::app;
 use crate::cli::access::{self, Access};
 use crate::cli::print::{errln, out, outln};
-use crate::cli::query::api::{Answer, Api, Failure};
+use crate::cli::query::api::{Answer, Api, Problem};
 use crate::cli::query::labels::LabelSet;
-use crate::cli::query::times::{Moment, seconds_text};
+use crate::cli::query::times::{Moment, NS_IN_SECOND, seconds_text};
 use crate::cli::query::value::Value;
 use crate::cli::values;
 
@@ -32,7 +31,6 @@ mod value;
 
 /// Points of a range, unless a step is given.
 const POINTS: i128 = 250;
-const NS_IN_SECOND: i128 = 1_000_000_000;
 /// Of a range without a start.
 const DEFAULT_RANGE_NS: i128 = 300 * NS_IN_SECOND;
 /// Series and labels are looked for so far around now: 9999 hours.
@@ -137,15 +135,6 @@ struct LabelValues {
     span: Span,
 }
 
-/// Why there is no answer. Told in promtool's words.
-#[derive(Debug)]
-pub enum Problem {
-    /// Of the command line.
-    Input(String),
-    /// Of the request.
-    Query(Failure),
-}
-
 /// Prints the answer, or what went wrong.
 pub fn run(querying: &Querying) -> ExitCode {
     let result = match &querying.query {
@@ -166,7 +155,7 @@ pub fn run(querying: &Querying) -> ExitCode {
 impl Instant {
     fn run(&self, querying: &Querying) -> Result<(), Problem> {
         let api = self.asked.api(querying)?;
-        let at = moment(&self.time, "evaluation")?.unwrap_or_else(now);
+        let at = given(&self.time, "evaluation")?.unwrap_or_else(Moment::now);
         let answer = api.query(&self.asked.expr, at);
         print(&answer.map_err(Problem::Query)?, querying.format);
         Ok(())
@@ -176,8 +165,8 @@ impl Instant {
 impl Range {
     fn run(&self, querying: &Querying) -> Result<(), Problem> {
         let api = self.asked.api(querying)?;
-        let end = moment(&self.span.end, "end")?.unwrap_or_else(now);
-        let start = moment(&self.span.start, "start")?.unwrap_or(Moment(end.0 - DEFAULT_RANGE_NS));
+        let end = given(&self.span.end, "end")?.unwrap_or_else(Moment::now);
+        let start = given(&self.span.start, "start")?.unwrap_or(Moment(end.0 - DEFAULT_RANGE_NS));
         if start >= end {
             return Err(Problem::Input("start time is not before end time".to_string()));
         }
@@ -204,7 +193,7 @@ impl Series {
         let api = Api::new(&querying.access, &self.server, &[])?;
         let params = self.span.params(&self.selectors)?;
         let answer = api.ask::<Option<Vec<LabelSet>>>("series", &params).map_err(Problem::Query)?;
-        tell(&answer);
+        answer.tell();
         match (querying.format, &answer.data) {
             (Format::Json, found) => outln!("{}", json::series(found.as_deref())),
             (Format::Promql, found) => {
@@ -221,7 +210,7 @@ impl LabelValues {
         let api = Api::new(&querying.access, &self.server, &[])?;
         let params = self.span.params(&self.selectors)?;
         let answer = api.label_values(&self.name, &params).map_err(Problem::Query)?;
-        tell(&answer);
+        answer.tell();
         match (querying.format, &answer.data) {
             (Format::Json, found) => outln!("{}", json::texts(found.as_deref())),
             (Format::Promql, found) => {
@@ -241,9 +230,9 @@ impl Asked {
 impl Span {
     /// Parameters of a request for series, in the order of their names.
     fn params(&self, selectors: &[String]) -> Result<Vec<(&'static str, String)>, Problem> {
-        let now = now().0;
-        let start = moment(&self.start, "start")?.unwrap_or(Moment(now - AROUND_NS));
-        let end = moment(&self.end, "end")?.unwrap_or(Moment(now + AROUND_NS));
+        let now = Moment::now().0;
+        let start = given(&self.start, "start")?.unwrap_or(Moment(now - AROUND_NS));
+        let end = given(&self.end, "end")?.unwrap_or(Moment(now + AROUND_NS));
         let matches = selectors.iter().map(|selector| ("match[]", selector.clone()));
         let mut params = vec![("end", end.to_string())];
         params.extend(matches);
@@ -252,26 +241,15 @@ impl Span {
     }
 }
 
-fn now() -> Moment {
-    Moment::from_millis(app::system_clock()())
-}
-
 /// A time that may be given.
-fn moment(text: &Option<String>, what: &str) -> Result<Option<Moment>, Problem> {
-    let parsed = text.as_deref().filter(|text| !text.is_empty()).map(Moment::parse).transpose();
-    parsed.map_err(|error| Problem::Input(format!("error parsing {what} time: {error}")))
+fn given(text: &Option<String>, what: &str) -> Result<Option<Moment>, Problem> {
+    Moment::given(text).map_err(|error| Problem::Input(format!("error parsing {what} time: {error}")))
 }
 
 fn print(answer: &Answer<Value>, format: Format) {
-    tell(answer);
+    answer.tell();
     match format {
         Format::Promql => outln!("{}", text::value(&answer.data)),
         Format::Json => outln!("{}", json::value(&answer.data)),
     }
-}
-
-/// Notes of the server.
-fn tell<T>(answer: &Answer<T>) {
-    answer.warnings.iter().for_each(|warning| errln!("query warning: {warning}"));
-    answer.infos.iter().for_each(|info| errln!("query info: {info}"));
 }

@@ -22,6 +22,8 @@ const MAX_DEPTH: usize = 64;
 /// Parts of a tree that aliases repeat; a text counts for each so many bytes of it.
 const MAX_REPEATED: usize = 100_000;
 const TEXT_BYTES: usize = 64;
+/// Each is looked for from the beginning of the text.
+const MAX_ESCAPES: usize = 256;
 
 type Events<'a> = Parser<&'a mut &'a [u8]>;
 
@@ -70,7 +72,8 @@ pub fn parse(text: &str) -> Result<(Node, Vec<Fault>), Fault> {
         return Err(Fault { line: None, message: format!("the file has more than {} MiB", MAX_BYTES >> 20) });
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    judge(text)?;
+    let judged = judge(text)?;
+    let text = judged.as_ref();
     // The events' reader wants a line feed behind all lines.
     let whole = if text.ends_with('\n') { Cow::Borrowed(text) } else { Cow::Owned(format!("{text}\n")) };
     let cut = (!text.ends_with('\n')).then_some(text);
@@ -89,17 +92,41 @@ pub fn parse(text: &str) -> Result<(Node, Vec<Fault>), Fault> {
     Ok((root.unwrap_or(Node { line: 1, value: Value::Null }), builder.twice))
 }
 
-/// Fails where libyaml does.
-fn judge(text: &str) -> Result<(), Fault> {
-    let Some(document) = serde_yaml::Deserializer::from_str(text).next() else { return Ok(()) };
-    let judged = IgnoredAny::deserialize(document);
-    judged.map(|_| ()).map_err(|error| {
+/// Fails where libyaml does, but for `\'` in double quotes, which Go's YAML knows (`scannerc.go`) and this one does not: the text
+/// has it by its number then.
+fn judge(text: &str) -> Result<Cow<'_, str>, Fault> {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MAX_ESCAPES {
+        let Some(document) = serde_yaml::Deserializer::from_str(&text).next() else { return Ok(text) };
+        let Err(error) = IgnoredAny::deserialize(document) else { return Ok(text) };
+        match with_quote_by_number(&text, &error) {
+            Some(mended) => text = Cow::Owned(mended),
+            None => return Err(Fault::from(&error)),
+        }
+    }
+    Err(Fault {
+        line: None,
+        message: format!("more than {MAX_ESCAPES} times \\' in double quotes; it is ' without the \\"),
+    })
+}
+
+/// The text with `\x27` for the `\'` that an error is about.
+fn with_quote_by_number(text: &str, error: &serde_yaml::Error) -> Option<String> {
+    let place = error.location().filter(|_| error.to_string().contains("unknown escape character"))?;
+    let line = text.split_inclusive('\n').nth(place.line().checked_sub(1)?)?;
+    let (column, _) = line.char_indices().nth(place.column().checked_sub(1)?)?;
+    let at = text.split_inclusive('\n').take(place.line() - 1).map(str::len).sum::<usize>() + column;
+    text[at..].starts_with("\\'").then(|| format!("{}\\x27{}", &text[..at], &text[at + 2..]))
+}
+
+impl From<&serde_yaml::Error> for Fault {
+    fn from(error: &serde_yaml::Error) -> Self {
         let line = error.location().map(|at| at.line());
         let message = error.to_string();
         // The place is told apart from it.
         let message = message.split(" at line ").next().unwrap_or(&message).to_string();
         Fault { line, message }
-    })
+    }
 }
 
 /// The last text of a document; `None` where it has none.

@@ -1,7 +1,6 @@
 //! Templates against what Prometheus made of them, limits, and templates at random.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::fuzzing::Fuzz;
 use crate::model::labels::Labels;
@@ -141,11 +140,9 @@ fn an_expansion_can_be_sent_to_another_thread() {
 #[test]
 fn limits() {
     let check = |text: &str, expected: &str| {
-        let start = Instant::now();
         let message = render(text);
         let shown: String = message.chars().take(300).collect();
         assert!(message.ends_with(expected), "{}: {shown}", &text[..text.len().min(200)]);
-        assert!(start.elapsed() < Duration::from_secs(20), "{text}: {:?}", start.elapsed());
     };
     let too_long = ": a text of more than 1048576 bytes";
     check(
@@ -241,10 +238,8 @@ fn templates_at_random() {
             _ => fuzz.input(&seeds, &words),
         };
         let text = String::from_utf8_lossy(&input);
-        let start = Instant::now();
         let result = render(&text);
         texts += u64::from(!result.contains("__alert_A"));
-        assert!(start.elapsed() < Duration::from_secs(20), "{text}: {:?}", start.elapsed());
     }
     // Enough of them are templates, so that it is not only the parser that is tried.
     assert!(texts * 10 > fuzz.tried, "{texts} of {}", fuzz.tried);

@@ -225,7 +225,10 @@ async fn relabelling_is_explained() {
         (vec![], "no scrapePool parameter provided"),
         (vec![("scrapePool", "j")], "no labels parameter provided"),
         (vec![("scrapePool", "j"), ("labels", "x")], "error parsing labels: "),
-        (vec![("scrapePool", "k"), ("labels", "{}")], "error retrieving scrape config: scrape pool not found"),
+        (
+            vec![("scrapePool", "k"), ("labels", "{}")],
+            "error retrieving scrape config: scrape pool \"k\" not found",
+        ),
     ];
     for (params, want) in wrong {
         let (status, answer) = steps(&params).await;

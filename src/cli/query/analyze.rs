@@ -9,10 +9,10 @@ use url::Url;
 
 use crate::cli::access::{self, Access};
 use crate::cli::print::{errln, outln};
-use crate::cli::query::api::Api;
+use crate::cli::query::api::{Api, Problem};
 use crate::cli::query::labels::LabelSet;
+use crate::cli::query::times::Moment;
 use crate::cli::query::value::{Bucket, Series, Value};
-use crate::cli::query::{Problem, moment, now};
 use crate::cli::values;
 use crate::model::float;
 use crate::model::labels::METRIC_NAME;
@@ -93,21 +93,21 @@ impl Analyze {
         if self.kind != HISTOGRAM {
             return Err(format!("analyze type is {}, must be '{HISTOGRAM}'", self.kind));
         }
-        let given = self.time.as_deref().unwrap_or_default();
         let text = |problem| match problem {
             Problem::Input(text) => text,
             Problem::Query(failure) => failure.to_string(),
         };
         let api = Api::new(access, &self.server, &[]).map_err(text)?;
-        let end = moment(&self.time, "evaluation");
-        let end =
-            end.map_err(|_| format!("error parsing time '{given}': cannot parse {given:?} to a valid timestamp"))?;
-        let end = end.unwrap_or_else(now);
+        let given = self.time.as_deref().unwrap_or_default();
+        let end = Moment::given(&self.time).map_err(|error| format!("error parsing time '{given}': {error}"))?;
+        let end = end.unwrap_or_else(Moment::now);
         outln!("{HEADER}");
         let (mut native, mut classic) = (Summary::default(), Summary::default());
         for selector in &self.selectors {
             let answer = api.query(&format!("{selector}[{}]", duration_text(self.duration)), end);
-            let Value::Matrix(found) = answer.map_err(|failure| failure.to_string())?.data else {
+            let answer = answer.map_err(|failure| failure.to_string())?;
+            answer.tell();
+            let Value::Matrix(found) = answer.data else {
                 return Err("query of buckets resulted in non-Matrix".to_string());
             };
             let mut histograms: BTreeMap<String, Vec<&Series>> = BTreeMap::new();

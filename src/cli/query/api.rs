@@ -14,11 +14,12 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 
 use crate::cli::access::{self, Access};
-use crate::cli::query::Problem;
+use crate::cli::print::errln;
 use crate::cli::query::times::Moment;
 use crate::cli::query::value::Value;
 use crate::client::error::SendError;
 use crate::client::{Client, Request};
+use crate::error::Error;
 
 /// As promtool's.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -53,6 +54,15 @@ pub enum Failure {
     Api { kind: String, message: String, detail: String },
 }
 
+/// Why a command prints no answer. Told in promtool's words.
+#[derive(Debug)]
+pub enum Problem {
+    /// Of the command line.
+    Input(String),
+    /// Of the request.
+    Query(Failure),
+}
+
 /// An answer to a request that went well.
 #[derive(Deserialize)]
 struct Success<T> {
@@ -75,7 +85,7 @@ impl Api {
     /// # Errors
     /// What is wrong with the headers, or with how the server is to be asked.
     pub fn new(access: &Access, server: &Url, headers: &[(String, String)]) -> Result<Self, Problem> {
-        let told = |error: crate::error::Error| Problem::Input(format!("error creating API client: {error}"));
+        let told = |error: Error| Problem::Input(format!("error creating API client: {error}"));
         Ok(Self {
             runtime: access::runtime().map_err(told)?,
             client: access.client(server).map_err(told)?,
@@ -138,6 +148,14 @@ impl Api {
         let result = self.runtime.block_on(async { timeout(PATIENCE, exchange).await });
         let answer = result.unwrap_or_else(|_| Err(SendError::deadline(&method, &url)));
         answer.map_err(|error| Failure::Send(error.to_string()))
+    }
+}
+
+impl<T> Answer<T> {
+    /// Prints the server's notes.
+    pub fn tell(&self) {
+        self.warnings.iter().for_each(|warning| errln!("query warning: {warning}"));
+        self.infos.iter().for_each(|info| errln!("query info: {info}"));
     }
 }
 

@@ -4,9 +4,10 @@ use std::fmt;
 
 use chrono::DateTime;
 
-use crate::cli::query::NS_IN_SECOND;
+use crate::app;
 use crate::model::float::{self, format_plain};
 
+pub const NS_IN_SECOND: i128 = 1_000_000_000;
 /// Seconds from 1970, either way, that are times: beyond that a float does not count them.
 const MOST_SECONDS: f64 = 9e15;
 
@@ -15,8 +16,17 @@ const MOST_SECONDS: f64 = 9e15;
 pub struct Moment(pub i128);
 
 impl Moment {
+    pub fn now() -> Self {
+        Self::from_millis(app::system_clock()())
+    }
+
     pub fn from_millis(ms: i64) -> Self {
         Self(i128::from(ms) * 1_000_000)
+    }
+
+    /// One that may be given; an empty text is none.
+    pub fn given(text: &Option<String>) -> Result<Option<Self>, String> {
+        text.as_deref().filter(|text| !text.is_empty()).map(Self::parse).transpose()
     }
 
     /// Unix seconds, or RFC 3339.

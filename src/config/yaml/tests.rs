@@ -232,6 +232,22 @@ fn is_read_differently(text: &str) -> bool {
     text.contains('!') || text.contains("<<")
 }
 
+/// Go's YAML knows one escape more.
+#[test]
+fn quotes_with_a_backslash() {
+    let check = |text: &str, expected: &str| {
+        let shown = parse(text)
+            .map(|(node, _)| shape(&node))
+            .map_err(|fault| format!("{:?} {}", fault.line, fault.message));
+        assert_eq!(shown.unwrap_or_else(|error| error), expected, "{text:?}");
+    };
+    check("a: \"it\\'s\"", "{a@1: \"it's\"}");
+    check("ü: x\nb:\n  c: \"é\\'\\\\\\'\" # \\'\nd: '\\'\n", "{ü@1: x, b@2: {c@3: \"é'\\\\'\"}, d@4: \"\\\\\"}");
+    check("a: \"it\\'s\"\nb: \"\\q\"", "Some(2) found unknown escape character");
+    let many = format!("a: \"{}\"", "\\'".repeat(300));
+    check(&many, "None more than 256 times \\' in double quotes; it is ' without the \\");
+}
+
 /// Last lines of blanks, less and more than the block is indented, behind others of them.
 #[test]
 fn blocks_end_where_the_text_does() {

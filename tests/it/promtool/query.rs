@@ -82,7 +82,7 @@ async fn samples_are_pushed_and_asked_for() {
         "{__name__=\"pushed_total\", exported_job=\"q\", job=\"promtool\"}\n{__name__=\"pushed_total\", exported_job=\"q\", zone=\"two\"}\n",
     );
     check(
-        &["query", "labels", "--match={zone=\"\"}", url, "__name__"],
+        &["query", "labels", "--match={job=\"promtool\"}", url, "__name__"],
         "pushed_h_bucket\npushed_h_count\npushed_h_sum\npushed_total\n",
     );
     check(&["query", "-o", "json", "labels", url, "le"], "[\"+Inf\",\"1\"]\n");
@@ -95,7 +95,7 @@ async fn samples_are_pushed_and_asked_for() {
     check(&["query", "instant", "--time=1.5", url, "nothing"], "\n");
     check(&["query", "instant", "--time=1", url, "'a text'"], "a text\n");
     check(
-        &["query", "range", "--start=0", "--end=2000", url, "time() > 1987"],
+        &["query", "range", "--start=0", "--end=2000", url, "vector(time()) > 1987"],
         "{} =>\n1992 @[1992]\n2000 @[2000]\n",
     );
     check(
