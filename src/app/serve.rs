@@ -29,6 +29,7 @@ use crate::ingest::remote_write::receiver::RemoteWrite;
 use crate::ingest::scrape::manager::ScrapeManager;
 use crate::ingest::stats::IngestStats;
 use crate::notify::notifier::Notifier;
+use crate::past::insert::Inserter;
 use crate::rules::environment::Environment;
 use crate::rules::history::History;
 use crate::rules::manager::{Manager as Rules, RuleConfig};
@@ -150,6 +151,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     if let Err(error) = store.save_tails().await {
         tracing::warn!("the positions of remote write are not saved for now: {error}");
     }
+    let inserting = appender.clone();
     http.open(Parts {
         engine: engine.clone(),
         store: store.clone(),
@@ -165,7 +167,11 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         ..pg::Limits::default()
     };
     let mut pg_task = match pg_listener {
-        Some(listener) => tokio::spawn(pg::serve(engine, access.clone(), listener, pg_limits, shutdown.clone())),
+        Some(listener) => {
+            let inserter = settings.pg_writes.then(|| Inserter::new(engine.clone(), inserting, clock.clone()));
+            let inserter = inserter.map(Arc::new);
+            tokio::spawn(pg::serve(engine, inserter, access.clone(), listener, pg_limits, shutdown.clone()))
+        }
         // Nothing to ask, and so nobody to answer.
         None => tokio::spawn(shutdown.clone().cancelled_owned()),
     };

@@ -36,6 +36,8 @@ pub struct Settings {
     pub web: WebSettings,
     pub pg_listen_address: String,
     pub pg_max_connections: usize,
+    /// Whether SQL may insert samples.
+    pub pg_writes: bool,
     /// Where the lake is; its URL is that of `storage`.
     pub place: Place,
     pub machine: Machine,

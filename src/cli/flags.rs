@@ -113,6 +113,9 @@ pub struct Serve {
     /// Address to serve the Postgres protocol on
     #[arg(long = "pg.listen-address", value_name = "HOST:PORT", default_value = "127.0.0.1:9432")]
     pg_listen_address: String,
+    /// Allow INSERT INTO a metric, to whoever may connect. Without it SQL only reads
+    #[arg(long = "pg.enable-writes", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    pg_enable_writes: bool,
     /// Postgres connections at once; by default up to 100, fewer where memory is short
     #[arg(long = "pg.max-connections", value_name = "N", value_parser = values::at_most::<MAX_AT_ONCE>)]
     pg_max_connections: Option<usize>,
@@ -367,6 +370,7 @@ impl Serve {
             },
             pg_listen_address: self.pg_listen_address,
             pg_max_connections: budget.pg_connections,
+            pg_writes: self.pg_enable_writes,
             // 0 is Prometheus' way to say that there is no limit.
             max_age: self.storage_max_age.filter(|max_age| !max_age.is_zero()),
             storage: store::Options {

@@ -67,7 +67,11 @@ pub fn run(command: Rules, machine: Machine) -> Result<()> {
         Some(path) => Place::of_tsdb_path(path)?,
         None => Place::of_url(&command.storage_url)?,
     };
-    let end = command.end.unwrap_or_else(|| system_clock()() - DEFAULT_AGE_MS);
+    let now_ms = system_clock()();
+    let end = command.end.unwrap_or(now_ms - DEFAULT_AGE_MS);
+    if end > now_ms {
+        return Err(Error::bad_input("--end is in the future, of which rules have no results"));
+    }
     let range = TimeRange::new(command.start, end);
     if range.is_empty() {
         let given = if command.end.is_some() { "--end" } else { "the end, 3 hours ago," };

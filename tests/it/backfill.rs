@@ -308,6 +308,7 @@ fn what_is_refused() {
     check(&[&file], "--start");
     check(&["--start=yesterday", &file], "yesterday");
     check(&["--start=2026-01-02T00:00:00Z", "--end=2026-01-01T00:00:00Z", &file], "--end is before --start");
+    check(&["--start=0", "--end=2226-01-01T00:00:00Z", &file], "--end is in the future");
     check(&["--start=0", "--eval-interval=0s", &file], "--eval-interval");
     check(&["--start=0", "--end=1", &file, &file], "is named twice");
     check(&["--start=0", "--end=1", "/no/such/file"], "/no/such/file");

@@ -37,6 +37,8 @@ mod pg;
 mod import;
 /// Where the lake is laid, and that what lies there is left alone.
 mod place;
+/// INSERT by the Postgres protocol.
+mod pg_insert;
 /// The Postgres protocol byte by byte: limits, malformed messages, clients that go away.
 mod pg_wire;
 /// The plans of dashboard queries.

@@ -27,14 +27,9 @@ impl MetricsSchema {
     /// The metric a name stands for, with its labels. SQL folds unquoted names to lower case and metric names
     /// are not folded, so after the exact name the only one that differs in case is taken.
     async fn resolve(&self, name: &str) -> Result<Option<(String, Vec<String>)>> {
-        let labels = self.store.metric_labels(name).await.map_err(external)?;
-        if !labels.is_empty() {
-            return Ok(Some((name.to_string(), labels)));
-        }
-        let names = self.store.metric_names(TimeRange::ALL).await.map_err(external)?;
-        let Some(metric) = choose(&names, name) else { return Ok(None) };
-        let labels = self.store.metric_labels(metric).await.map_err(external)?;
-        Ok(Some((metric.to_string(), labels)))
+        let Some(metric) = metric_of(&self.store, name).await.map_err(external)? else { return Ok(None) };
+        let labels = self.store.metric_labels(&metric).await.map_err(external)?;
+        Ok(Some((metric, labels)))
     }
 
     /// Native histograms are stored under their family's name, so its type tells whether to expect any. A metric
@@ -43,6 +38,15 @@ impl MetricsSchema {
         let native = |kind| matches!(kind, MetricType::Histogram | MetricType::GaugeHistogram);
         self.store.metadata().iter().any(|(family, metadata)| family == metric && native(metadata.kind))
     }
+}
+
+/// The metric a name stands for: itself, or the only one that differs from it in case.
+pub async fn metric_of(store: &Store, name: &str) -> crate::error::Result<Option<String>> {
+    if !store.metric_labels(name).await?.is_empty() {
+        return Ok(Some(name.to_string()));
+    }
+    let names = store.metric_names(TimeRange::ALL).await?;
+    Ok(choose(&names, name).map(str::to_string))
 }
 
 /// `name` itself, else the one name that equals it but for case.

@@ -1,7 +1,7 @@
 //! SQL: a table per metric, system tables and views, `promql()` and the functions time-series users expect.
 //!
 //! Statements are parsed and planned by DataFusion; this module gives it the names it can resolve. Everything
-//! is read-only: `verify` refuses what would write or reach outside.
+//! is read-only: `verify` refuses what would write or reach outside. (Of an INSERT the query is planned here, and no more.)
 
 /// Changes of the states of alerts, from the lake.
 mod alert_history;

@@ -23,24 +23,33 @@ use pgwire::messages::extendedquery::{Bind, BindComplete, Execute, Parse, ParseC
 use pgwire::messages::response::{EmptyQueryResponse, TransactionStatus};
 
 use super::command::{self, Outcome};
+use super::insert;
 use super::run::{self, Shape};
 use super::session::Session;
 use super::statement::{self, Prepared, Work};
 use super::{encode, errors, notices, params};
 use crate::engine::session::Engine;
+use crate::past::insert::Inserter;
 
 /// Serves the statements of every connection; state is in the connection's [`Session`].
 pub struct Handler {
     pub engine: Engine,
     parser: Arc<SqlParser>,
+    /// Writes samples, where that is allowed.
+    inserter: Option<Arc<Inserter>>,
 }
 
 impl Handler {
-    pub fn new(engine: Engine) -> Self {
-        Self { parser: Arc::new(SqlParser { engine: engine.clone() }), engine }
+    pub fn new(engine: Engine, inserter: Option<Arc<Inserter>>) -> Self {
+        Self { parser: Arc::new(SqlParser { engine: engine.clone() }), engine, inserter }
     }
 
-    fn respond(
+    /// Whether INSERT is allowed.
+    pub fn may_write(&self) -> bool {
+        self.inserter.is_some()
+    }
+
+    async fn respond(
         &self,
         session: &Arc<Session>,
         prepared: &Prepared,
@@ -52,12 +61,23 @@ impl Handler {
             Work::Command => return self.command(session, prepared, fields),
             Work::Query { plan, .. } => (plan, Shape::AsIs),
             Work::Explain { plan } => (plan, Shape::Explain),
+            Work::Insert { plan, .. } => (plan, Shape::AsIs),
         };
         let mut plan = LogicalPlan::clone(plan);
         if let Some(values) = values {
             plan = plan.replace_params_with_values(values).map_err(errors::datafusion)?;
         }
         let promql = prepared.promql.clone();
+        if let Work::Insert { target, .. } = &prepared.work {
+            let inserter = self.inserter.as_ref().filter(|_| session.writes());
+            let inserter = inserter
+                .ok_or_else(|| errors::error("25006", "cannot execute INSERT in a read-only transaction"))?;
+            let limits = run::limits(&self.engine, session.statement_timeout(), session.begin());
+            let running = insert::Running { plan, target: target.clone(), promql };
+            let rows = insert::run(&self.engine, session, inserter, running, limits).await?;
+            // The number behind INSERT is of a time when rows had names.
+            return Ok(Response::Execution(Tag::new("INSERT").with_oid(0).with_rows(rows as usize)));
+        }
         let rows = run::start(&self.engine, session, plan, fields.clone(), shape, promql);
         let mut response = QueryResponse::new(fields, rows);
         if shape == Shape::Explain {
@@ -94,8 +114,16 @@ fn session<C: ClientInfo + ?Sized>(client: &C) -> PgWireResult<Arc<Session>> {
         .ok_or_else(|| errors::error("08003", "the connection has no session"))
 }
 
-/// In a failed transaction only its end is listened to.
+/// In a failed transaction only its end is listened to, and no transaction can take back what was inserted.
 fn check_transaction<C: ClientInfo + ?Sized>(client: &C, statement: &Statement) -> PgWireResult<()> {
+    if matches!(client.transaction_status(), TransactionStatus::Transaction)
+        && matches!(statement, Statement::Insert(_))
+    {
+        return Err(errors::error(
+            "25001",
+            "INSERT cannot run inside a transaction block, which could not take it back",
+        ));
+    }
     let ends = matches!(statement, Statement::Commit { .. } | Statement::Rollback { .. });
     if matches!(client.transaction_status(), TransactionStatus::Error) && !ends {
         let text = "current transaction is aborted, commands ignored until end of transaction block";
@@ -144,7 +172,7 @@ where
 }
 
 /// Sends what a statement without rows answers, and follows the transaction it begins or ends.
-async fn send_outcome<C>(client: &mut C, response: Response) -> PgWireResult<()>
+async fn send_outcome<C>(client: &mut C, session: &Session, response: Response) -> PgWireResult<()>
 where
     C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send,
     C::Error: Debug,
@@ -157,6 +185,7 @@ where
         Response::TransactionEnd(tag) => (tag, status.to_idle_state()),
         _ => return Err(errors::error("XX000", "a command has an answer of a kind that none has")),
     };
+    notices::send(client, session).await?;
     send_execution_response(client, tag).await?;
     client.set_transaction_status(status);
     Ok(())
@@ -179,9 +208,9 @@ impl Handler {
         for next in statements {
             check_transaction(client, &next)?;
             let prepared = statement::prepare(&self.engine, &session, next).await?;
-            match self.respond(&session, &prepared, None, &Format::UnifiedText)? {
+            match self.respond(&session, &prepared, None, &Format::UnifiedText).await? {
                 Response::Query(rows) => send_rows(client, &session, rows).await?,
-                outcome => send_outcome(client, outcome).await?,
+                outcome => send_outcome(client, &session, outcome).await?,
             }
         }
         Ok(())
@@ -328,7 +357,7 @@ impl ExtendedQueryHandler for Handler {
                 Response::Query(rows) => PortalExecutionState::Suspended(rows),
                 outcome => {
                     *state = PortalExecutionState::Finished;
-                    return send_outcome(client, outcome).await;
+                    return send_outcome(client, &planned.session, outcome).await;
                 }
             };
         }
@@ -372,6 +401,6 @@ impl ExtendedQueryHandler for Handler {
             values.push(ScalarAndMetadata::from(value));
         }
         let values = (!values.is_empty()).then_some(ParamValues::List(values));
-        self.respond(&planned.session, &planned.prepared, values.as_ref(), &portal.result_column_format)
+        self.respond(&planned.session, &planned.prepared, values.as_ref(), &portal.result_column_format).await
     }
 }

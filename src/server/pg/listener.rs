@@ -16,6 +16,7 @@ use super::handlers::Handler;
 use super::receive::Receiving;
 use super::session::Sessions;
 use crate::engine::session::Engine;
+use crate::past::insert::Inserter;
 use crate::server::access::door::Access;
 
 /// The one database.
@@ -57,21 +58,29 @@ impl Default for Limits {
     }
 }
 
-/// Serves until `shutdown`; then accepts no more, and ends open connections after a short grace.
+/// Serves until `shutdown`; then accepts no more, and ends open connections after a short grace. Without an inserter no
+/// statement writes.
 pub async fn serve(
     engine: Engine,
+    inserter: Option<Arc<Inserter>>,
     access: Arc<Access>,
     listener: TcpListener,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    serve_shared(Arc::new(shared(engine, access, limits, shutdown)), listener).await;
+    serve_shared(Arc::new(shared(engine, inserter, access, limits, shutdown)), listener).await;
 }
 
-fn shared(engine: Engine, access: Arc<Access>, limits: Limits, shutdown: CancellationToken) -> Shared {
+fn shared(
+    engine: Engine,
+    inserter: Option<Arc<Inserter>>,
+    access: Arc<Access>,
+    limits: Limits,
+    shutdown: CancellationToken,
+) -> Shared {
     Shared {
         access,
-        handler: Handler::new(engine.clone()),
+        handler: Handler::new(engine.clone(), inserter),
         engine,
         sessions: Arc::new(Sessions::default()),
         slots: Arc::new(Semaphore::new(limits.connections)),

@@ -4,7 +4,8 @@
 //! over here; the library decodes and encodes them, and keeps prepared statements and portals. Statements are parsed with
 //! PostgreSQL's dialect, planned by the engine, and run on the engine's query runtime; rows come back over a
 //! bounded channel that ends on cancel, deadline or disconnect. Nothing a statement says reaches the
-//! server's files: plans that write, copy or create are refused before they run.
+//! server's files: plans that write, copy or create are refused before they run. INSERT, where it is allowed, is the plan of its
+//! query, whose rows are then written as samples.
 
 /// User and password.
 mod auth;
@@ -36,6 +37,8 @@ mod names;
 mod notices;
 /// Bound parameters to scalar values.
 mod params;
+/// INSERT, where it is allowed.
+mod insert;
 /// The incoming half: whole messages within limits of size, memory and time.
 mod receive;
 /// Rewrites that catalog queries need; user SQL without these constructs is untouched.

@@ -1,6 +1,11 @@
 //! Result column names as Postgres gives them: the function's name, the cast's type, `?column?`.
 
-use datafusion::sql::sqlparser::ast::{Expr, SelectItem, SetExpr, Statement};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, SelectItem, SetExpr, Statement};
+
+/// A name as it is looked up.
+pub fn folded(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
+}
 
 /// A name for every output column, `None` where the engine's own names hold (wildcards, set operations).
 pub fn output_names(statement: &Statement) -> Option<Vec<String>> {
@@ -42,7 +47,7 @@ fn expr_name(e: &Expr) -> String {
     }
 }
 
-fn fold(ident: &datafusion::sql::sqlparser::ast::Ident) -> String {
+fn fold(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 

@@ -34,6 +34,13 @@ impl Notices {
     }
 }
 
+impl Notices {
+    /// Adds a warning, if there is one.
+    pub fn warn(&self, text: Option<String>) {
+        self.0.lock().extend(text.map(|text| (Level::Warning, text)));
+    }
+}
+
 /// Sends what waits, as far as the client wants it.
 pub async fn send<C>(client: &mut C, session: &Session) -> Result<(), C::Error>
 where

@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::ast::{
     ObjectName, ObjectNamePart, SelectItem, SetExpr, Statement, TableFactor, Visitor, VisitorMut,
 };
 
+use super::names::folded;
 use crate::engine::sql::text::walk::{walk, walk_mut};
 
 /// The relations a statement names without a schema, each once. Names of `WITH` are not among them, wherever in the
@@ -39,11 +40,6 @@ pub fn unqualified(statement: &Statement) -> Vec<Ident> {
 /// Gives names of [`unqualified`] their schema.
 pub fn qualify(statement: &mut Statement, schemas: &[(Ident, &'static str)]) {
     let _ = walk_mut(statement, &mut Qualify(schemas));
-}
-
-/// A name as it is looked up.
-pub fn folded(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 
 #[derive(Default)]

@@ -26,11 +26,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("client_min_messages", "notice", "Sets the message levels that are sent to the client."),
     ("DateStyle", "ISO, MDY", "Sets the display format for date and time values."),
     ("default_transaction_isolation", "read committed", "Sets the transaction isolation level."),
-    (
-        "default_transaction_read_only",
-        "on",
-        "Every statement reads; samples are written by scrape and remote write.",
-    ),
+    (READ_ONLY_DEFAULT, "on", "Whether statements only read, as they all do without --pg.enable-writes."),
     ("extra_float_digits", "1", "Sets the number of digits displayed for floating-point values."),
     ("idle_in_transaction_session_timeout", "0", "Accepted; transactions hold nothing here."),
     ("integer_datetimes", "on", "Datetimes are integer based."),
@@ -46,8 +42,12 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("statement_timeout", "0", "Sets the maximum allowed duration of any statement; milliseconds, or with a unit."),
     ("TimeZone", "UTC", "Sets the time zone for displaying time stamps."),
     ("transaction_isolation", "read committed", "Shows the current transaction's isolation level."),
-    ("transaction_read_only", "on", "Shows whether the current transaction is read-only."),
+    (READ_ONLY_NOW, "on", "Shows whether the current transaction is read-only."),
 ];
+
+/// Off where the server allows INSERT, unless the client says otherwise.
+const READ_ONLY_DEFAULT: &str = "default_transaction_read_only";
+const READ_ONLY_NOW: &str = "transaction_read_only";
 
 /// Settings that only report something.
 const READ_ONLY: &[&str] = &[
@@ -80,6 +80,8 @@ pub struct Session {
     settings: Mutex<BTreeMap<String, String>>,
     /// Ends the message that is dealt with.
     message: Mutex<Option<CancellationToken>>,
+    /// Whether the server allows INSERT.
+    may_write: bool,
 }
 
 impl Session {
@@ -89,9 +91,22 @@ impl Session {
             process_id,
             context,
             notices: Notices::default(),
-            settings: Mutex::new(defaults()),
+            settings: Mutex::new(defaults(false)),
             message: Mutex::new(None),
+            may_write: false,
         }
+    }
+
+    /// The same where the server allows INSERT.
+    pub fn that_may_write(self, may_write: bool) -> Self {
+        Self { settings: Mutex::new(defaults(may_write)), may_write, ..self }
+    }
+
+    /// Whether INSERT is allowed, by the server and by the settings of the client.
+    pub fn writes(&self) -> bool {
+        let settings = self.settings.lock();
+        let is_off = |name: &str| settings.get(name).is_some_and(|value| value == "off");
+        self.may_write && is_off(READ_ONLY_DEFAULT) && is_off(READ_ONLY_NOW)
     }
 
     /// A message begins: a simple query, or in the extended protocol everything up to Sync. A cancel request ends
@@ -147,8 +162,9 @@ impl Session {
         if READ_ONLY.contains(&name) {
             return Err(errors::error("55P02", format!("parameter \"{name}\" cannot be changed")));
         }
-        let default = SETTINGS.iter().find(|s| s.0 == name).map_or("", |s| s.1);
-        let value = checked(name, value.unwrap_or(default))?;
+        let defaults = defaults(self.may_write);
+        let default = defaults.get(name).map_or("", String::as_str);
+        let value = checked(name, value.unwrap_or(default), self.may_write)?;
         self.settings.lock().insert(name.to_string(), value);
         Ok(())
     }
@@ -169,7 +185,7 @@ impl Session {
     pub fn reset_all(&self) {
         let mut settings = self.settings.lock();
         let application_name = settings.get("application_name").cloned();
-        *settings = defaults();
+        *settings = defaults(self.may_write);
         settings.extend(application_name.map(|v| ("application_name".to_string(), v)));
     }
 
@@ -213,8 +229,13 @@ impl Session {
     }
 }
 
-fn defaults() -> BTreeMap<String, String> {
-    SETTINGS.iter().map(|(name, value, _)| (name.to_string(), value.to_string())).collect()
+fn defaults(may_write: bool) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> =
+        SETTINGS.iter().map(|(name, value, _)| (name.to_string(), value.to_string())).collect();
+    if may_write {
+        all.extend([READ_ONLY_DEFAULT, READ_ONLY_NOW].map(|name| (name.to_string(), "off".to_string())));
+    }
+    all
 }
 
 /// The registered spelling of a setting.
@@ -222,7 +243,7 @@ fn spelled(name: &str) -> Option<&'static str> {
     SETTINGS.iter().map(|s| s.0).find(|s| s.eq_ignore_ascii_case(name))
 }
 
-fn checked(name: &str, value: &str) -> PgWireResult<String> {
+fn checked(name: &str, value: &str, may_write: bool) -> PgWireResult<String> {
     let bad = || errors::error("22023", format!("invalid value for parameter \"{name}\": \"{value}\""));
     match name {
         "TimeZone" => zone(value).map(|z| z.name().to_string()).ok_or_else(bad),
@@ -235,11 +256,12 @@ fn checked(name: &str, value: &str) -> PgWireResult<String> {
             let level = value.to_ascii_lowercase();
             if MESSAGE_LEVELS.contains(&level.as_str()) { Ok(level) } else { Err(bad()) }
         }
-        "transaction_read_only" | "default_transaction_read_only" => match value.to_ascii_lowercase().as_str() {
+        READ_ONLY_NOW | READ_ONLY_DEFAULT => match value.to_ascii_lowercase().as_str() {
             "on" | "true" | "1" | "yes" => Ok("on".into()),
+            "off" | "false" | "0" | "no" if may_write => Ok("off".into()),
             "off" | "false" | "0" | "no" => Err(errors::error(
                 "25006",
-                "samples are written by scrape and remote write; SQL sessions only read",
+                "samples are written by scrape and remote write; SQL sessions only read without --pg.enable-writes",
             )),
             _ => Err(bad()),
         },

@@ -89,7 +89,9 @@ async fn open(
 
     let id = shared.sessions.next_process_id();
     let key = cancel_key(client.protocol_version())?;
-    let session = Arc::new(Session::new(user, id, catalog::context(&shared.engine)));
+    let session = Arc::new(
+        Session::new(user, id, catalog::context(&shared.engine)).that_may_write(shared.handler.may_write()),
+    );
     configure(&session, &parameters)?;
     catalog::install(&session);
     let registered = shared.sessions.add(id, key.to_bytes(), session.clone());

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::ast::{self, Statement};
 use pgwire::api::Type;
 use pgwire::api::portal::Format;
 use pgwire::api::results::FieldInfo;
 use pgwire::error::PgWireResult;
 
+use super::insert::{self, Target};
 use super::listener::DATABASE;
 use super::session::Session;
 use super::{command, errors, names, rewrite, run, types};
@@ -43,6 +44,11 @@ pub enum Work {
     Explain {
         plan: Arc<LogicalPlan>,
     },
+    /// The rows of a query, as samples.
+    Insert {
+        plan: Arc<LogicalPlan>,
+        target: Arc<Target>,
+    },
 }
 
 /// All statements of a text, in PostgreSQL's dialect.
@@ -50,11 +56,34 @@ pub fn parse(sql: &str) -> PgWireResult<Vec<Statement>> {
     text::parse(sql).map_err(|refused| errors::refused(sql, &refused))
 }
 
-/// Plans a statement, refusing whatever is not a read.
-pub async fn prepare(engine: &Engine, session: &Session, mut statement: Statement) -> PgWireResult<Prepared> {
+/// Plans a statement, refusing whatever is not a read, or an INSERT where that is allowed.
+pub async fn prepare(engine: &Engine, session: &Session, statement: Statement) -> PgWireResult<Prepared> {
     if command::is_command(&statement) {
         return Ok(Prepared { statement: Arc::new(statement), work: Work::Command, promql: Arc::default() });
     }
+    match statement {
+        Statement::Insert(insert) if session.writes() => prepare_insert(engine, session, insert).await,
+        Statement::Update { .. } | Statement::Delete(_) | Statement::Merge { .. } if session.writes() => {
+            let what = first_word(&statement);
+            Err(errors::error("0A000", format!("{what} is not supported: samples are inserted and do not change")))
+        }
+        statement => prepare_read(engine, session, statement).await,
+    }
+}
+
+async fn prepare_insert(engine: &Engine, session: &Session, insert: ast::Insert) -> PgWireResult<Prepared> {
+    let statement = Arc::new(Statement::Insert(insert.clone()));
+    let parts = insert::parts(insert)?;
+    let read = prepare_read(engine, session, parts.query.clone()).await?;
+    let Work::Query { plan, .. } = read.work else {
+        return Err(errors::error("XX000", "a query was planned as something else"));
+    };
+    let target = parts.target(engine, plan.schema().as_arrow()).await?;
+    let work = Work::Insert { plan, target: Arc::new(target) };
+    Ok(Prepared { statement, work, promql: read.promql })
+}
+
+async fn prepare_read(engine: &Engine, session: &Session, mut statement: Statement) -> PgWireResult<Prepared> {
     refuse_writes(&statement)?;
     let names = names::output_names(&statement).map(Arc::new);
     rewrite::apply(&mut statement);
@@ -89,7 +118,7 @@ async fn follow_search_path(session: &Session, statement: &mut Statement) -> PgW
         catalog.ok_or_else(|| errors::error("3D000", format!("database \"{DATABASE}\" does not exist")))?;
     let mut found = vec![];
     for ident in rewrite::unqualified(statement) {
-        let name = rewrite::folded(&ident);
+        let name = names::folded(&ident);
         let mut schema = None;
         for candidate in &path {
             let Some(provider) = catalog.schema(candidate) else { continue };
@@ -111,6 +140,9 @@ async fn follow_search_path(session: &Session, statement: &mut Statement) -> PgW
 fn refuse_writes(statement: &Statement) -> PgWireResult<()> {
     match statement {
         Statement::Query(_) | Statement::ShowTables { .. } | Statement::ShowColumns { .. } => Ok(()),
+        Statement::Explain { statement, .. } if matches!(**statement, Statement::Insert(_)) => {
+            Err(errors::error("0A000", "EXPLAIN of INSERT is not supported; explain its query"))
+        }
         Statement::Explain { statement, .. } => refuse_writes(statement),
         Statement::Copy { .. } => {
             Err(errors::error("42501", "COPY is not supported; no statement reads or writes the server's files"))
@@ -141,7 +173,7 @@ impl Prepared {
     pub fn parameter_types(&self) -> PgWireResult<Vec<Option<DataType>>> {
         let plan = match &self.work {
             Work::Command => return Ok(vec![]),
-            Work::Query { plan, .. } | Work::Explain { plan } => plan,
+            Work::Query { plan, .. } | Work::Explain { plan } | Work::Insert { plan, .. } => plan,
         };
         let mut numbered = Vec::new();
         for (name, data_type) in plan.get_parameter_types().map_err(errors::datafusion)? {
@@ -159,7 +191,8 @@ impl Prepared {
 
     /// False for commands that answer with a tag alone.
     pub fn returns_rows(&self) -> bool {
-        !matches!(self.work, Work::Command) || matches!(&*self.statement, Statement::ShowVariable { .. })
+        !matches!(self.work, Work::Command | Work::Insert { .. })
+            || matches!(&*self.statement, Statement::ShowVariable { .. })
     }
 
     /// The row description; empty for commands without rows.
@@ -169,7 +202,7 @@ impl Prepared {
                 let rows: RecordBatch = command::show(session, &self.statement)?;
                 fields(&rows.schema(), None, format)
             }
-            Work::Command => Ok(vec![]),
+            Work::Command | Work::Insert { .. } => Ok(vec![]),
             Work::Explain { .. } => fields(&explain_schema(), None, format),
             Work::Query { plan, names } => {
                 let schema = plan.schema().as_arrow();

@@ -1,0 +1,477 @@
+//! `INSERT INTO metric SELECT …`, where the server allows it: rows of any query become samples of the metric. The query is planned
+//! and verified as any other one; the statement itself is none that the engine knows.
+//!
+//! Columns are named by the list behind the metric, or by the query: `timestamp`, `value`, and a label for each other one, whose
+//! text is its value. What the tables of metrics call `timestamp_label` is the label `timestamp`. `__name__` is passed over, as the
+//! metric is the one behind INTO, and `histogram` has to be NULL.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, AsArray, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use datafusion::arrow::compute::{CastOptions, can_cast_types, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit};
+use datafusion::arrow::error::ArrowError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::ast::{
+    Ident, Insert, ObjectName, OnConflictAction, OnInsert, Query, Statement as SqlStatement, TableObject,
+};
+use futures::StreamExt;
+use pgwire::error::{PgWireError, PgWireResult};
+
+use super::session::Session;
+use super::{errors, names, types};
+use crate::engine::door::{Limits, Pass, canceled};
+use crate::engine::session::Engine;
+use crate::engine::sql::promql::StatementPromql;
+use crate::error::{Error, ErrorKind};
+use crate::ingest::labels::checked;
+use crate::model::labels::METRIC_NAME;
+use crate::model::sample::is_stale;
+use crate::past::insert::{Inserted, Inserter, MAX_DAYS, Refused, Statement};
+use crate::storage::lake::files::timestamp_text;
+
+const TIMESTAMP: &str = "timestamp";
+const VALUE: &str = "value";
+const HISTOGRAM: &str = "histogram";
+/// Behind a label that is called as another column.
+const SUFFIX: &str = "_label";
+/// Rows of a statement.
+const MAX_ROWS: u64 = 100_000_000;
+
+/// Where the rows of a query go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    metric: String,
+    columns: Vec<Column>,
+    /// `ON CONFLICT DO NOTHING`
+    keeps_others: bool,
+}
+
+/// What a column of the query is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Column {
+    Timestamp,
+    Value,
+    Histogram,
+    Label(String),
+    Ignored,
+}
+
+impl Column {
+    /// Of the label, or of the column in the table of a metric.
+    fn name(&self) -> &str {
+        match self {
+            Column::Timestamp => TIMESTAMP,
+            Column::Value => VALUE,
+            Column::Histogram => HISTOGRAM,
+            Column::Label(name) => name,
+            Column::Ignored => METRIC_NAME,
+        }
+    }
+}
+
+/// A statement as it is written.
+pub struct Parts {
+    metric: Ident,
+    columns: Vec<String>,
+    keeps_others: bool,
+    /// Planned by itself.
+    pub query: SqlStatement,
+}
+
+/// Takes a statement apart.
+///
+/// # Errors
+/// 0A000 for what is not supported, 42501 for what is no metric.
+pub fn parts(insert: Insert) -> PgWireResult<Parts> {
+    let unsupported = [
+        (insert.returning.is_some(), "RETURNING"),
+        (insert.table_alias.is_some(), "an alias of the metric"),
+        (insert.overwrite || insert.replace_into || insert.partitioned.is_some(), "to replace rows"),
+        (!insert.assignments.is_empty(), "SET"),
+        (insert.source.is_none(), "DEFAULT VALUES"),
+        (insert.multi_table_insert_type.is_some(), "more than one metric"),
+    ];
+    if let Some((_, what)) = unsupported.iter().find(|(is_there, _)| *is_there) {
+        return Err(errors::unsupported(format!("{what} in INSERT")));
+    }
+    let keeps_others = match insert.on {
+        None => false,
+        Some(OnInsert::OnConflict(on)) if on.action == OnConflictAction::DoNothing => true,
+        Some(_) => {
+            return Err(errors::unsupported(
+                "ON CONFLICT with another action than DO NOTHING: samples do not change",
+            ));
+        }
+    };
+    let TableObject::TableName(name) = insert.table else {
+        return Err(errors::unsupported("INSERT into anything but a metric"));
+    };
+    let query: Box<Query> = insert.source.expect("it was looked for");
+    let columns = insert.columns.iter().map(|name| last(name).map(|ident| names::folded(&ident)));
+    Ok(Parts {
+        metric: metric_of(&name)?,
+        columns: columns.collect::<PgWireResult<_>>()?,
+        keeps_others,
+        query: SqlStatement::Query(query),
+    })
+}
+
+fn last(name: &ObjectName) -> PgWireResult<Ident> {
+    let ident = name.0.last().and_then(|part| part.as_ident()).cloned();
+    ident.ok_or_else(|| errors::error("42601", format!("{name} is no name")))
+}
+
+fn metric_of(name: &ObjectName) -> PgWireResult<Ident> {
+    let parts: Option<Vec<&Ident>> = name.0.iter().map(|part| part.as_ident()).collect();
+    let parts = parts.unwrap_or_default();
+    let qualifiers: Vec<String> =
+        parts.iter().take(parts.len().max(1) - 1).map(|part| names::folded(part)).collect();
+    let qualifiers: Vec<&str> = qualifiers.iter().map(String::as_str).collect();
+    match qualifiers[..] {
+        [] | ["public"] | ["promlake", "public"] => last(name),
+        _ => Err(errors::error("42501", format!("{name} is no metric: samples are inserted into schema public"))),
+    }
+}
+
+impl Parts {
+    /// What becomes of the columns of a query, which has this schema.
+    ///
+    /// # Errors
+    /// 42601 for another number of columns, 42701 for one that is there twice, 42703 where one is missing, 42804 for one of a type
+    /// that cannot be taken.
+    pub async fn target(&self, engine: &Engine, schema: &Schema) -> PgWireResult<Target> {
+        let named = match self.columns.is_empty() {
+            true => schema.fields().iter().map(|field| field.name().clone()).collect(),
+            false => self.columns.clone(),
+        };
+        let given = schema.fields().len();
+        if given != named.len() {
+            let what = if given > named.len() {
+                "expressions than target columns"
+            } else {
+                "target columns than expressions"
+            };
+            return Err(errors::error("42601", format!("INSERT has more {what}")));
+        }
+        let columns = columns(&named)?;
+        for ((column, name), field) in columns.iter().zip(&named).zip(schema.fields()) {
+            check_type(column, name, field.data_type())?;
+        }
+        let metric = match self.metric.quote_style {
+            Some(_) => self.metric.value.clone(),
+            None => {
+                // As a query would find it.
+                let folded = names::folded(&self.metric);
+                let known = crate::engine::sql::catalog::metric_of(&engine.store, &folded).await?;
+                known.unwrap_or(folded)
+            }
+        };
+        Ok(Target { metric, columns, keeps_others: self.keeps_others })
+    }
+}
+
+/// What columns of these names are.
+fn columns(names: &[String]) -> PgWireResult<Vec<Column>> {
+    if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        return Err(errors::error("42701", format!("column \"{}\" is there twice", twice.1)));
+    }
+    let missing = [TIMESTAMP, VALUE].into_iter().find(|needed| !names.iter().any(|name| name == needed));
+    if let Some(needed) = missing {
+        let message = format!("an INSERT needs a column \"{needed}\": name it in the query or behind the metric");
+        return Err(errors::error("42703", message));
+    }
+    Ok(names.iter().map(|name| column(name, names)).collect())
+}
+
+fn column(name: &str, names: &[String]) -> Column {
+    match name {
+        TIMESTAMP => Column::Timestamp,
+        VALUE => Column::Value,
+        HISTOGRAM => Column::Histogram,
+        METRIC_NAME => Column::Ignored,
+        _ => {
+            let bare = name.trim_end_matches(SUFFIX);
+            // Where there are several, tables call the label so that has most of them.
+            let is_longest = !names.contains(&format!("{name}{SUFFIX}"));
+            match [TIMESTAMP, VALUE, HISTOGRAM].contains(&bare) && is_longest {
+                true => Column::Label(bare.to_string()),
+                false => Column::Label(name.to_string()),
+            }
+        }
+    }
+}
+
+fn check_type(column: &Column, name: &str, from: &DataType) -> PgWireResult<()> {
+    let wrong = |wanted: &str| {
+        let from = types::type_name(types::pg_type(from).oid());
+        errors::error("42804", format!("column \"{name}\" is of type {wanted} but expression is of type {from}"))
+    };
+    let is_text = matches!(from, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null);
+    match column {
+        Column::Timestamp => {
+            let is_time = matches!(from, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64);
+            if is_time || is_text { Ok(()) } else { Err(wrong("timestamp with time zone")) }
+        }
+        Column::Value if from.is_numeric() || is_text => Ok(()),
+        Column::Value => Err(wrong("double precision")),
+        Column::Label(_) if !from.is_nested() && can_cast_types(from, &DataType::Utf8) => Ok(()),
+        Column::Label(_) => Err(wrong("text")),
+        Column::Histogram | Column::Ignored => Ok(()),
+    }
+}
+
+/// What a statement that is to be run needs.
+pub struct Running {
+    pub plan: LogicalPlan,
+    pub target: Arc<Target>,
+    pub promql: Arc<Vec<StatementPromql>>,
+}
+
+/// Runs the query to its end, writes its rows, and says how many samples are new. From when the query has ended on, neither a
+/// cancellation nor a client that goes away ends it.
+pub async fn run(
+    engine: &Engine,
+    session: &Arc<Session>,
+    inserter: &Arc<Inserter>,
+    running: Running,
+    mut limits: Limits,
+) -> PgWireResult<u64> {
+    let Running { plan, target, promql } = running;
+    limits.flag = promql.first().map_or(limits.flag, |first| first.flag().clone());
+    promql.iter().for_each(StatementPromql::begin);
+    let turn = tokio::select! {
+        turn = inserter.turn() => turn,
+        () = limits.canceled.cancelled() => return Err(canceled().into()),
+        () = tokio::time::sleep(limits.timeout) => return Err(Error::new(ErrorKind::Timeout, limits.too_late).into()),
+    };
+    let (context, zone) = (session.context.clone(), session.time_zone().name().to_string());
+    let reading = Reading { target: target.clone(), zone };
+    let statement = engine.run(&limits, |pass| reading.read(context, plan, pass)).await?;
+    session.notices.add(&promql);
+    let (inserter, keeps_others) = (inserter.clone(), target.keeps_others);
+    let written = tokio::spawn(async move { inserter.insert(turn, statement, keeps_others).await }).await;
+    let written = written.map_err(|_| errors::error("XX000", "an INSERT panicked"))??;
+    match written {
+        Ok(inserted) => {
+            session.notices.warn(passed_over(&inserted));
+            Ok(inserted.new)
+        }
+        Err(refused) => Err(refusal(&refused)),
+    }
+}
+
+fn passed_over(inserted: &Inserted) -> Option<String> {
+    let first = inserted.first_other.as_ref()?;
+    let (count, at) = (inserted.other, timestamp_text(first.timestamp));
+    let (labels, stored, given) = (&first.labels, &first.stored, &first.given);
+    Some(format!(
+        "{count} samples are stored with other values, which stay: {labels} at {at} is {stored}, not {given}"
+    ))
+}
+
+fn refusal(refused: &Refused) -> PgWireError {
+    match refused {
+        Refused::Stored(count, first) => {
+            let at = timestamp_text(first.timestamp);
+            let (labels, stored, given) = (&first.labels, &first.stored, &first.given);
+            errors::error(
+                "23505",
+                format!(
+                    "{count} samples are stored with other values, and nothing was inserted: {labels} at {at} is {stored}, not \
+                     {given}; ON CONFLICT DO NOTHING inserts the rest"
+                ),
+            )
+        }
+        Refused::Contradictions(count) => errors::error(
+            "21000",
+            format!(
+                "{count} rows have the labels and the timestamp of others, and other values; nothing was inserted"
+            ),
+        ),
+        Refused::TooManyDays(days) => errors::error(
+            "54000",
+            format!("the rows are of {days} days, more than {MAX_DAYS}; nothing was inserted"),
+        ),
+        Refused::TooFarInFuture => {
+            errors::error("22008", "a timestamp is more than ten minutes in the future; nothing was inserted")
+        }
+    }
+}
+
+/// Rows of a query to samples.
+struct Reading {
+    target: Arc<Target>,
+    /// Of times that say none.
+    zone: String,
+}
+
+impl Reading {
+    async fn read(self, context: SessionContext, plan: LogicalPlan, pass: Pass) -> PgWireResult<Statement> {
+        let memory = pass.memory("series of an INSERT");
+        let frame = context.execute_logical_plan(plan).await.map_err(errors::datafusion)?;
+        let mut batches = frame.execute_stream().await.map_err(errors::datafusion)?;
+        let (mut statement, mut rows, mut known) = (Statement::default(), 0, 0);
+        while let Some(batch) = batches.next().await {
+            pass.check()?;
+            let batch = batch.map_err(errors::datafusion)?;
+            rows += batch.num_rows() as u64;
+            if rows > MAX_ROWS {
+                return Err(errors::error(
+                    "54000",
+                    format!("an INSERT has at most {MAX_ROWS} rows; insert fewer at a time"),
+                ));
+            }
+            self.take(&batch, &mut statement)?;
+            let bytes = statement.series_bytes();
+            memory.grow(bytes - known)?;
+            known = bytes;
+        }
+        Ok(statement)
+    }
+
+    fn take(&self, batch: &RecordBatch, statement: &mut Statement) -> PgWireResult<()> {
+        let cast = |at: usize, to: &DataType| {
+            let options = CastOptions { safe: false, ..CastOptions::default() };
+            cast_with_options(batch.column(at), to, &options).map_err(|error| match error {
+                ArrowError::ParseError(why) | ArrowError::CastError(why) => errors::error(
+                    "22P02",
+                    format!("invalid value in column \"{}\": {why}", self.target.columns[at].name()),
+                ),
+                error => errors::datafusion(error.into()),
+            })
+        };
+        let (mut times, mut values, mut labels) = (None, None, Vec::new());
+        for (at, column) in self.target.columns.iter().enumerate() {
+            match column {
+                Column::Timestamp => {
+                    times = Some(cast(
+                        at,
+                        &DataType::Timestamp(TimeUnit::Millisecond, Some(self.zone.as_str().into())),
+                    )?);
+                }
+                Column::Value => values = Some(cast(at, &DataType::Float64)?),
+                Column::Label(name) => labels.push((name.as_str(), cast(at, &DataType::Utf8)?)),
+                Column::Histogram if batch.column(at).null_count() < batch.num_rows() => {
+                    return Err(errors::unsupported("INSERT of histograms"));
+                }
+                Column::Histogram | Column::Ignored => {}
+            }
+        }
+        let (times, values) = times.zip(values).expect("both were looked for");
+        let times: &TimestampMillisecondArray = times.as_primitive();
+        let values: &Float64Array = values.as_primitive();
+        let labels: Vec<(&str, &StringArray)> =
+            labels.iter().map(|(name, texts)| (*name, texts.as_string::<i32>())).collect();
+        for row in 0..batch.num_rows() {
+            for (column, is_null) in [(TIMESTAMP, times.is_null(row)), (VALUE, values.is_null(row))] {
+                if is_null {
+                    return Err(errors::error("23502", format!("null value in column \"{column}\"")));
+                }
+            }
+            if is_stale(values.value(row)) {
+                return Err(errors::error("22023", "a value is the marker of a series that ends"));
+            }
+            let mut pairs = vec![(METRIC_NAME, self.target.metric.as_str())];
+            let present = labels.iter().filter(|(_, texts)| texts.is_valid(row) && !texts.value(row).is_empty());
+            pairs.extend(present.map(|(name, texts)| (*name, texts.value(row))));
+            let labels = checked(&pairs).map_err(|reason| errors::error("22023", reason.to_string()))?;
+            let series = statement.series(&labels)?;
+            statement.push(series, times.value(row), values.value(row))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    fn parsed(sql: &str) -> PgWireResult<Parts> {
+        let statement = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().pop();
+        let Some(SqlStatement::Insert(insert)) = statement else { panic!("{sql} is an INSERT") };
+        parts(insert)
+    }
+
+    fn code<T>(result: PgWireResult<T>) -> String {
+        match result {
+            Err(PgWireError::UserError(info)) => info.code.clone(),
+            Err(error) => panic!("{error}"),
+            Ok(_) => "fine".to_string(),
+        }
+    }
+
+    #[test]
+    fn statements_are_taken_apart() {
+        let parts =
+            parsed("INSERT INTO Public.\"A:b\" (Timestamp, \"X\", value) VALUES (1, 2, 3) ON CONFLICT DO NOTHING")
+                .unwrap();
+        assert_eq!((parts.metric.value.as_str(), parts.keeps_others), ("A:b", true));
+        assert_eq!(parts.columns, ["timestamp", "X", "value"]);
+        assert_eq!(parts.query.to_string(), "VALUES (1, 2, 3)");
+        for (sql, expected) in [
+            ("INSERT INTO a SELECT 1", "fine"),
+            ("INSERT INTO promlake.public.a VALUES (1)", "fine"),
+            ("INSERT INTO promlake.samples SELECT 1", "42501"),
+            ("INSERT INTO pg_catalog.pg_class SELECT 1", "42501"),
+            ("INSERT INTO a SELECT 1 RETURNING value", "0A000"),
+            ("INSERT INTO a AS b SELECT 1", "0A000"),
+            ("INSERT INTO a DEFAULT VALUES", "0A000"),
+            ("INSERT INTO a VALUES (1) ON CONFLICT (x) DO UPDATE SET value = 1", "0A000"),
+        ] {
+            assert_eq!(code(parsed(sql)), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn names_of_columns() {
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let label = |name: &str| Column::Label(name.to_string());
+        let check = |given: &[&str], expected: &[Column]| {
+            assert_eq!(columns(&names(given)).unwrap(), expected, "{given:?}");
+        };
+        let (timestamp, value) = (Column::Timestamp, Column::Value);
+        check(&["value", "job", "timestamp"], &[value.clone(), label("job"), timestamp.clone()]);
+        check(
+            &["__name__", "timestamp", "value", "histogram", "value_label", "my_label"],
+            &[
+                Column::Ignored,
+                timestamp.clone(),
+                value.clone(),
+                Column::Histogram,
+                label("value"),
+                label("my_label"),
+            ],
+        );
+        // As the table of a metric that has both labels.
+        check(
+            &["timestamp", "value", "value_label", "value_label_label"],
+            &[timestamp, value, label("value_label"), label("value")],
+        );
+        assert_eq!(code(columns(&names(&["timestamp", "job"]))), "42703");
+        assert_eq!(code(columns(&names(&["timestamp", "value", "a", "a"]))), "42701");
+    }
+
+    #[test]
+    fn types_that_are_taken() {
+        let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
+        let list = DataType::new_list(DataType::Utf8, true);
+        let label = Column::Label("x".to_string());
+        for (column, from, expected) in [
+            (&Column::Timestamp, &time, "fine"),
+            (&Column::Timestamp, &DataType::Utf8, "fine"),
+            (&Column::Timestamp, &DataType::Int64, "42804"),
+            (&Column::Value, &DataType::Int32, "fine"),
+            (&Column::Value, &DataType::Decimal128(10, 2), "fine"),
+            (&Column::Value, &time, "42804"),
+            (&label, &DataType::Boolean, "fine"),
+            (&label, &DataType::Utf8View, "fine"),
+            (&label, &list, "42804"),
+        ] {
+            assert_eq!(code(check_type(column, "c", from)), expected, "{column:?} from {from}");
+        }
+    }
+}
