@@ -31,6 +31,8 @@ const NODE: &str = "backfill";
 /// between these.
 const MEMORY_PART: u64 = 8;
 const MEMORY_BYTES: std::ops::RangeInclusive<u64> = 32 << 20..=1 << 30;
+/// A time, a value and what a copy of both takes.
+const RESULT_BYTES_A_SAMPLE: usize = 64;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -109,6 +111,8 @@ fn engine_options(settings: &Settings) -> EngineOptions {
         default_subquery_step_ms: Arc::new(AtomicI64::new(settings.interval_ms)),
         // Queries for long ranges, which are cut where they take longer.
         timeout: Duration::from_secs(600),
+        // A result is in memory as a whole; a query for too much is cut.
+        max_samples: (share.pool_bytes / RESULT_BYTES_A_SAMPLE).max(1_000_000),
         memory_bytes: share.pool_bytes,
         spill_bytes: share.spill_bytes,
         footer_bytes: share.footer_bytes,

@@ -103,9 +103,9 @@ impl Statement {
         slot.ok_or_else(|| Error::internal(format!("the labels {labels} were not checked")))
     }
 
-    /// Memory of the series, about, which nothing else bounds.
-    pub fn series_bytes(&self) -> usize {
-        self.series_bytes
+    /// Memory of the series and of the places of their samples, about, which nothing else bounds.
+    pub fn bytes(&self) -> usize {
+        self.series_bytes + self.collected.index_bytes()
     }
 
     /// Adds a sample of a series.

@@ -45,14 +45,15 @@ fn problem<T>(at: usize, message: impl Into<String>) -> Parsed<T> {
     Err(Problem { at, message: message.into() })
 }
 
-/// Parses a line. A short text can stand for many values, of which there may be this many.
-pub fn parse(line: &str, most_values: usize) -> Result<Series, ParseError> {
+/// Parses a line. A short text can stand for many values: only the first `needed` are made, and of these there may be
+/// `most`.
+pub fn parse(line: &str, needed: usize, most: usize) -> Result<Series, ParseError> {
     let split = metric_end(line);
     let labels = parse_labels(&line[..split])?;
     if labels.is_empty() && line[..split].trim().is_empty() {
         return Err(located(Problem { at: split, message: "no series in it".to_string() }, line));
     }
-    let mut values = Values { text: line, at: split, found: Vec::new(), most: most_values };
+    let mut values = Values { text: line, at: split, found: Vec::new(), needed, most };
     values.read().map_err(|problem| located(problem, line))?;
     Ok(Series { labels, values: values.found })
 }
@@ -109,6 +110,7 @@ struct Values<'a> {
     text: &'a str,
     at: usize,
     found: Vec<Value>,
+    needed: usize,
     most: usize,
 }
 
@@ -176,6 +178,7 @@ impl Values<'_> {
 
     /// So many values, by their place.
     fn push(&mut self, start: usize, count: usize, mut value: impl FnMut(usize) -> Parsed<Value>) -> Parsed<()> {
+        let count = count.min(self.needed - self.found.len());
         if count > self.most - self.found.len() {
             return problem(start, format!("more than {} values", self.most));
         }

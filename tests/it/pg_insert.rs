@@ -204,6 +204,35 @@ async fn rows_by_hand() {
     refused(&client, twice, "25006", "read-only").await;
     client.batch_execute("SET default_transaction_read_only = off").await.unwrap();
     assert_eq!(rows(&client, twice).await, 0);
+    // As drivers say it.
+    client.batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY").await.unwrap();
+    refused(&client, twice, "25006", "read-only").await;
+    client
+        .batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        .await
+        .unwrap();
+    refused(&client, twice, "25006", "read-only").await;
+    client.batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE").await.unwrap();
+    assert_eq!(rows(&client, twice).await, 0);
+}
+
+/// Texts are of the client's zone, the server's own times are not.
+#[tokio::test]
+async fn times_in_another_zone() {
+    let home = Home::on_disk();
+    let server = home.start(NO_TARGETS, &["--pg.enable-writes"]);
+    let client = connect(&server).await;
+    client.batch_execute("SET TimeZone = 'America/New_York'").await.unwrap();
+    assert_eq!(rows(&client, "INSERT INTO d SELECT now() AS timestamp, 1 AS value, 'now' AS of").await, 1);
+    let texts = "INSERT INTO d (timestamp, value, of) VALUES ('2026-03-01 12:00:00', 2, 'text'), ('2026-03-01 12:00:00Z', 3, 'utc')";
+    assert_eq!(rows(&client, texts).await, 2);
+    let sql = "SELECT of, timestamp FROM d ORDER BY value";
+    let found: Vec<(String, SystemTime)> =
+        client.query(sql, &[]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect();
+    let ago = SystemTime::now().duration_since(found[0].1).expect("not in the future");
+    assert!(found[0].0 == "now" && ago < Duration::from_secs(60), "{ago:?}");
+    let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(seconds);
+    assert_eq!(found[1..], [("text".to_string(), at(1_772_384_400)), ("utc".to_string(), at(1_772_366_400))]);
 }
 
 #[tokio::test]
@@ -214,6 +243,7 @@ async fn nothing_is_written_without_the_flag() {
     let insert = "INSERT INTO d (timestamp, value) VALUES ('2026-03-01', 1)";
     refused(&client, insert, "25006", "cannot execute INSERT in a read-only transaction").await;
     refused(&client, "SET transaction_read_only = off", "25006", "--pg.enable-writes").await;
+    client.batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE").await.unwrap();
     refused(&client, insert, "25006", "INSERT").await;
     refused(&client, "SELECT * FROM d", "42P01", "d").await;
 }

@@ -286,7 +286,7 @@ fn expected(sample: &ExpectedSample) -> std::result::Result<ShownSample, String>
 /// One, as it is printed.
 fn histogram(text: &str) -> std::result::Result<String, String> {
     const FEW: usize = 1_000;
-    let parsed = series::parse(&format!("{{}} {text}"), FEW).map_err(|error| error.to_string())?;
+    let parsed = series::parse(&format!("{{}} {text}"), usize::MAX, FEW).map_err(|error| error.to_string())?;
     match &parsed.values[..] {
         [Value::Histogram(histogram)] => Ok(histogram.test_expression()),
         [Value::Float(value)] => Err(format!("expected histogram, got {value}")),

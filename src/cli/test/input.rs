@@ -37,6 +37,10 @@ impl Input {
     pub fn parse(test: &RuleTest, start: i64, notes: &mut String) -> Result<Self, String> {
         let mut lines = Lines::default();
         let mut room = MAX_VALUES;
+        // What comes behind the last evaluation is seen by nobody; --debug shows series to the end of its second.
+        let end_ms = (test.end_ms().max(0) / 1000).saturating_add(1).saturating_mul(1000);
+        let needed = usize::try_from(end_ms / test.interval_ms.max(1)).unwrap_or(usize::MAX);
+        let needed = needed.saturating_add(1);
         // The first one of the script says how far apart values are.
         let mut number = 1;
         let script = test.input.iter().map(|input| format!("{} {}", input.series, input.values));
@@ -54,7 +58,7 @@ impl Input {
                     }
                     return Ok(Self(lines.those_that_count()));
                 }
-                let parsed = series::parse(line, room).map_err(|error| {
+                let parsed = series::parse(line, needed, room).map_err(|error| {
                     let column = error.position.map_or(1, |(_, column)| column);
                     format!("{number}:{column}: parse error: {}", error.message)
                 })?;

@@ -159,6 +159,11 @@ impl Collected {
         self.failed.take()
     }
 
+    /// See [`Spill::index_bytes`].
+    pub fn index_bytes(&self) -> usize {
+        self.spill.index_bytes()
+    }
+
     /// How many series there are.
     pub fn len(&self) -> usize {
         self.slots.len()

@@ -35,6 +35,8 @@ pub struct Spill {
     file: Option<File>,
     file_bytes: u64,
     runs: Vec<SpilledRun>,
+    /// Of `runs`, one for each series and writing.
+    entries: usize,
 }
 
 /// Records of one series: kind, timestamp as the difference from the one before, start timestamp, value.
@@ -53,7 +55,15 @@ struct SpilledRun {
 
 impl Spill {
     pub fn new(most_bytes: usize) -> Self {
-        Self { buffers: Vec::new(), held_bytes: 0, most_bytes, file: None, file_bytes: 0, runs: Vec::new() }
+        Self {
+            buffers: Vec::new(),
+            held_bytes: 0,
+            most_bytes,
+            file: None,
+            file_bytes: 0,
+            runs: Vec::new(),
+            entries: 0,
+        }
     }
 
     pub fn push(&mut self, slot: u32, timestamp: i64, start_timestamp: i64, value: Value<'_>) -> Result<()> {
@@ -112,9 +122,17 @@ impl Spill {
         }
         file.write_all_at(&together, at).context(ErrorKind::Unavailable, failed)?;
         self.file_bytes = at + together.len() as u64;
+        entries.shrink_to_fit();
+        self.entries += entries.len();
         self.runs.push(SpilledRun { entries });
         self.held_bytes = 0;
         Ok(())
+    }
+
+    /// Memory of what says where samples are in the file, which nothing bounds: series that come in turns have an entry for
+    /// few samples each.
+    pub fn index_bytes(&self) -> usize {
+        self.entries * size_of::<(u32, u64, u32)>()
     }
 
     /// Appends the samples of a slot within a range to a run, in the order they were pushed.

@@ -1,7 +1,7 @@
 use super::*;
 
 fn values(text: &str) -> Result<Vec<Value>, String> {
-    parse(&format!("m {text}"), 1_000).map(|series| series.values).map_err(|error| error.to_string())
+    parse(&format!("m {text}"), usize::MAX, 1_000).map(|series| series.values).map_err(|error| error.to_string())
 }
 
 fn floats(text: &str) -> Vec<Option<f64>> {
@@ -32,6 +32,18 @@ fn sequences_of_floats() {
     let odd = floats("NaN stale");
     assert!(odd[0].unwrap().is_nan() && !crate::model::sample::is_stale(odd[0].unwrap()));
     assert!(crate::model::sample::is_stale(odd[1].unwrap()));
+}
+
+/// What nobody needs is not made, however much it would be, and is still read.
+#[test]
+fn only_what_is_needed() {
+    let first =
+        |text: &str, needed: usize| parse(&format!("m {text}"), needed, 5).map(|series| series.values.len());
+    assert_eq!(first("1+1x2 _x10 3x268435456", 5), Ok(5));
+    assert_eq!(first("0x268435456", 0), Ok(0));
+    assert_eq!(first("1 2", 5), Ok(2));
+    assert!(first("1x268435456", 6).unwrap_err().message.contains("more than 5 values"));
+    assert!(first("1x268435456 foo", 3).unwrap_err().message.contains("unexpected identifier"));
 }
 
 #[test]
@@ -70,9 +82,9 @@ fn labels() {
     check("{a=\"\"}", &[("a", "")]);
     assert!(parse_labels("up{a!=\"b\"}").unwrap_err().to_string().contains("in label set, expected \"=\""));
     assert!(parse_labels("up[5m]").is_err());
-    let series = parse("up{a=\"} 1\"} 2", 9).unwrap();
+    let series = parse("up{a=\"} 1\"} 2", usize::MAX, 9).unwrap();
     assert_eq!((series.labels[1].1.as_str(), series.values), ("} 1", vec![Value::Float(2.0)]));
-    assert!(parse("", 9).is_err() && parse("up{a=\"b\" 0 1", 9).is_err());
+    assert!(parse("", usize::MAX, 9).is_err() && parse("up{a=\"b\" 0 1", usize::MAX, 9).is_err());
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::ingest::import::progress::Progress;
 use crate::ingest::import::series::{Added, LeftOut};
 use crate::ingest::import::spill::Value;
 use crate::model::labels::Labels;
+use crate::model::matcher::{MatchOp, Matcher};
 use crate::model::sample::{DAY_MS, TimeRange, day_of};
 use crate::past::writer::PastWriter;
 use crate::promql::value_type::ValueType;
@@ -24,7 +25,7 @@ use crate::rules::backfill::evaluate::Evaluation;
 use crate::rules::backfill::plan::{Job, Plan, Turn};
 use crate::rules::backfill::results::{Failures, Samples};
 use crate::rules::backfill::times::Steps;
-use crate::storage::lake::files::day_text;
+use crate::storage::lake::files::{day_text, timestamp_text};
 use crate::storage::lake::import::Done;
 use crate::storage::store::reading::Reading;
 use crate::storage::types::{Run, Series};
@@ -181,7 +182,7 @@ impl<'a> Backfill<'a> {
             progress,
             writer: PastWriter::new(engine.clone(), settings.threads),
             through: vec![range.start_inclusive; groups.len()],
-            applications: groups.iter().map(|group| application(group, range.start_inclusive)).collect(),
+            applications: groups.iter().map(|group| application(group, range.start_inclusive, engine)).collect(),
             groups,
             plan,
             evaluations,
@@ -295,6 +296,7 @@ impl<'a> Backfill<'a> {
             due.extend(self.due(*job, part).map(|(steps, from)| (*job, steps, from)));
             self.evaluations[*job].track.begin();
         }
+        self.refuse_stored(&due, part).await?;
         let all = due.clone();
         while let Some(now) =
             due.iter().filter(|(_, steps, _)| steps.count > 0).map(|(_, steps, _)| steps.first).min()
@@ -316,6 +318,28 @@ impl<'a> Backfill<'a> {
         }
         all.into_iter().for_each(|(_, steps, from)| self.count(steps, from));
         Ok(true)
+    }
+
+    /// Rules that read results of their own time, or of later rules, must not find what was stored of that before: it would
+    /// count as what had been there.
+    async fn refuse_stored(&self, due: &[(usize, Steps, i64)], part: Span) -> Result<()> {
+        for (job, _, from) in due.iter().filter(|(job, ..)| self.plan.is_read[*job]) {
+            let rule = &self.plan.jobs[*job].rule;
+            let mut matchers = vec![Matcher::metric(rule.name())];
+            for (name, value) in &rule.labels {
+                matchers.push(Matcher::new(name, MatchOp::Equal, value)?);
+            }
+            let stored = self.engine.last_samples(matchers, TimeRange::new(*from, part.until - 1)).await?;
+            if let Some(last) = stored.iter().map(|(_, (at, _))| *at).max() {
+                let (name, last) = (rule.name(), timestamp_text(last));
+                let message = format!(
+                    "rule {name} reads its own results, or an earlier rule does, and has some already up to {last}: \
+                     they would be taken for older ones; write a range that has none"
+                );
+                return Err(Error::bad_input(message));
+            }
+        }
+        Ok(())
     }
 
     fn tell(&self, part: Span, job: usize) {
@@ -425,10 +449,13 @@ impl Sink<'_> {
 }
 
 /// The name of a group in Delta's transactions: what its results depend on, but for the samples that its rules read.
-fn application(group: &Group, start: i64) -> String {
+fn application(group: &Group, start: i64, engine: &Engine) -> String {
     let Group { file, config, interval_ms } = group;
+    let options = &engine.options;
     let mut text =
         format!("{start} {file:?} {:?} {interval_ms} {:?} {}", config.name, config.query_offset_ms, config.limit);
+    let subquery_step_ms = options.default_subquery_step_ms.load(Ordering::Relaxed);
+    text.push_str(&format!("\n{} {subquery_step_ms} {:?}", options.lookback_delta_ms, options.features));
     for rule in &config.rules {
         if let RuleKind::Recording { record } = &rule.kind {
             text.push_str(&format!("\n{record:?} {:?} {:?}", rule.query, rule.labels));

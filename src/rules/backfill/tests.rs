@@ -281,6 +281,14 @@ groups:
     assert_eq!(values(at_times(&engine, "before", "one", MINUTE, range).await), counted[..59]);
     let zeros = vec!["0".to_string(); 60];
     assert_eq!(values(at_times(&engine, "at_end", "one", MINUTE, range).await), zeros);
+    // Once more the results would count from what is stored: of the same times, and from the middle of them.
+    let half = TimeRange::new(START + DAY_MS, START + DAY_MS + 60 * MINUTE);
+    for settings in [Settings { range, again: true, ..settings() }, Settings { range: half, ..settings() }] {
+        let refused = backfill(&objects, rules, settings).await.unwrap_err();
+        assert!(refused.message.contains("rule n reads its own results"), "{refused}");
+    }
+    let engine = reading(&objects).await;
+    assert_eq!(values(at_times(&engine, "n", "one", MINUTE, range).await), counted);
     server.stop().await;
 }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::sql::sqlparser::ast::{self, Expr, Set, Statement, Value};
+use datafusion::sql::sqlparser::ast::{self, Expr, Set, Statement, TransactionAccessMode, TransactionMode, Value};
 use pgwire::error::PgWireResult;
 
 use super::errors;
-use super::session::Session;
+use super::session::{READ_ONLY_DEFAULT, Session};
 
 /// What a command answers.
 pub enum Outcome {
@@ -123,7 +123,21 @@ fn assign(session: &Session, set: &Set) -> PgWireResult<()> {
         Set::SetTimeZone { value, .. } => session.set("TimeZone", Some(&literal(value)?)),
         Set::SetNames { charset_name, .. } => session.set("client_encoding", Some(&charset_name.value)),
         // Drivers ask for an isolation level, or for read write, and then only read: every statement has its
-        // own snapshot, and a statement that writes is refused by itself.
+        // own snapshot, and a statement that writes is refused within a transaction. What is said of the whole session holds
+        // for statements outside of them.
+        Set::SetTransaction { modes, session: true, .. } => {
+            let access = modes.iter().rev().find_map(|mode| match mode {
+                TransactionMode::AccessMode(access) => Some(*access),
+                TransactionMode::IsolationLevel(_) => None,
+            });
+            match access {
+                Some(TransactionAccessMode::ReadOnly) => session.set(READ_ONLY_DEFAULT, Some("on")),
+                Some(TransactionAccessMode::ReadWrite) if session.may_write() => {
+                    session.set(READ_ONLY_DEFAULT, Some("off"))
+                }
+                Some(TransactionAccessMode::ReadWrite) | None => Ok(()),
+            }
+        }
         Set::SetTransaction { .. } => Ok(()),
         other => Err(errors::unsupported(format!("SET {other}"))),
     }

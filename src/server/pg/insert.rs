@@ -309,7 +309,7 @@ struct Reading {
 
 impl Reading {
     async fn read(self, context: SessionContext, plan: LogicalPlan, pass: Pass) -> PgWireResult<Statement> {
-        let memory = pass.memory("series of an INSERT");
+        let memory = pass.memory("an INSERT");
         let frame = context.execute_logical_plan(plan).await.map_err(errors::datafusion)?;
         let mut batches = frame.execute_stream().await.map_err(errors::datafusion)?;
         let (mut statement, mut rows, mut known) = (Statement::default(), 0, 0);
@@ -324,7 +324,7 @@ impl Reading {
                 ));
             }
             self.take(&batch, &mut statement)?;
-            let bytes = statement.series_bytes();
+            let bytes = statement.bytes();
             memory.grow(bytes - known)?;
             known = bytes;
         }
@@ -346,10 +346,12 @@ impl Reading {
         for (at, column) in self.target.columns.iter().enumerate() {
             match column {
                 Column::Timestamp => {
-                    times = Some(cast(
-                        at,
-                        &DataType::Timestamp(TimeUnit::Millisecond, Some(self.zone.as_str().into())),
-                    )?);
+                    // Times without a zone are UTC, as those of `now()` are here; texts are of the client's zone.
+                    let zone = match batch.column(at).data_type() {
+                        DataType::Timestamp(_, None) => "+00:00",
+                        _ => self.zone.as_str(),
+                    };
+                    times = Some(cast(at, &DataType::Timestamp(TimeUnit::Millisecond, Some(zone.into())))?);
                 }
                 Column::Value => values = Some(cast(at, &DataType::Float64)?),
                 Column::Label(name) => labels.push((name.as_str(), cast(at, &DataType::Utf8)?)),

@@ -46,7 +46,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
 ];
 
 /// Off where the server allows INSERT, unless the client says otherwise.
-const READ_ONLY_DEFAULT: &str = "default_transaction_read_only";
+pub const READ_ONLY_DEFAULT: &str = "default_transaction_read_only";
 const READ_ONLY_NOW: &str = "transaction_read_only";
 
 /// Settings that only report something.
@@ -107,6 +107,11 @@ impl Session {
         let settings = self.settings.lock();
         let is_off = |name: &str| settings.get(name).is_some_and(|value| value == "off");
         self.may_write && is_off(READ_ONLY_DEFAULT) && is_off(READ_ONLY_NOW)
+    }
+
+    /// Whether the server allows that at all.
+    pub fn may_write(&self) -> bool {
+        self.may_write
     }
 
     /// A message begins: a simple query, or in the extended protocol everything up to Sync. A cancel request ends

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore, watch};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::storage::head::memtable::Memtable;
 use crate::storage::index::days::DayIndexes;
 use crate::storage::index::series_index::SeriesIndex;
@@ -157,8 +157,8 @@ async fn read(log: &wal::objects::Objects, lake: &Lake, head: &mut Head<'_>) -> 
                     Content::Rows(rows) => rows,
                     Content::Void | Content::Seal { .. } => continue,
                 },
-                // One that is cut off was never acknowledged.
-                Err(_) if Some(key) == last => continue,
+                // One that is cut off was never acknowledged; a version of tomorrow is no damage.
+                Err(reason) if Some(key) == last && reason.kind == ErrorKind::Internal => continue,
                 Err(reason) => {
                     let path = log.path(key);
                     let message = format!(
