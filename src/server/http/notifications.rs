@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::server::http::json::rfc3339;
 use crate::telemetry::metrics::Family;
@@ -93,10 +94,14 @@ impl Notifications {
     fn tell(&self, state: &mut State, notification: &Notification) {
         state.subscribers.retain(|subscriber| !subscriber.is_closed());
         for subscriber in &state.subscribers {
+            let dropped = match subscriber.try_send(notification.clone()) {
+                Ok(()) => 0,
+                Err(TrySendError::Full(_)) => 1,
+                // It went a moment ago.
+                Err(TrySendError::Closed(_)) => continue,
+            };
             self.sent.fetch_add(1, Ordering::Relaxed);
-            if subscriber.try_send(notification.clone()).is_err() {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
+            self.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
     }
 
