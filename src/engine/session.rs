@@ -63,6 +63,8 @@ const SMALL_PANEL_SERIES: usize = 4;
 const SMALL_PANEL_WINDOW_MS: i64 = 300_000;
 const SMALL_PANEL_MS: i64 = 6 * 3_600_000;
 const SMALL_PANEL_STEPS: i64 = 1_000;
+/// Steps of all selectors together whose samples are counted for `stats` and the log of queries.
+const MAX_COUNTED_STEPS: usize = 2 << 20;
 
 /// Limits and defaults of queries; Prometheus' flags of the same names.
 #[derive(Clone, Debug)]
@@ -156,7 +158,7 @@ pub struct QueryRequest {
     pub time: EvalTime,
     pub lookback_delta_ms: Option<i64>,
     pub timeout: Option<Duration>,
-    /// Count the samples of every window, for [`QueryStats::samples`].
+    /// Count the samples of every window, for [`QueryStats::samples`], unless there are too many steps to count at.
     pub stats: bool,
     /// Whether rates look at start timestamps; `None` for what the server does.
     pub use_start_timestamps: Option<bool>,
@@ -564,7 +566,7 @@ async fn finish(
     let (value, sort) = value(&planned, &batches, request.time, &work).map_err(from_datafusion)?;
     let (warnings, infos) = planned.annotations.render(&request.query);
     let execute = started.elapsed() - prepare - sort;
-    let samples = request.stats.then(|| planned.tally.stats());
+    let samples = planned.tally.is_detailed().then(|| planned.tally.stats());
     let stats = QueryStats { queue: Duration::ZERO, prepare, execute, sort, samples };
     Ok((QueryResponse { value, warnings, infos, stats }, work))
 }
@@ -629,9 +631,12 @@ async fn plan_parsed(
     let default_subquery_step_ms = options.default_subquery_step_ms.load(Ordering::Relaxed);
     let times = Times { query: grid, lookback_ms, default_subquery_step_ms };
     let most_steps = resolve::most_steps(&times, &expr)?;
-    let tally = Arc::new(Tally::new(&times, &expr, options.max_samples as u64, request.stats));
-    let leaves = resolve::leaves(snapshots, resolve::requests(&times, &expr), lookback_ms, &cancel).await?;
-    let repeated = match features.use_start_timestamps || request.stats {
+    let requests = resolve::requests(&times, &expr);
+    // Counts are kept for each step of each selector, which the memory of queries does not know.
+    let counted = request.stats && requests.len().saturating_mul(most_steps) <= MAX_COUNTED_STEPS;
+    let tally = Arc::new(Tally::new(&times, &expr, options.max_samples as u64, counted));
+    let leaves = resolve::leaves(snapshots, requests, lookback_ms, &cancel).await?;
+    let repeated = match features.use_start_timestamps || counted {
         // Annotations, and samples asked for, are counted wherever they occur.
         true => Repeated::default(),
         false => Repeated::of(&request.query, &times, &expr, &leaves),

@@ -1,13 +1,15 @@
 //! One evaluation of a group.
 //!
 //! What a rule writes is seen when it is durable. So a rule that reads what an earlier one of its group wrote waits for
-//! that, and no other does: a bucket takes a second for it, and a group has many rules. Until one waits, results are gathered.
+//! that, and no other does: a bucket takes a second for it, and a group has many rules. Until one waits, results are gathered,
+//! but not for long: others read them as well, and a rule may take minutes.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,8 @@ use crate::telemetry::spans;
 const NS_IN_MS: i64 = 1_000_000;
 /// How long the results of an evaluation are waited for, where the interval is shorter: a bucket takes a second for a put.
 const LEAST_PATIENCE: Duration = Duration::from_secs(5);
+/// How long results are gathered while others of the group are evaluated.
+const LONGEST_GATHERING: Duration = Duration::from_millis(200);
 
 /// Evaluates all rules of a group at a time, and waits until what they wrote is durable, or will not be soon.
 pub async fn evaluate(group: &Group, environment: &Environment, at_ns: i64, stop: &CancellationToken) {
@@ -49,16 +53,27 @@ pub async fn evaluate(group: &Group, environment: &Environment, at_ns: i64, stop
 }
 
 struct Evaluation<'a> {
+    asking: Asking<'a>,
     group: &'a Group,
     environment: &'a Environment,
-    at: i64,
     log: watch::Receiver<Log>,
     /// How long the store is still waited for, all together: alerts must be told again in time, whatever becomes of the
     /// bucket.
     patience: Mutex<Duration>,
     stop: &'a CancellationToken,
     gathered: Gathered,
+    /// Since when there is something in it.
+    gathered_since: Instant,
     pending: Vec<Pending>,
+}
+
+/// What rules are evaluated with.
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    group: &'a Group,
+    environment: &'a Environment,
+    at: i64,
+    stop: &'a CancellationToken,
 }
 
 /// What was handed over and is not known to be durable.
@@ -72,13 +87,14 @@ impl<'a> Evaluation<'a> {
     fn new(group: &'a Group, environment: &'a Environment, at: i64, stop: &'a CancellationToken) -> Self {
         let patience = Duration::from_millis(group.interval_ms.unsigned_abs()).max(LEAST_PATIENCE);
         Self {
+            asking: Asking { group, environment, at, stop },
             group,
             environment,
-            at,
             log: environment.appender.durability(),
             patience: Mutex::new(patience),
             stop,
             gathered: Gathered::default(),
+            gathered_since: Instant::now(),
             pending: Vec::new(),
         }
     }
@@ -99,19 +115,133 @@ impl<'a> Evaluation<'a> {
         samples
     }
 
-    /// Evaluates rules side by side, as far as there are slots.
+    /// Evaluates rules side by side, as far as there are slots, and hands over meanwhile what there is.
     async fn run_batch(&mut self, batch: &[usize]) -> u64 {
-        let rules: Vec<_> = batch.iter().map(|place| self.rule_with_slot(*place, batch.len() > 1)).collect();
+        let asking = self.asking;
+        let rules =
+            batch.iter().map(|place| async move { (*place, asking.rule_with_slot(*place, batch.len() > 1).await) });
+        let mut rules: FuturesUnordered<_> = rules.collect();
         let mut samples = 0;
-        for (place, findings) in batch.iter().copied().zip(join_all(rules).await) {
-            if let Some(findings) = findings {
-                samples += findings.len() as u64;
-                self.gather(place, findings).await;
+        loop {
+            let handed_over = tokio::time::sleep_until((self.gathered_since + LONGEST_GATHERING).into());
+            tokio::select! {
+                biased;
+                done = rules.next() => match done {
+                    Some((place, Some(findings))) => {
+                        samples += findings.len() as u64;
+                        self.gather(place, findings).await;
+                    }
+                    Some((_, None)) => {}
+                    None => return samples,
+                },
+                () = handed_over, if !self.gathered.is_empty() => self.submit().await,
             }
         }
-        samples
     }
 
+    async fn gather(&mut self, place: usize, mut findings: Findings) {
+        let (group, rule) = (self.group, &self.group.rules[place]);
+        findings.drop_unstorable(|error| {
+            rule.state.lock().error = Some(error.to_string());
+            tracing::warn!(file = group.file, group = group.name, name = rule.name(), %error, "a result of a rule is dropped");
+        });
+        let rows = findings.into_rows(|fresh| self.environment.appender.intern_all(fresh));
+        if rows.is_empty() {
+            return;
+        }
+        if self.gathered.is_full_for(&rows) {
+            self.submit().await;
+        }
+        if self.gathered.is_empty() {
+            self.gathered_since = Instant::now();
+        }
+        self.gathered.add(place, rows, self.asking.at - group.query_offset_ms(self.environment));
+    }
+
+    /// Hands over what was gathered.
+    async fn submit(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        let (batch, parts) = self.gathered.take();
+        let submitted = self.environment.appender.submit(batch, labels_of(&parts));
+        match self.patiently(submitted).await {
+            Some(Ok(appended)) => {
+                let places = parts.iter().map(|part| part.place).collect();
+                for part in parts {
+                    self.judge(&part, &appended);
+                    let rule = &self.group.rules[part.place];
+                    rule.state.lock().series = part.written(&appended);
+                }
+                self.pending.push(Pending { places, appended });
+            }
+            refused => {
+                let error = refused.and_then(Result::err).map_or_else(too_slow, |unsent| unsent.error);
+                for part in &parts {
+                    self.asking.failed(
+                        &self.group.rules[part.place],
+                        &error,
+                        "the results of a rule are not stored",
+                    );
+                }
+            }
+        }
+    }
+
+    /// Tells of results that the store refuses.
+    fn judge(&self, part: &Part, appended: &Appended) {
+        let (group, rule) = (self.group, &self.group.rules[part.place]);
+        for (words, rejection, dropped) in part.refusals(appended) {
+            let (file, group, name) = (&group.file, &group.name, rule.name());
+            tracing::warn!(file, group, name, dropped, error = rejection.as_str(), "results of a rule are dropped");
+            rule.state.lock().error = Some(words);
+        }
+    }
+
+    /// Waits for what these rules wrote; `None` for all of them.
+    async fn wait_for(&mut self, places: Option<&[usize]>) {
+        if places.is_none_or(|places| places.iter().any(|place| self.gathered.has(*place))) {
+            self.submit().await;
+        }
+        let is_of = |pending: &mut Pending| {
+            places.is_none_or(|places| places.iter().any(|place| pending.places.contains(place)))
+        };
+        let waited: Vec<Pending> = self.pending.extract_if(.., is_of).collect();
+        for Pending { places, mut appended } in waited {
+            // They are on their way side by side already.
+            let mut log = self.log.clone();
+            let durable = async {
+                tokio::select! {
+                    biased;
+                    outcome = appended.durable() => outcome,
+                    failing = log.wait_for(|log| !log.works()) => failing.ok().and_then(|log| log.error()).map_or(Ok(()), Err),
+                    () = self.stop.cancelled() => Err(canceled()),
+                }
+            };
+            if let Err(error) = self.patiently(durable).await.unwrap_or_else(|| Err(too_slow())) {
+                for place in places {
+                    self.asking.failed(
+                        &self.group.rules[place],
+                        &error,
+                        "the results of a rule are not durable yet",
+                    );
+                }
+            }
+        }
+    }
+
+    /// Waits for the store as long as it is still waited for; `None` where that was not long enough. What is there at once
+    /// needs no patience.
+    async fn patiently<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let (patience, began) = (*self.patience.lock(), Instant::now());
+        let done = tokio::time::timeout(patience, work).await.ok();
+        let mut left = self.patience.lock();
+        *left = left.saturating_sub(began.elapsed());
+        done
+    }
+}
+
+impl Asking<'_> {
     /// The same as [`Self::rule`], which waits for a slot where others go on beside it. In Prometheus a rule that finds none is
     /// evaluated by the task of its group; here that waits either way.
     async fn rule_with_slot(&self, place: usize, beside: bool) -> Option<Findings> {
@@ -163,96 +293,6 @@ impl<'a> Evaluation<'a> {
             let (file, group, name) = (&self.group.file, &self.group.name, rule.name());
             tracing::warn!(file, group, name, %error, "{what}");
         }
-    }
-
-    async fn gather(&mut self, place: usize, mut findings: Findings) {
-        let (group, rule) = (self.group, &self.group.rules[place]);
-        findings.drop_unstorable(|error| {
-            rule.state.lock().error = Some(error.to_string());
-            tracing::warn!(file = group.file, group = group.name, name = rule.name(), %error, "a result of a rule is dropped");
-        });
-        let rows = findings.into_rows(|fresh| self.environment.appender.intern_all(fresh));
-        if rows.is_empty() {
-            return;
-        }
-        if self.gathered.is_full_for(&rows) {
-            self.submit().await;
-        }
-        self.gathered.add(place, rows, self.at - group.query_offset_ms(self.environment));
-    }
-
-    /// Hands over what was gathered.
-    async fn submit(&mut self) {
-        if self.gathered.is_empty() {
-            return;
-        }
-        let (batch, parts) = self.gathered.take();
-        let submitted = self.environment.appender.submit(batch, labels_of(&parts));
-        match self.patiently(submitted).await {
-            Some(Ok(appended)) => {
-                let places = parts.iter().map(|part| part.place).collect();
-                for part in parts {
-                    self.judge(&part, &appended);
-                    let rule = &self.group.rules[part.place];
-                    rule.state.lock().series = part.written(&appended);
-                }
-                self.pending.push(Pending { places, appended });
-            }
-            refused => {
-                let error = refused.and_then(Result::err).map_or_else(too_slow, |unsent| unsent.error);
-                for part in &parts {
-                    self.failed(&self.group.rules[part.place], &error, "the results of a rule are not stored");
-                }
-            }
-        }
-    }
-
-    /// Tells of results that the store refuses.
-    fn judge(&self, part: &Part, appended: &Appended) {
-        let (group, rule) = (self.group, &self.group.rules[part.place]);
-        for (words, rejection, dropped) in part.refusals(appended) {
-            let (file, group, name) = (&group.file, &group.name, rule.name());
-            tracing::warn!(file, group, name, dropped, error = rejection.as_str(), "results of a rule are dropped");
-            rule.state.lock().error = Some(words);
-        }
-    }
-
-    /// Waits for what these rules wrote; `None` for all of them.
-    async fn wait_for(&mut self, places: Option<&[usize]>) {
-        if places.is_none_or(|places| places.iter().any(|place| self.gathered.has(*place))) {
-            self.submit().await;
-        }
-        let is_of = |pending: &mut Pending| {
-            places.is_none_or(|places| places.iter().any(|place| pending.places.contains(place)))
-        };
-        let waited: Vec<Pending> = self.pending.extract_if(.., is_of).collect();
-        for Pending { places, mut appended } in waited {
-            // They are on their way side by side already.
-            let mut log = self.log.clone();
-            let durable = async {
-                tokio::select! {
-                    biased;
-                    outcome = appended.durable() => outcome,
-                    failing = log.wait_for(|log| !log.works()) => failing.ok().and_then(|log| log.error()).map_or(Ok(()), Err),
-                    () = self.stop.cancelled() => Err(canceled()),
-                }
-            };
-            if let Err(error) = self.patiently(durable).await.unwrap_or_else(|| Err(too_slow())) {
-                for place in places {
-                    self.failed(&self.group.rules[place], &error, "the results of a rule are not durable yet");
-                }
-            }
-        }
-    }
-
-    /// Waits for the store as long as it is still waited for; `None` where that was not long enough. What is there at once
-    /// needs no patience.
-    async fn patiently<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let (patience, began) = (*self.patience.lock(), Instant::now());
-        let done = tokio::time::timeout(patience, work).await.ok();
-        let mut left = self.patience.lock();
-        *left = left.saturating_sub(began.elapsed());
-        done
     }
 }
 

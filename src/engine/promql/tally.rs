@@ -62,6 +62,11 @@ impl Tally {
         Self { limit, detailed, root, places }
     }
 
+    /// Whether samples are counted by step.
+    pub fn is_detailed(&self) -> bool {
+        self.detailed
+    }
+
     pub fn stats(&self) -> SampleStats {
         SampleStats { by_step: self.root.by_step(), peak: self.root.peak() }
     }

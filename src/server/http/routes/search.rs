@@ -116,7 +116,7 @@ fn request(server: &Server, params: &Params, endpoint: &str, subject: Subject) -
     let Some(limits) = server.settings.search else {
         return Err(Error::new(ErrorKind::Unavailable, "search API disabled"));
     };
-    let search = search_of(params, server.now_ms(), limits, endpoint, subject)?;
+    let search = search_of(params.checked()?, server.now_ms(), limits, endpoint, subject)?;
     let with_score = flag(params, "include_score", false)?;
     Ok((search, Line { key: "name", with_score, metadata: HashMap::new() }))
 }
