@@ -153,6 +153,7 @@ fn report(outcome: &Outcome, lake: &str, elapsed: Duration) {
     }
     for (count, what) in [
         (summary.samples_left_out, "samples at times that have no date are left out"),
+        (summary.contradictions, "samples are left out: the first of their series and time has another value"),
         (
             summary.exemplars_left_out,
             "exemplars are left out: too many, or labels that Prometheus does not keep either",

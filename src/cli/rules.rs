@@ -129,6 +129,7 @@ fn report(summary: &Summary, range: TimeRange, lake: &str, elapsed: Duration) {
              depend on the range of a query",
         ),
         (summary.invalid, "results are left out: histograms that are none"),
+        (summary.contradictions, "results are left out: an earlier rule has others of the same labels and time"),
         (compared.same, "samples were in the lake already"),
         (
             summary.done_before as u64,

@@ -54,13 +54,10 @@ pub async fn evaluate(group: &Group, environment: &Environment, at_ns: i64, stop
 
 struct Evaluation<'a> {
     asking: Asking<'a>,
-    group: &'a Group,
-    environment: &'a Environment,
     log: watch::Receiver<Log>,
     /// How long the store is still waited for, all together: alerts must be told again in time, whatever becomes of the
     /// bucket.
     patience: Mutex<Duration>,
-    stop: &'a CancellationToken,
     gathered: Gathered,
     /// Since when there is something in it.
     gathered_since: Instant,
@@ -88,11 +85,8 @@ impl<'a> Evaluation<'a> {
         let patience = Duration::from_millis(group.interval_ms.unsigned_abs()).max(LEAST_PATIENCE);
         Self {
             asking: Asking { group, environment, at, stop },
-            group,
-            environment,
             log: environment.appender.durability(),
             patience: Mutex::new(patience),
-            stop,
             gathered: Gathered::default(),
             gathered_since: Instant::now(),
             pending: Vec::new(),
@@ -102,11 +96,11 @@ impl<'a> Evaluation<'a> {
     /// How many samples the rules found.
     async fn run(mut self) -> u64 {
         let mut samples = 0;
-        for batch in &self.group.batches {
+        for batch in &self.asking.group.batches {
             for place in batch {
-                self.wait_for(self.group.needed[*place].as_deref()).await;
+                self.wait_for(self.asking.group.needed[*place].as_deref()).await;
             }
-            if self.stop.is_cancelled() {
+            if self.asking.stop.is_cancelled() {
                 break;
             }
             samples += self.run_batch(batch).await;
@@ -140,12 +134,12 @@ impl<'a> Evaluation<'a> {
     }
 
     async fn gather(&mut self, place: usize, mut findings: Findings) {
-        let (group, rule) = (self.group, &self.group.rules[place]);
+        let (group, rule) = (self.asking.group, &self.asking.group.rules[place]);
         findings.drop_unstorable(|error| {
             rule.state.lock().error = Some(error.to_string());
             tracing::warn!(file = group.file, group = group.name, name = rule.name(), %error, "a result of a rule is dropped");
         });
-        let rows = findings.into_rows(|fresh| self.environment.appender.intern_all(fresh));
+        let rows = findings.into_rows(|fresh| self.asking.environment.appender.intern_all(fresh));
         if rows.is_empty() {
             return;
         }
@@ -155,7 +149,7 @@ impl<'a> Evaluation<'a> {
         if self.gathered.is_empty() {
             self.gathered_since = Instant::now();
         }
-        self.gathered.add(place, rows, self.asking.at - group.query_offset_ms(self.environment));
+        self.gathered.add(place, rows, self.asking.at - group.query_offset_ms(self.asking.environment));
     }
 
     /// Hands over what was gathered.
@@ -164,13 +158,13 @@ impl<'a> Evaluation<'a> {
             return;
         }
         let (batch, parts) = self.gathered.take();
-        let submitted = self.environment.appender.submit(batch, labels_of(&parts));
+        let submitted = self.asking.environment.appender.submit(batch, labels_of(&parts));
         match self.patiently(submitted).await {
             Some(Ok(appended)) => {
                 let places = parts.iter().map(|part| part.place).collect();
                 for part in parts {
                     self.judge(&part, &appended);
-                    let rule = &self.group.rules[part.place];
+                    let rule = &self.asking.group.rules[part.place];
                     rule.state.lock().series = part.written(&appended);
                 }
                 self.pending.push(Pending { places, appended });
@@ -179,7 +173,7 @@ impl<'a> Evaluation<'a> {
                 let error = refused.and_then(Result::err).map_or_else(too_slow, |unsent| unsent.error);
                 for part in &parts {
                     self.asking.failed(
-                        &self.group.rules[part.place],
+                        &self.asking.group.rules[part.place],
                         &error,
                         "the results of a rule are not stored",
                     );
@@ -190,7 +184,7 @@ impl<'a> Evaluation<'a> {
 
     /// Tells of results that the store refuses.
     fn judge(&self, part: &Part, appended: &Appended) {
-        let (group, rule) = (self.group, &self.group.rules[part.place]);
+        let (group, rule) = (self.asking.group, &self.asking.group.rules[part.place]);
         for (words, rejection, dropped) in part.refusals(appended) {
             let (file, group, name) = (&group.file, &group.name, rule.name());
             tracing::warn!(file, group, name, dropped, error = rejection.as_str(), "results of a rule are dropped");
@@ -215,13 +209,13 @@ impl<'a> Evaluation<'a> {
                     biased;
                     outcome = appended.durable() => outcome,
                     failing = log.wait_for(|log| !log.works()) => failing.ok().and_then(|log| log.error()).map_or(Ok(()), Err),
-                    () = self.stop.cancelled() => Err(canceled()),
+                    () = self.asking.stop.cancelled() => Err(canceled()),
                 }
             };
             if let Err(error) = self.patiently(durable).await.unwrap_or_else(|| Err(too_slow())) {
                 for place in places {
                     self.asking.failed(
-                        &self.group.rules[place],
+                        &self.asking.group.rules[place],
                         &error,
                         "the results of a rule are not durable yet",
                     );

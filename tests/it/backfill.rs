@@ -69,6 +69,11 @@ async fn range(server: &Promlake, query: &str, start_ms: i64, end_ms: i64, step_
     let params: Vec<(&str, &str)> = params.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let (status, answer) = get_json(&with_params(&server.url("/api/v1/query_range"), &params)).await;
     assert_eq!(status, 200, "{query}: {answer}");
+    series_of(&answer)
+}
+
+/// Labels without the metric, and values, of a matrix.
+fn series_of(answer: &Value) -> Vec<(String, Value)> {
     let series = answer["data"]["result"].as_array().expect("series").iter();
     let mut all: Vec<(String, Value)> = series
         .map(|one| {
@@ -89,16 +94,7 @@ async fn samples(server: &Promlake, metric: &str, end_ms: i64, range: &str) -> V
         get_json(&with_params(&server.url("/api/v1/query"), &[("query", query.as_str()), ("time", time.as_str())]))
             .await;
     assert_eq!(status, 200, "{answer}");
-    let series = answer["data"]["result"].as_array().expect("series").iter();
-    let mut all: Vec<(String, Value)> = series
-        .map(|one| {
-            let mut labels = one["metric"].clone();
-            labels.as_object_mut().expect("labels").remove("__name__");
-            (labels.to_string(), one["values"].clone())
-        })
-        .collect();
-    all.sort_by(|a, b| a.0.cmp(&b.0));
-    all
+    series_of(&answer)
 }
 
 fn first_ms(samples: &[(String, Value)]) -> i64 {

@@ -59,6 +59,8 @@ pub struct Summary {
     pub resumed: u64,
     pub left_out: LeftOut,
     pub samples_left_out: u64,
+    /// Samples behind another one of their series and time, with another value.
+    pub contradictions: u64,
     pub exemplars_left_out: u64,
     /// What was found and does not matter to the result.
     pub notes: Vec<String>,
@@ -195,6 +197,7 @@ impl<'a> Import<'a> {
         let (summary, written) = (&mut self.summary, outcome.written);
         summary.series += outcome.series;
         summary.samples += outcome.samples;
+        summary.contradictions += outcome.contradictions;
         summary.days += 1;
         summary.files += written.files as u64;
         summary.bytes += written.bytes;

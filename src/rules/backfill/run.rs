@@ -74,6 +74,8 @@ pub struct Summary {
     pub failed: Vec<(String, Failures)>,
     /// Results that were left out: histograms that none can be.
     pub invalid: u64,
+    /// Results that were left out: another rule has another one of the same labels and time, or ends that series.
+    pub contradictions: u64,
 }
 
 /// Evaluates all recording rules of some groups and writes what comes out.
@@ -370,13 +372,14 @@ impl<'a> Backfill<'a> {
         self.summary.left_out.join(collected.left_out.clone());
         let source = self.writer.source(collected);
         let day = self.writer.day(&source, day, TimeRange::ALL, self.progress);
-        let Outcome { series, written, compared, .. } = self.writer.write(&day, &done).await?;
+        let Outcome { series, written, compared, contradictions, .. } = self.writer.write(&day, &done).await?;
         let summary = &mut self.summary;
         summary.days += 1;
         summary.series += series;
         summary.files += written.files as u64;
         summary.bytes += written.bytes;
         summary.compared.join(compared);
+        summary.contradictions += contradictions;
         Ok(())
     }
 

@@ -258,6 +258,27 @@ async fn little_memory() {
     other_server.stop().await;
 }
 
+/// The first one stays, and that the other one does not is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_rules_of_one_series() {
+    let objects = object::open("memory://").unwrap();
+    let server = store(&objects).await;
+    let rules = r#"
+groups:
+- name: one
+  rules:
+  - {record: same, expr: 'vector(1)'}
+  - {record: same, expr: 'vector(2)'}
+"#;
+    let range = TimeRange::new(START, START + 10 * MINUTE - 1);
+    let summary = backfill(&objects, rules, Settings { range, ..settings() }).await.unwrap();
+    assert_eq!((summary.compared.new, summary.contradictions), (10, 10));
+    let engine = reading(&objects).await;
+    let found = at_times(&engine, "same", "one", MINUTE, range).await;
+    assert!(found[0].1.len() == 10 && found[0].1.iter().all(|(_, value)| value == "1"), "{found:?}");
+    server.stop().await;
+}
+
 /// A rule that counts its own evaluations, one that reads a later one, and one that depends on its range.
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_that_read_what_was_written_before() {
