@@ -10,6 +10,8 @@ pub mod door;
 pub mod error;
 /// Exemplars of the series that a query reads.
 pub mod exemplars;
+/// Plans of small queries that run again.
+pub mod kept;
 /// Label names, label values and series.
 pub mod names;
 /// PromQL evaluated: lower to logical plans in the vector layout, kernels.

@@ -1,5 +1,6 @@
 //! The engine's door: one `Engine` for the process, queries in, results out.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,11 +22,14 @@ use tokio::sync::mpsc;
 use crate::engine::active::ActiveQueries;
 use crate::engine::door::{Answer, Door, Limits, Load, Pass};
 use crate::engine::error::from_datafusion;
-use crate::engine::promql::annotations::Annotations;
+use crate::engine::kept::key::Key;
+use crate::engine::kept::{self, KeptPlans};
+use crate::engine::promql::annotations::{Annotations, Saved};
 use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::lower::lowered::{Context, Order, Query, Scalar, Value};
-use crate::engine::promql::lower::resolve::{self, Times};
+use crate::engine::promql::lower::resolve::{self, Leaf, Times};
 use crate::engine::promql::lower::shared::Repeated;
+use crate::engine::promql::moment::Moment;
 use crate::engine::promql::plan::functions::windows::{Input, Shape};
 use crate::engine::promql::plan::layout::{Grid, MAX_STEPS, rows_per_batch};
 use crate::engine::promql::plan::work::{Work, rows_bytes};
@@ -47,6 +51,7 @@ use crate::model::sample::TimeRange;
 use crate::promql::ast::Expr;
 use crate::promql::duration_expressions;
 use crate::promql::parse::{self, ParseOptions};
+use crate::promql::span::Span;
 use crate::promql::value_type::ValueType;
 use crate::storage::store::Store;
 use crate::storage::types::Snapshot;
@@ -238,10 +243,63 @@ pub struct PlannedQuery {
     series: usize,
     /// How many steps any part of it has.
     most_steps: usize,
-    /// No file is read for it.
-    in_memory: bool,
     cancel: Cancel,
     tally: Arc<Tally>,
+    moment: Moment,
+}
+
+/// An execution plan, and the context to run it in.
+struct Physical {
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+}
+
+/// A query that is ready to run.
+struct Prepared {
+    planned: PlannedQuery,
+    /// `None` for a constant, and for what is to be planned by the threads that run it.
+    physical: Option<Physical>,
+    kept: Option<(Key, Kept)>,
+}
+
+/// What is kept of a query to run it again, beside what was planned.
+struct Kept {
+    /// Without series.
+    physical: Physical,
+    /// What planning said of it.
+    said: Saved,
+    /// The time that it was planned for.
+    start: i64,
+}
+
+/// A query between two runs.
+struct KeptQuery {
+    /// Without the logical plan. Its flag was that of the first run; a run on the thread of whoever waits for it ends with
+    /// the wait.
+    planned: PlannedQuery,
+    kept: Kept,
+}
+
+impl Prepared {
+    /// Nothing is to be planned any more.
+    fn is_ready(&self) -> bool {
+        self.physical.is_some() || self.planned.plan.is_none()
+    }
+}
+
+impl KeptQuery {
+    /// For the series and the time of another run. `None` where they do not fit.
+    fn prepared(self, key: Key, resolved: &Resolved) -> Result<Option<Prepared>> {
+        let Self { mut planned, kept } = self;
+        let bound = kept::bound(&kept.physical.plan, &resolved.leaves).map_err(from_datafusion)?;
+        let Some(plan) = bound else { return Ok(None) };
+        planned.grid = resolved.times.query;
+        planned.annotations.restore(&kept.said);
+        planned.tally.reset();
+        planned.moment.set(planned.grid.start.saturating_sub(kept.start));
+        let physical = Physical { plan, context: Arc::clone(&kept.physical.context) };
+        Ok(Some(Prepared { planned, physical: Some(physical), kept: Some((key, kept)) }))
+    }
 }
 
 impl PlannedQuery {
@@ -299,13 +357,15 @@ pub struct Engine {
     active: Option<ActiveQueries>,
     log: Option<Arc<QueryLog>>,
     times: Arc<QueryTimes>,
+    kept: Arc<KeptPlans<KeptQuery>>,
 }
 
 impl Engine {
     pub fn new(store: Arc<Store>, options: EngineOptions) -> Result<Self> {
         let runtime = Arc::new(QueryRuntime::new(&options)?);
         let (system, times, door) = (Arc::default(), Arc::default(), runtime.door(options.max_concurrency));
-        Ok(Self { store, options: Arc::new(options), system, runtime, door, active: None, log: None, times })
+        let (options, kept) = (Arc::new(options), Arc::default());
+        Ok(Self { store, options, system, runtime, door, active: None, log: None, times, kept })
     }
 
     /// The same engine through a door of its own: so many queries at once, whoever waits at the other ones. Threads and
@@ -375,16 +435,22 @@ impl Engine {
         let started = Instant::now();
         let times = self.times.clone();
         times.queue.observe(pass.queued.as_secs_f64());
-        let complete = async move |planned: PlannedQuery, request: QueryRequest, alone: bool| {
+        let keep = Arc::clone(&self.kept);
+        let complete = async move |prepared: Prepared, request: QueryRequest| {
             // Its slot stays with the work, which may outlive the wait for it by a moment. A closure would take along only
             // the field that is read.
             let pass = pass;
+            let Prepared { planned, physical, kept } = prepared;
             // What the result takes is held until it is rendered.
-            let work = finish(&runtime, &request, planned, started, alone);
+            let work = finish(&runtime, &request, &planned, physical, started);
             let (mut response, _held) = spans::span("promqlEval").around(work).await?;
             response.stats.queue = pass.queued;
             times.answered(&response.stats);
-            Ok(render(response))
+            let answer = render(response);
+            if let Some((key, kept)) = kept {
+                keep.put(key, KeptQuery { planned, kept });
+            }
+            Ok(answer)
         };
         // Not of small queries: to write that one runs takes a good part of the time it runs.
         let active = self.active.clone();
@@ -396,21 +462,51 @@ impl Engine {
                 let _active = shown(&request);
                 let planned =
                     spans::span("promqlPrepare").around(plan(&*store, &options, &request, cancel)).await?;
-                complete(planned, request, false).await
+                complete(Prepared { planned, physical: None, kept: None }, request).await
             };
             return self.runtime.spawn(work).await;
         };
-        let planning = runtime::here(plan_parsed(&*store, &options, &request, expr, cancel));
-        let planned = spans::span("promqlPrepare").around(planning).await?;
-        let most = if planned.grid.steps > 1 { SMALL_PANEL_SERIES } else { SMALL_SERIES };
-        if planned.series <= most && planned.in_memory {
-            return runtime::here(complete(planned, request, true)).await;
+        let preparing = runtime::here(self.prepare(&request, expr, cancel));
+        let prepared = spans::span("promqlPrepare").around(preparing).await?;
+        if prepared.is_ready() {
+            return runtime::here(complete(prepared, request)).await;
         }
         let work = async move {
             let _active = shown(&request);
-            complete(planned, request, false).await
+            complete(prepared, request).await
         };
         self.runtime.spawn(work).await
+    }
+
+    /// What may be a small query, ready to run on the caller's thread if it is one: by the plan of an earlier run, or by
+    /// one of its own that may be kept.
+    async fn prepare(&self, request: &QueryRequest, expr: Arc<Expr>, cancel: Cancel) -> Result<Prepared> {
+        let resolved = resolve_query(&*self.store, &self.options, request, expr, &cancel).await?;
+        if !resolved.is_small() {
+            let planned = lower_query(&self.options, resolved, cancel)?;
+            return Ok(Prepared { planned, physical: None, kept: None });
+        }
+        let key = resolved.key();
+        let earlier = key.as_ref().and_then(|key| Some((key.clone(), self.kept.take(key)?)));
+        if let Some((key, earlier)) = earlier
+            && let Some(prepared) = earlier.prepared(key, &resolved)?
+        {
+            return Ok(prepared);
+        }
+        let leaves = Arc::clone(&resolved.leaves);
+        let mut planned = lower_query(&self.options, resolved, cancel)?;
+        let Some(logical) = &planned.plan else { return Ok(Prepared { planned, physical: None, kept: None }) };
+        let said = planned.annotations.saved();
+        let physical = physical(&self.runtime, logical, planned.size(true)).await?;
+        let mut kept = None;
+        if let Some(key) = key
+            && let Some(plan) = kept::emptied(&physical.plan, &leaves).map_err(from_datafusion)?
+        {
+            let physical = Physical { plan, context: Arc::clone(&physical.context) };
+            kept = Some((key, Kept { physical, said, start: planned.grid.start }));
+            planned.plan = None;
+        }
+        Ok(Prepared { planned, physical: Some(physical), kept })
     }
 
     /// Whether a query may be planned on the caller's thread.
@@ -432,8 +528,8 @@ impl Engine {
     pub async fn explain_promql(&self, request: QueryRequest) -> Result<String> {
         let planned = self.plan_promql(&request).await?;
         let Some(logical) = &planned.plan else { return Ok(String::new()) };
-        let (physical, _) = self.runtime.plan_promql(logical, planned.size(false)).await?;
-        Ok(displayable(physical.as_ref()).indent(false).to_string())
+        let physical = physical(&self.runtime, logical, planned.size(false)).await?;
+        Ok(displayable(physical.plan.as_ref()).indent(false).to_string())
     }
 
     /// A DataFusion session of one SQL client: shared catalog, runtime and functions, its own settings.
@@ -542,28 +638,28 @@ pub(crate) async fn evaluate(
 ) -> Result<QueryResponse> {
     let started = Instant::now();
     let planned = plan(snapshots, options, request, cancel).await?;
-    Ok(finish(runtime, request, planned, started, false).await?.0)
+    Ok(finish(runtime, request, &planned, None, started).await?.0)
 }
 
-/// Plan to result, by the thread that calls `alone`.
+/// Plan to result; planned for all threads where no execution plan is there yet.
 async fn finish(
     runtime: &QueryRuntime,
     request: &QueryRequest,
-    planned: PlannedQuery,
+    planned: &PlannedQuery,
+    ready: Option<Physical>,
     started: Instant,
-    alone: bool,
 ) -> Result<(QueryResponse, Work)> {
-    let physical = match &planned.plan {
-        Some(logical) => Some(runtime.plan_promql(logical, planned.size(alone)).await?),
-        None => None,
+    let ready = match (ready, &planned.plan) {
+        (None, Some(logical)) => Some(physical(runtime, logical, planned.size(false)).await?),
+        (ready, _) => ready,
     };
     let prepare = started.elapsed();
     planned.tally.check().map_err(from_datafusion)?;
-    let (batches, work) = match physical {
-        Some((physical, context)) => gather(&planned, physical, context).await.map_err(from_datafusion)?,
+    let (batches, work) = match ready {
+        Some(physical) => gather(planned, physical).await.map_err(from_datafusion)?,
         None => (vec![], Work::unbounded(&planned.cancel)),
     };
-    let (value, sort) = value(&planned, &batches, request.time, &work).map_err(from_datafusion)?;
+    let (value, sort) = value(planned, &batches, request.time, &work).map_err(from_datafusion)?;
     let (warnings, infos) = planned.annotations.render(&request.query);
     let execute = started.elapsed() - prepare - sort;
     let samples = planned.tally.is_detailed().then(|| planned.tally.stats());
@@ -571,14 +667,18 @@ async fn finish(
     Ok((QueryResponse { value, warnings, infos, stats }, work))
 }
 
+async fn physical(runtime: &QueryRuntime, logical: &LogicalPlan, size: Size) -> Result<Physical> {
+    let (plan, context) = runtime.plan_promql(logical, size).await?;
+    Ok(Physical { plan, context })
+}
+
 /// The batches of the result, as long as they fit the memory of queries.
 async fn gather(
     planned: &PlannedQuery,
-    physical: Arc<dyn ExecutionPlan>,
-    context: Arc<TaskContext>,
+    Physical { plan, context }: Physical,
 ) -> Result<(Vec<RecordBatch>, Work), DataFusionError> {
     let work = Work::new(&planned.cancel, MemoryConsumer::new("result").register(context.memory_pool()));
-    let mut stream = execute_stream(physical, context)?;
+    let mut stream = execute_stream(plan, context)?;
     let mut batches = vec![];
     while let Some(batch) = stream.next().await {
         let batch = batch?;
@@ -591,11 +691,11 @@ async fn gather(
     Ok((batches, work))
 }
 
-fn parse(options: &EngineOptions, request: &QueryRequest) -> Result<Expr> {
-    if let Some(parsed) = &request.parsed {
-        return Ok(Expr::clone(parsed));
+fn parse(options: &EngineOptions, request: &QueryRequest) -> Result<Arc<Expr>> {
+    match &request.parsed {
+        Some(parsed) => Ok(Arc::clone(parsed)),
+        None => Ok(Arc::new(parse::parse(&request.query, &options.features.language())?)),
     }
-    parse::parse(&request.query, &options.features.language()).map_err(Error::from)
 }
 
 /// Text to plan: parse, resolve durations, take snapshots, lower.
@@ -605,20 +705,57 @@ async fn plan(
     request: &QueryRequest,
     cancel: Cancel,
 ) -> Result<PlannedQuery> {
-    plan_parsed(snapshots, options, request, parse(options, request)?, cancel).await
+    let resolved = resolve_query(snapshots, options, request, parse(options, request)?, &cancel).await?;
+    lower_query(options, resolved, cancel)
 }
 
-async fn plan_parsed(
+/// A query of which is known what its selectors read.
+struct Resolved {
+    expr: Arc<Expr>,
+    times: Times,
+    features: Features,
+    leaves: Arc<HashMap<Span, Leaf>>,
+    repeated: Repeated,
+    most_steps: usize,
+    /// Samples are counted by step.
+    counted: bool,
+}
+
+impl Resolved {
+    fn series(&self) -> usize {
+        self.leaves.values().map(|leaf| leaf.snapshot.series.len()).sum()
+    }
+
+    fn in_memory(&self) -> bool {
+        self.leaves.values().all(|leaf| leaf.snapshot.files.is_empty())
+    }
+
+    fn is_small(&self) -> bool {
+        let most = if self.times.query.steps > 1 { SMALL_PANEL_SERIES } else { SMALL_SERIES };
+        self.series() <= most && self.in_memory()
+    }
+
+    /// By which its plan is kept. Not where parts of it are one, which depends on what the selectors look for.
+    fn key(&self) -> Option<Key> {
+        let alone = self.repeated.is_empty() && !self.counted;
+        let key = || Key::of(&self.expr, &self.times, &self.leaves, self.features.use_start_timestamps);
+        if alone { key() } else { None }
+    }
+}
+
+async fn resolve_query(
     snapshots: &dyn Snapshots,
     options: &EngineOptions,
     request: &QueryRequest,
-    mut expr: Expr,
-    cancel: Cancel,
-) -> Result<PlannedQuery> {
+    mut expr: Arc<Expr>,
+    cancel: &Cancel,
+) -> Result<Resolved> {
     let (grid, step) = grid(request.time)?;
     let mut features = options.features.clone();
     features.use_start_timestamps = request.use_start_timestamps.unwrap_or(features.use_start_timestamps);
-    duration_expressions::resolve(&mut expr, grid.start, grid.end(), step)?;
+    if duration_expressions::are_in(&expr) {
+        duration_expressions::resolve(Arc::make_mut(&mut expr), grid.start, grid.end(), step)?;
+    }
     let kind = expr.value_type();
     let range = matches!(request.time, EvalTime::Range { .. });
     if range && matches!(kind, ValueType::Matrix | ValueType::String) {
@@ -634,30 +771,35 @@ async fn plan_parsed(
     let requests = resolve::requests(&times, &expr);
     // Counts are kept for each step of each selector, which the memory of queries does not know.
     let counted = request.stats && requests.len().saturating_mul(most_steps) <= MAX_COUNTED_STEPS;
-    let tally = Arc::new(Tally::new(&times, &expr, options.max_samples as u64, counted));
-    let leaves = resolve::leaves(snapshots, requests, lookback_ms, &cancel).await?;
+    let leaves = resolve::leaves(snapshots, requests, lookback_ms, cancel).await?;
     let repeated = match features.use_start_timestamps || counted {
         // Annotations, and samples asked for, are counted wherever they occur.
         true => Repeated::default(),
         false => Repeated::of(&request.query, &times, &expr, &leaves),
     };
-    let scan_cancel = cancel.clone();
+    Ok(Resolved { expr, times, features, leaves: Arc::new(leaves), repeated, most_steps, counted })
+}
+
+fn lower_query(options: &EngineOptions, resolved: Resolved, cancel: Cancel) -> Result<PlannedQuery> {
+    let series = resolved.series();
+    let Resolved { expr, times, features, leaves, repeated, most_steps, counted } = resolved;
+    let grid = times.query;
+    let tally = Arc::new(Tally::new(&times, &expr, options.max_samples as u64, counted));
     let query = Query {
         grid,
-        lookback_ms,
-        default_subquery_step_ms,
+        lookback_ms: times.lookback_ms,
+        default_subquery_step_ms: times.default_subquery_step_ms,
         features,
         annotations: Annotations::new(),
+        scan: ScanOptions::of_query(rows_per_batch(most_steps), cancel.clone()),
         cancel,
+        moment: Moment::default(),
         tally,
         leaves,
         repeated,
-        scan: ScanOptions::of_query(rows_per_batch(most_steps), scan_cancel),
     };
-    let series = query.leaves.values().map(|leaf| leaf.snapshot.series.len()).sum();
-    let in_memory = query.leaves.values().all(|leaf| leaf.snapshot.files.is_empty());
     let cx = Context::new(&query);
-    let (plan, labels, kind) = if kind == ValueType::Matrix {
+    let (plan, labels, kind) = if expr.is_range() {
         let rows = lower::selectors::ranges(&cx, &expr)?.raw(&cx)?;
         (Some(rows.plan), rows.labels, PlannedKind::Ranges(rows.input, rows.shape, rows.counted))
     } else {
@@ -668,8 +810,8 @@ async fn plan_parsed(
             Value::Vector(lowered) => (Some(lowered.plan), lowered.labels, PlannedKind::Vector(lowered.order)),
         }
     };
-    let Query { annotations, cancel, tally, .. } = query;
-    Ok(PlannedQuery { plan, labels, grid, kind, series, most_steps, in_memory, annotations, cancel, tally })
+    let Query { annotations, cancel, tally, moment, .. } = query;
+    Ok(PlannedQuery { plan, labels, grid, kind, series, most_steps, annotations, cancel, tally, moment })
 }
 
 /// The steps of a request, and the step a duration expression sees (0 for an instant query).

@@ -22,6 +22,19 @@ pub fn resolve(expr: &mut Expr, start_ms: i64, end_ms: i64, step_ms: i64) -> Res
     resolve_in(expr, times)
 }
 
+/// Whether there are any that are not written out.
+pub fn are_in(expr: &Expr) -> bool {
+    let open = |duration: &Duration| duration.literal().is_none();
+    let mut found = match expr {
+        Expr::Vector(v) => open(&v.offset),
+        Expr::Matrix(m) => open(&m.range) || open(&m.selector.offset),
+        Expr::Subquery(s) => open(&s.offset) || open(&s.range) || s.step.as_ref().is_some_and(open),
+        _ => false,
+    };
+    expr.for_each_child(&mut |child| found = found || are_in(child));
+    found
+}
+
 fn resolve_in(expr: &mut Expr, times: QueryTimes) -> Result<()> {
     match expr {
         Expr::Vector(v) => settle(&mut v.offset, times, true)?,

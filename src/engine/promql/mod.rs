@@ -12,6 +12,8 @@ pub mod lower;
 pub mod plan;
 /// Record batches to the result of a query.
 pub mod result;
+/// When a plan runs.
+pub mod moment;
 /// Queries that are answered where they arrive.
 pub mod small;
 /// How many samples a query holds.

@@ -28,7 +28,9 @@ use crate::engine::scan::open::Part;
 use crate::engine::scan::output::{BatchBuilder, Wants};
 use crate::engine::scan::prune::Pruned;
 use crate::engine::scan::table::{SeriesTable, Shape};
-use crate::storage::types::SampleFile;
+use crate::model::sample::TimeRange;
+use crate::promql::span::Span;
+use crate::storage::types::{SampleFile, Snapshot};
 
 /// A file and the plan that reads it, with as many partitions as the merge.
 #[derive(Clone, Debug)]
@@ -74,6 +76,22 @@ impl SeriesMergeExec {
         .with_scheduling_type(SchedulingType::Cooperative);
         let metrics = ExecutionPlanMetricsSet::new();
         Self { table, wants, chunks, inputs, pruned, fetch, metrics, properties: Arc::new(properties) }
+    }
+
+    /// The selector it reads, if it does so from memory alone and in one partition: what may be exchanged.
+    pub fn leaf(&self) -> Option<Span> {
+        let whole = self.inputs.is_empty() && self.chunks.len() == 1 && self.fetch.is_none();
+        self.table.options.leaf.filter(|_| whole)
+    }
+
+    /// The same columns of other series at other times, nothing of it executed yet. Only where there is a [`leaf`].
+    ///
+    /// [`leaf`]: SeriesMergeExec::leaf
+    pub fn exchanged(&self, snapshot: Arc<Snapshot>, range: TimeRange) -> Self {
+        let wants = Wants::of(&self.table.columns, &snapshot);
+        let chunks = vec![0..snapshot.series.len()];
+        let table = SeriesTable { snapshot, range, ..self.table.clone() };
+        Self { table, wants, chunks, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }
     }
 
     fn open(&self, partition: usize, context: &Arc<TaskContext>) -> Result<Merge> {

@@ -28,4 +28,5 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-pub use table::{ScanOptions, SeriesTable, has_histograms};
+pub use exec::SeriesMergeExec;
+pub use table::{ScanOptions, SeriesTable, has_histograms, has_start_timestamps};

@@ -12,6 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::engine::promql::cancel::Cancel;
 use crate::engine::scan::sources;
 use crate::model::sample::TimeRange;
+use crate::promql::span::Span;
 use crate::storage::types::Snapshot;
 
 /// Data columns of the list shape.
@@ -34,6 +35,8 @@ pub struct ScanOptions {
     pub batch_series: usize,
     /// Raised when nobody waits for the rows any more.
     pub cancel: Cancel,
+    /// Which selector of a query it is, for a plan that is run again with other series.
+    pub leaf: Option<Span>,
 }
 
 impl ScanOptions {
@@ -46,7 +49,7 @@ impl ScanOptions {
 impl Default for ScanOptions {
     fn default() -> Self {
         // 128 Ki samples of 16 bytes are 2 MiB.
-        Self { batch_samples: 128 << 10, batch_series: 8192, cancel: Cancel::default() }
+        Self { batch_samples: 128 << 10, batch_series: 8192, cancel: Cancel::default(), leaf: None }
     }
 }
 
@@ -176,7 +179,8 @@ pub fn has_histograms(snapshot: &Snapshot) -> bool {
     snapshot.files.iter().any(|f| f.has_histograms) || snapshot.memory.iter().any(|m| m.has_histograms())
 }
 
-fn has_start_timestamps(snapshot: &Snapshot) -> bool {
+/// The same of start timestamps.
+pub fn has_start_timestamps(snapshot: &Snapshot) -> bool {
     snapshot.files.iter().any(|f| f.has_start_timestamps)
         || snapshot.memory.iter().any(|m| m.has_start_timestamps())
 }

@@ -16,6 +16,7 @@ use super::shared::Repeated;
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::cancel::Cancel;
+use crate::engine::promql::moment::Moment;
 use crate::engine::promql::plan::functions::shape;
 use crate::engine::promql::plan::layout::{DROP_NAME, Grid, HISTOGRAMS, VALUES, histograms_type, values_type};
 use crate::engine::promql::plan::node::{VectorNode, VectorOp};
@@ -36,9 +37,10 @@ pub struct Query {
     pub features: Features,
     pub annotations: Annotations,
     pub cancel: Cancel,
+    pub moment: Moment,
     pub tally: Arc<Tally>,
     /// By the place of the selector (or the `info` call) in the query.
-    pub leaves: HashMap<Span, Leaf>,
+    pub leaves: Arc<HashMap<Span, Leaf>>,
     pub repeated: Repeated,
     pub scan: ScanOptions,
 }
@@ -80,8 +82,9 @@ impl<'a> Context<'a> {
 
     /// A sink that reports for an argument of the node.
     pub fn sink_for(&self, span: Span, arg_span: Span) -> Sink {
-        let (annotations, cancel) = (self.query.annotations.clone(), self.query.cancel.clone());
-        Sink { annotations, cancel, span, arg_span }
+        let Query { annotations, cancel, moment, .. } = self.query;
+        let (annotations, cancel, moment) = (annotations.clone(), cancel.clone(), moment.clone());
+        Sink { annotations, cancel, moment, span, arg_span }
     }
 
     /// Where the samples of a selector, an `info` call or a subquery are counted.

@@ -22,6 +22,8 @@ use crate::storage::types::Snapshot;
 /// The series of one selector.
 #[derive(Clone, Debug)]
 pub struct Leaf {
+    /// Where in the query it stands.
+    pub span: Span,
     pub snapshot: Arc<Snapshot>,
     pub range: TimeRange,
     pub labels: Vec<String>,
@@ -253,6 +255,7 @@ pub async fn leaves(
         }
         let range = if scan::has_histograms(&snapshot) { wider } else { request.range };
         let leaf = Leaf {
+            span: request.span,
             labels: snapshot.label_names.to_vec(),
             unique_unnamed: unique_unnamed(&snapshot, &request.matchers),
             snapshot,

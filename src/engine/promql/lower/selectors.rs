@@ -13,7 +13,7 @@ use crate::engine::promql::plan::functions::windows::{Evaluation, Input, Over, S
 use crate::engine::promql::plan::layout::{HISTOGRAMS, START_TIMESTAMPS, TIMESTAMPS, VALUES};
 use crate::engine::promql::plan::samples::Sink;
 use crate::engine::promql::tally::Counted;
-use crate::engine::scan::SeriesTable;
+use crate::engine::scan::{ScanOptions, SeriesTable};
 use crate::error::{Error, Result};
 use crate::model::labels::METRIC_NAME;
 use crate::promql::ast::{Call, Expr, VectorSelector};
@@ -53,7 +53,8 @@ fn leaf<'a>(cx: &Context<'a>, span: Span) -> Result<&'a Leaf> {
 
 /// The scan of a leaf, and which columns it has.
 fn scan(cx: &Context<'_>, leaf: &Leaf) -> Result<(LogicalPlan, Input)> {
-    let table = SeriesTable::lists(Arc::clone(&leaf.snapshot), leaf.range, &cx.query.scan);
+    let options = ScanOptions { leaf: Some(leaf.span), ..cx.query.scan.clone() };
+    let table = SeriesTable::lists(Arc::clone(&leaf.snapshot), leaf.range, &options);
     let has = |name| table.schema().index_of(name).is_ok();
     let input = Input::Lists { histograms: has(HISTOGRAMS), start_timestamps: has(START_TIMESTAMPS) };
     let scan = TableScanBuilder::new(TableReference::bare("series"), provider_as_source(table));

@@ -44,6 +44,10 @@ struct Key {
 }
 
 impl Repeated {
+    pub fn is_empty(&self) -> bool {
+        self.last.is_empty()
+    }
+
     /// `leaves` say how large a vector is.
     pub fn of(query: &str, times: &Times, expr: &Expr, leaves: &HashMap<Span, Leaf>) -> Self {
         let finder = Finder { query, times, leaves };

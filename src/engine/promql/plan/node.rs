@@ -235,7 +235,9 @@ impl ExecutionPlan for VectorExec {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(self.op.clone(), children, self.schema(), self.cancel.clone())))
+        // Whatever the inputs are, the result is in one partition and in no order.
+        let (op, cancel, properties) = (self.op.clone(), self.cancel.clone(), Arc::clone(&self.properties));
+        Ok(Arc::new(Self { op, inputs: children, properties, cancel }))
     }
 
     fn apply_expressions(

@@ -11,6 +11,7 @@ use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::kernel::binary;
 use crate::engine::promql::kernel::types::{Mask, Notes, Value};
+use crate::engine::promql::moment::Moment;
 use crate::model::histogram::{FloatHistogram, codec};
 use crate::promql::operators::BinaryOp;
 use crate::promql::span::Span;
@@ -22,6 +23,8 @@ pub struct Sink {
     pub annotations: Annotations,
     /// Raised when nobody waits for the query any more.
     pub cancel: Cancel,
+    /// When the plan runs.
+    pub moment: Moment,
     /// The node.
     pub span: Span,
     /// What Prometheus blames; for a function its first argument.

@@ -195,7 +195,10 @@ impl Buckets {
         };
         match (settings.aggregation, self.parameters.as_slice()) {
             (Aggregation::HistogramQuantile, [q]) => {
-                let times = EvalTimes { start: settings.grid.at(steps.start), step: settings.grid.step };
+                let times = EvalTimes {
+                    start: settings.sink.moment.at(settings.grid.at(steps.start)),
+                    step: settings.grid.step,
+                };
                 buckets::quantile(&at(q), &rows, times, &notes, &mut out);
             }
             (Aggregation::HistogramFraction, [lower, upper]) => {

@@ -208,7 +208,7 @@ impl Evaluation {
         scalars: &[ScalarReader<'_>],
     ) -> Result<ArrayRef> {
         let steps = self.shape.steps;
-        let (windows, options) = (self.shape.windows(), self.shape.options());
+        let (windows, options) = (self.windows(), self.shape.options());
         let mut out = PointsBuilder::new(rows, steps, self.histograms);
         let mut values = vec![0.0; steps];
         let mut present = vec![false; steps];
@@ -270,6 +270,13 @@ impl Evaluation {
         out.finish_points()
     }
 
+    /// Those of the run.
+    fn windows(&self) -> Windows {
+        let windows = self.shape.windows();
+        let at = |time_ms| self.sink.moment.at(time_ms);
+        Windows { start: at(windows.start), eval_start: at(windows.eval_start), ..windows }
+    }
+
     /// The windows with the samples around them that `anchored` and `smoothed` look at.
     fn counted_windows(&self) -> Windows {
         let (before, after) = match self.shape.extension() {
@@ -277,7 +284,7 @@ impl Evaluation {
             Extension::Anchored => (self.shape.lookback_ms, 0),
             Extension::Smoothed => (self.shape.lookback_ms, self.shape.lookback_ms),
         };
-        let windows = self.shape.windows();
+        let windows = self.windows();
         let range = windows.range.saturating_add(before).saturating_add(after);
         Windows { start: windows.start.saturating_add(after), range, ..windows }
     }

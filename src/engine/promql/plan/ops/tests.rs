@@ -15,6 +15,7 @@ use super::select::{Grouping, Parameter, VectorSelect};
 use super::unique::UniqueSeries;
 use crate::engine::promql::annotations::Annotations;
 use crate::engine::promql::cancel::Cancel;
+use crate::engine::promql::moment::Moment;
 use crate::engine::promql::plan::layout::{PointsBuilder, VALUES, values_type};
 use crate::engine::promql::plan::samples::Sink;
 use crate::engine::promql::plan::work::{Work, rows_bytes};
@@ -74,7 +75,13 @@ fn select(op: AggregateOp, work: &Work) -> Result<RecordBatch> {
 
 fn sink() -> Sink {
     let span = Span::new(0, 0);
-    Sink { annotations: Annotations::new(), cancel: Cancel::default(), span, arg_span: span }
+    Sink {
+        annotations: Annotations::new(),
+        cancel: Cancel::default(),
+        moment: Moment::default(),
+        span,
+        arg_span: span,
+    }
 }
 
 fn matching(op: BinaryOp, work: &Work) -> Result<RecordBatch> {
