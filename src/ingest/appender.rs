@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::error::{Error, Result};
 use crate::ingest::stats::{IngestStats, add};
 use crate::model::labels::Labels;
-use crate::storage::store::durability::Log;
+use crate::storage::store::durability::{Gap, Log};
 use crate::storage::store::{self, Clock, Store};
 use crate::storage::types::{Rejection, SeriesRef, WriteBatch, WriteReport};
 
@@ -94,6 +94,11 @@ impl Appender {
     /// Handles of series, registered where they are new. The labels must have passed [`super::labels::checked`].
     pub fn intern_all(&self, labels: &[Labels]) -> Vec<SeriesRef> {
         if labels.is_empty() { Vec::new() } else { self.store.intern_all(labels) }
+    }
+
+    /// When the store last took no rows for a while, or since when it takes none.
+    pub fn gap(&self) -> Option<Gap> {
+        self.store.gap()
     }
 
     /// Whether the store takes rows; its changes wake who waits.

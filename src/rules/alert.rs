@@ -62,6 +62,8 @@ pub struct Terms {
     pub keep_firing_for_ms: i64,
     /// Of active alerts; 0 for any number.
     pub limit: usize,
+    /// The rule looks at a time of which samples may be missing: that the result lacks an alert says nothing.
+    pub blind: bool,
 }
 
 /// That the state of an alert is another one. One that is not there is inactive, so one that waited and is gone goes from
@@ -86,6 +88,8 @@ pub struct Step {
     /// The alerts that are active now, by labels. An error where there are more than the limit allows; then there are none
     /// any more.
     pub active: Result<Vec<(Labels, Alert)>>,
+    /// How many of them the result lacked, and no more is known of.
+    pub held: usize,
 }
 
 /// By what they are known by.
@@ -111,7 +115,7 @@ impl Alerts {
             seen.insert(labels, before);
         }
         let (mut active, mut changes) = (Vec::new(), Vec::new());
-        let mut active_before = Vec::new();
+        let (mut active_before, mut held) = (Vec::new(), 0);
         self.0.retain(|labels, alert| {
             let found = seen.get(labels).copied();
             let before = found.unwrap_or(alert.state);
@@ -119,6 +123,12 @@ impl Alerts {
                 Some(_) => {
                     alert.keep_firing_since = None;
                     true
+                }
+                None if terms.blind && alert.state != AlertState::Inactive => {
+                    held += 1;
+                    active.push((labels.clone(), alert.clone()));
+                    active_before.push(before);
+                    return true;
                 }
                 None => {
                     if alert.is_forgotten(at) {
@@ -145,10 +155,10 @@ impl Alerts {
                     alert.change(labels, before, AlertState::Inactive, at)
                 }));
             let message = format!("exceeded limit of {} with {} alerts", terms.limit, active.len());
-            return Step { changes: sorted(changes), active: Err(Error::execution(message)) };
+            return Step { changes: sorted(changes), active: Err(Error::execution(message)), held: 0 };
         }
         active.sort_by(|a, b| a.0.cmp(&b.0));
-        Step { changes: sorted(changes), active: Ok(active) }
+        Step { changes: sorted(changes), active: Ok(active), held }
     }
 
     /// Nobody evaluates them any more: none is active, and none is told again.

@@ -5,15 +5,17 @@ use std::collections::hash_map::Entry;
 
 use crate::config::rules::RuleKind;
 use crate::engine::session::Point;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::labels::{Labels, LabelsBuilder, METRIC_NAME};
 use crate::rules::alert::{Alert, AlertState, Element, Step, Terms};
+use crate::rules::blind;
 use crate::rules::dependencies::{ALERT_NAME, ALERTS, ALERTS_FOR_STATE};
 use crate::rules::environment::Environment;
 use crate::rules::group::Group;
 use crate::rules::results::{Findings, Origin};
 use crate::rules::rule::Rule;
 use crate::rules::stats::add;
+use crate::storage::store::durability::Gap;
 use crate::template::expand::{Progress, table_link};
 use crate::template::source::Template;
 use crate::template::subject::{Answer, Sample, SampleValue, Subject};
@@ -37,17 +39,32 @@ impl Subjects<'_> {
         let vector =
             self.environment.ask(&rule.config.query, Some(&rule.config.expr), at, Some(&self.group.origin)).await?;
         match &rule.config.kind {
-            RuleKind::Recording { record } => self.record(rule, record, vector),
+            RuleKind::Recording { record } => {
+                let findings = self.record(rule, record, vector)?;
+                match self.gap(rule, at).filter(|_| !findings.has_all_of_before()) {
+                    // A series that is not found now has not ended for that.
+                    Some(gap) => Err(missing(gap)),
+                    None => Ok(findings),
+                }
+            }
             RuleKind::Alerting { alert, hold_ms, keep_firing_for_ms, .. } => {
                 let terms = Terms {
                     hold_ms: *hold_ms,
                     keep_firing_for_ms: *keep_firing_for_ms,
                     limit: self.group.config.limit,
+                    blind: false,
                 };
                 let elements = self.elements(rule, alert, vector).await?;
-                self.alert(rule, alert, elements, terms)
+                self.alert(rule, alert, elements, terms, self.gap(rule, at))
             }
         }
+    }
+
+    /// A time that the rule looks at and of which the store may lack samples.
+    fn gap(&self, rule: &Rule, at: i64) -> Option<Gap> {
+        let scrape_interval_ms = self.environment.scrape_interval_ms();
+        let gap = self.environment.appender.gap()?;
+        blind::looks_at(&rule.config.expr, at, scrape_interval_ms, gap).then_some(gap)
     }
 
     fn record(&self, rule: &Rule, record: &str, vector: Vector) -> Result<Findings> {
@@ -150,11 +167,19 @@ impl Subjects<'_> {
     }
 
     /// The states of the alerts, which are sent, as samples.
-    fn alert(&self, rule: &Rule, name: &str, elements: Vec<Element>, terms: Terms) -> Result<Findings> {
+    fn alert(
+        &self,
+        rule: &Rule,
+        name: &str,
+        elements: Vec<Element>,
+        terms: Terms,
+        gap: Option<Gap>,
+    ) -> Result<Findings> {
+        let terms = Terms { blind: gap.is_some(), ..terms };
         let link = || self.environment.server().external_url.clone() + &table_link(&rule.config.query);
         let resend_ms = i64::try_from(self.environment.options.resend_delay.as_millis()).unwrap_or(i64::MAX);
         let mut state = rule.state.lock();
-        let Step { changes, active } = state.alerts.step(elements, self.at, terms);
+        let Step { changes, active, held } = state.alerts.step(elements, self.at, terms);
         // Within the lock: changes of a rule are told in their order.
         self.environment.history.tell(&self.group.file, &self.group.name, name, changes);
         let active = active?;
@@ -164,12 +189,25 @@ impl Subjects<'_> {
         if !due.is_empty() {
             (self.environment.send)(due);
         }
+        findings.doubt = gap.filter(|_| held > 0).map(missing);
         // Before the start it may have waited for longer; until that is known nothing is written that says otherwise.
         for (labels, alert) in active.into_iter().filter(|_| restored) {
             add_series(&mut findings, rule, name, labels, &alert);
         }
         Ok(findings)
     }
+}
+
+fn missing(gap: Gap) -> Error {
+    let time = |ms: i64| match chrono::DateTime::from_timestamp_millis(ms) {
+        Some(time) => time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        None => ms.to_string(),
+    };
+    let (since, until) = (time(gap.since_ms), time(gap.until_ms));
+    let message = format!(
+        "the store took no samples from {since} to {until}, a time that the rule looks at; what it does not find is not taken as ended"
+    );
+    Error::new(ErrorKind::Unavailable, message)
 }
 
 fn sample_value(point: &Point) -> SampleValue {

@@ -264,6 +264,9 @@ impl Asking<'_> {
         let outcome = match span.around(findings).await {
             Ok(findings) => {
                 rule.state.lock().error = None;
+                if let Some(doubt) = &findings.doubt {
+                    self.failed(rule, doubt, "alerts are held");
+                }
                 Some(findings)
             }
             Err(error) => {

@@ -5,6 +5,8 @@
 pub mod alert;
 /// Changes of states of alerts, on their way to the lake.
 pub mod history;
+/// Times of which samples may be missing.
+mod blind;
 /// Which rules of a group need others of it.
 mod dependencies;
 /// One rule: what it is, and how its last evaluation went.

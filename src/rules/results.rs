@@ -61,11 +61,22 @@ pub(super) struct Findings {
     found: Vec<Found>,
     /// Whether all of them were there before.
     known: bool,
+    /// What keeps them from being all there is.
+    pub doubt: Option<Error>,
 }
 
 impl Findings {
     pub fn new(before: Arc<Vec<Written>>) -> Self {
-        Self { before, found: Vec::new(), known: true }
+        Self { before, found: Vec::new(), known: true, doubt: None }
+    }
+
+    /// Whether all series of the last evaluation are among them.
+    pub fn has_all_of_before(&self) -> bool {
+        if self.known && self.found.len() == self.before.len() {
+            return true;
+        }
+        let found: HashSet<&Labels> = self.found.iter().map(|found| &found.labels).collect();
+        self.before.iter().all(|written| found.contains(&written.labels))
     }
 
     /// `labels` makes those of a result, where the last evaluation did not.
@@ -118,7 +129,7 @@ pub(super) struct Rows {
 impl Findings {
     /// `intern` gives handles to series that are new.
     pub fn into_rows(self, intern: impl FnOnce(&[Labels]) -> Vec<SeriesRef>) -> Rows {
-        let Findings { before, found, known } = self;
+        let Findings { before, found, known, .. } = self;
         let handles = if known { Handles::default() } else { Handles::of(&before, &found, intern) };
         let results = found.into_iter().map(|Found { origin, labels, point, series }| {
             let series = series.unwrap_or_else(|| handles.of_labels(&labels));

@@ -340,6 +340,11 @@ impl Store {
         Ok(report)
     }
 
+    /// When the log last took no rows for a while, or since when it takes none.
+    pub fn gap(&self) -> Option<durability::Gap> {
+        self.inner.durability.gap((self.inner.clock)())
+    }
+
     /// Whether the write-ahead log takes rows; its changes wake who waits.
     pub fn durability(&self) -> watch::Receiver<durability::Log> {
         self.inner.durability.watch()

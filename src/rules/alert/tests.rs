@@ -1,7 +1,7 @@
 use super::AlertState::{Firing, Inactive, Pending};
 use super::*;
 
-const TERMS: Terms = Terms { hold_ms: 20_000, keep_firing_for_ms: 0, limit: 0 };
+const TERMS: Terms = Terms { hold_ms: 20_000, keep_firing_for_ms: 0, limit: 0, blind: false };
 
 fn labels(name: &str) -> Labels {
     Labels::from_pairs([("alertname", "A"), ("n", name)])
@@ -46,13 +46,33 @@ fn an_alert_waits_fires_and_is_resolved() {
 #[test]
 fn one_that_keeps_firing() {
     let mut alerts = Alerts::default();
-    let terms = Terms { hold_ms: 0, keep_firing_for_ms: 20_000, limit: 0 };
+    let terms = Terms { hold_ms: 0, keep_firing_for_ms: 20_000, limit: 0, blind: false };
     let got = run(&mut alerts, 0, terms, &[&["a"], &[], &["a"], &[], &[], &[]]);
     let firing = states(&[("a", Firing)]);
     assert_eq!(got, [firing.clone(), firing.clone(), firing.clone(), firing.clone(), firing, vec![]]);
     assert_eq!(alerts.state(), Inactive);
     // It began with the evaluation that lacked it for good.
     assert_eq!(alerts.0[&labels("a")].resolved_at, Some(50_000));
+}
+
+#[test]
+fn what_is_not_seen_has_not_ended() {
+    let mut alerts = Alerts::default();
+    run(&mut alerts, 0, TERMS, &[&["a"], &["a"], &["a", "b"]]);
+    let blind = Terms { blind: true, ..TERMS };
+    let step = alerts.step(vec![element("c", 1.0)], 30_000, blind);
+    let held = states(&[("a", Firing), ("b", Pending), ("c", Pending)]);
+    let names = |active: Vec<(Labels, Alert)>| -> Vec<(String, AlertState)> {
+        active.into_iter().map(|(l, alert)| (l.get("n").unwrap().to_string(), alert.state)).collect()
+    };
+    assert_eq!((step.held, step.changes.len(), names(step.active.unwrap())), (2, 1, held));
+    // It was not seen for `for`, so it does not fire for the time alone.
+    let step = alerts.step(vec![element("a", 1.0)], 90_000, blind);
+    assert_eq!(
+        (step.held, names(step.active.unwrap())),
+        (2, states(&[("a", Firing), ("b", Pending), ("c", Pending)]))
+    );
+    assert_eq!(run(&mut alerts, 100_000, TERMS, &[&["c"]]), [states(&[("c", Firing)])]);
 }
 
 #[test]
@@ -161,7 +181,7 @@ fn every_change_of_state_is_told_once() {
 
 #[test]
 fn without_a_for_it_fires_at_once_and_keeps_firing_is_no_change() {
-    let terms = Terms { hold_ms: 0, keep_firing_for_ms: 20_000, limit: 0 };
+    let terms = Terms { hold_ms: 0, keep_firing_for_ms: 20_000, limit: 0, blind: false };
     let got = changes(&mut Alerts::default(), terms, &[&["a"], &[], &["a"], &[], &[], &[]]);
     let (begin, end) = (vec![changed("a", Inactive, Firing, 0.0)], vec![changed("a", Firing, Inactive, 2.0)]);
     assert_eq!(got, [begin, vec![], vec![], vec![], vec![], end]);

@@ -11,6 +11,8 @@ use crate::error::{Error, ErrorKind};
 
 /// While puts fail, a line is logged this often.
 const SUMMARY_MS: i64 = 60_000;
+/// A put that takes longer than this is not just on its way.
+const GAP_MS: i64 = 5_000;
 /// Shorter failures are not worth an alarm: `/-/ready?for=write` goes on saying yes.
 const ALARM_MS: i64 = 30_000;
 
@@ -62,7 +64,28 @@ pub struct Durability {
     last_success_ms: AtomicI64,
     /// Of the oldest rows in the put that is under way, [`i64::MAX`] for none.
     in_flight_since_ms: AtomicI64,
+    /// When that put began, [`i64::MAX`] for none.
+    put_since_ms: AtomicI64,
     summary: Mutex<Summary>,
+    /// The last time that a put took long.
+    last_gap: Mutex<Option<Gap>>,
+}
+
+/// A time in which the log took no rows, so that what was there to be scraped or received was not, or may not have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub since_ms: i64,
+    pub until_ms: i64,
+}
+
+impl Gap {
+    /// With one that began right after it.
+    fn joined(last: Option<Gap>, next: Gap) -> Gap {
+        match last {
+            Some(last) if next.since_ms - last.until_ms < GAP_MS => Gap { since_ms: last.since_ms, ..next },
+            _ => next,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +101,18 @@ impl Durability {
             failures: AtomicU64::new(0),
             last_success_ms: AtomicI64::new(now_ms),
             in_flight_since_ms: AtomicI64::new(i64::MAX),
+            put_since_ms: AtomicI64::new(i64::MAX),
             summary: Mutex::default(),
+            last_gap: Mutex::default(),
+        }
+    }
+
+    /// The time up to now that a put takes, if it takes long, or the last one that did.
+    pub fn gap(&self, now_ms: i64) -> Option<Gap> {
+        let last = *self.last_gap.lock();
+        match gap(self.put_since_ms.load(Ordering::Relaxed), now_ms) {
+            Some(open) => Some(Gap::joined(last, open)),
+            None => last,
         }
     }
 
@@ -103,12 +137,18 @@ impl Durability {
         Some(self.in_flight_since_ms.load(Ordering::Relaxed)).filter(|since_ms| *since_ms != i64::MAX)
     }
 
-    pub fn put_begins(&self, oldest_ms: i64) {
+    /// `oldest_ms` is when the oldest of its rows were accepted.
+    pub fn put_begins(&self, oldest_ms: i64, now_ms: i64) {
         self.in_flight_since_ms.store(oldest_ms, Ordering::Relaxed);
+        self.put_since_ms.store(now_ms, Ordering::Relaxed);
     }
 
     pub fn put_succeeded(&self, now_ms: i64) {
         self.in_flight_since_ms.store(i64::MAX, Ordering::Relaxed);
+        if let Some(gap) = gap(self.put_since_ms.swap(i64::MAX, Ordering::Relaxed), now_ms) {
+            let mut last = self.last_gap.lock();
+            *last = Some(Gap::joined(*last, gap));
+        }
         self.last_success_ms.store(now_ms, Ordering::Relaxed);
     }
 
@@ -157,6 +197,11 @@ impl Durability {
     }
 }
 
+/// Of a put that began and ended, or goes on, at these times; [`i64::MAX`] for none.
+fn gap(since_ms: i64, until_ms: i64) -> Option<Gap> {
+    (until_ms.saturating_sub(since_ms) >= GAP_MS).then_some(Gap { since_ms, until_ms })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,5 +228,32 @@ mod tests {
         durability.recovered(50_000);
         durability.put_failed(&error, 50_000, 5);
         assert_eq!(durability.now().alarm(50_000).map(|e| e.kind), Some(ErrorKind::Poisoned));
+    }
+
+    #[test]
+    fn gaps_are_remembered() {
+        let durability = Durability::new(0);
+        let error = Error::new(ErrorKind::Unavailable, "no bucket");
+        assert_eq!(durability.gap(1_000), None);
+        durability.put_begins(1_000, 1_000);
+        durability.put_succeeded(1_200);
+        assert_eq!(durability.gap(60_000), None, "nothing was there to be taken");
+        durability.put_begins(60_000, 60_000);
+        assert_eq!(durability.gap(64_999), None);
+        // Whether it fails or hangs.
+        let open = |until_ms| Some(Gap { since_ms: 60_000, until_ms });
+        assert_eq!(durability.gap(65_000), open(65_000));
+        durability.put_failed(&error, 70_000, 5);
+        durability.put_succeeded(100_000);
+        // Rows that came meanwhile.
+        durability.put_begins(62_000, 100_000);
+        durability.put_succeeded(101_000);
+        assert_eq!(durability.gap(500_000), Some(Gap { since_ms: 60_000, until_ms: 101_000 }));
+        durability.put_begins(102_000, 102_000);
+        assert_eq!(durability.gap(110_000), open(110_000), "and at once again");
+        durability.put_succeeded(110_000);
+        durability.put_begins(200_000, 200_000);
+        durability.put_succeeded(210_000);
+        assert_eq!(durability.gap(500_000), Some(Gap { since_ms: 200_000, until_ms: 210_000 }));
     }
 }

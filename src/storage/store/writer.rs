@@ -88,7 +88,7 @@ struct Put {
 async fn put(inner: &Inner, sequence: u64, group: &Group) -> Result<Put> {
     let object = inner.log.encode(&group.rows, sequence)?;
     let times = group.rows.times();
-    inner.durability.put_begins(group.since_ms);
+    inner.durability.put_begins(group.since_ms, (inner.clock)());
     let started = Instant::now();
     let failed = put_until_durable(inner, sequence, &object, times).await?;
     inner.counters.put_seconds.observe(started.elapsed().as_secs_f64());
