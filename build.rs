@@ -24,17 +24,20 @@ fn main() {
     // profile, which would be another one for every dependency.
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
         println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
-        if links_with(FOLD) {
-            println!("cargo::rustc-link-arg-bins={FOLD}");
+        for argument in [FOLD, PACK].into_iter().filter(|argument| works_with(argument)) {
+            println!("cargo::rustc-link-arg-bins={argument}");
         }
     }
 }
 
 /// Functions of the same code become one, a twentieth of the program: an option of lld, which Rust brings for some targets.
 const FOLD: &str = "-Wl,--icf=all";
+/// Addresses that the loader sets are listed as bits, another twentieth. Needs glibc 2.36 to start.
+const PACK: &str = "-Wl,-z,pack-relative-relocs";
 
-/// Whether the linker that will be used knows an argument, by linking a program that does nothing.
-fn links_with(argument: &str) -> bool {
+/// Whether the linker that will be used knows an argument, and this machine starts what it makes, by a program that does
+/// nothing.
+fn works_with(argument: &str) -> bool {
     let var = |name: &str| std::env::var_os(name);
     let Some(out) = var("OUT_DIR").map(PathBuf::from) else { return false };
     let source = out.join("nothing.rs");
@@ -42,7 +45,8 @@ fn links_with(argument: &str) -> bool {
         return false;
     }
     let mut rustc = Command::new(var("RUSTC").unwrap_or_else(|| "rustc".into()));
-    rustc.arg(&source).arg("-o").arg(out.join("nothing")).arg("-C").arg(format!("link-arg={argument}"));
+    let program = out.join("nothing");
+    rustc.arg(&source).arg("-o").arg(&program).arg("-C").arg(format!("link-arg={argument}"));
     if let Some(target) = var("TARGET") {
         rustc.arg("--target").arg(target);
     }
@@ -51,7 +55,9 @@ fn links_with(argument: &str) -> bool {
     }
     let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     rustc.args(flags.split('\u{1f}').filter(|flag| !flag.is_empty()));
-    rustc.output().is_ok_and(|output| output.status.success())
+    let is_for_this_machine = var("TARGET") == var("HOST");
+    let succeeds = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+    succeeds(&mut rustc) && (!is_for_this_machine || succeeds(&mut Command::new(&program)))
 }
 
 fn of_checkout() -> Option<String> {

@@ -229,6 +229,11 @@ pub fn register_engine(metrics: &Metrics, engine: Engine, queries: Arc<QueryLog>
         let gauge = |name: &'static str, help, value: usize| Family::gauge(name, help, value as f64);
         vec![
             gauge("promlake_engine_queries", "Queries that run or wait for a slot", load.queries),
+            Family::counter(
+                "promlake_engine_kept_plans",
+                "PromQL queries that ran by the plan of an earlier one",
+                engine.times().kept_plans() as f64,
+            ),
             gauge("promlake_engine_queries_concurrent_max", "PromQL queries that may run at a time", concurrent),
             gauge(
                 "promlake_engine_reserved_bytes",

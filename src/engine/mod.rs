@@ -12,6 +12,8 @@ pub mod error;
 pub mod exemplars;
 /// Plans of small queries that run again.
 pub mod kept;
+/// What is asked, and what is answered.
+pub mod query;
 /// Label names, label values and series.
 pub mod names;
 /// PromQL evaluated: lower to logical plans in the vector layout, kernels.

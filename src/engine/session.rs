@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
@@ -35,7 +34,10 @@ use crate::engine::promql::plan::layout::{Grid, MAX_STEPS, rows_per_batch};
 use crate::engine::promql::plan::work::{Work, rows_bytes};
 use crate::engine::promql::tally::{Counted, Tally};
 use crate::engine::promql::{lower, result, small};
-use crate::engine::query_log::{Asked, Entry, Origin, QueryLog};
+pub use crate::engine::query::{
+    EngineOptions, EvalTime, Features, Point, QueryRequest, QueryResponse, QueryValue, ResultSeries, Snapshots,
+};
+use crate::engine::query_log::{Entry, QueryLog};
 use crate::engine::runtime::{self, QueryRuntime, Size};
 use crate::engine::scan::ScanOptions;
 use crate::engine::sql;
@@ -44,17 +46,13 @@ use crate::engine::sql::system::SystemTables;
 use crate::engine::stats::QueryStats;
 use crate::engine::times::QueryTimes;
 use crate::error::{Error, Result};
-use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
-use crate::model::matcher::Matcher;
-use crate::model::sample::TimeRange;
 use crate::promql::ast::Expr;
 use crate::promql::duration_expressions;
-use crate::promql::parse::{self, ParseOptions};
+use crate::promql::parse;
 use crate::promql::span::Span;
 use crate::promql::value_type::ValueType;
 use crate::storage::store::Store;
-use crate::storage::types::Snapshot;
 use crate::telemetry::spans;
 
 /// What a query may be at most to be answered on the thread it arrives on: its text, the series of a metric that are
@@ -70,164 +68,6 @@ const SMALL_PANEL_MS: i64 = 6 * 3_600_000;
 const SMALL_PANEL_STEPS: i64 = 1_000;
 /// Steps of all selectors together whose samples are counted for `stats` and the log of queries.
 const MAX_COUNTED_STEPS: usize = 2 << 20;
-
-/// Limits and defaults of queries; Prometheus' flags of the same names.
-#[derive(Clone, Debug)]
-pub struct EngineOptions {
-    pub lookback_delta_ms: i64,
-    /// The evaluation interval of the configuration, which may be read again.
-    pub default_subquery_step_ms: Arc<AtomicI64>,
-    pub timeout: Duration,
-    pub max_samples: usize,
-    pub max_concurrency: usize,
-    pub memory_bytes: usize,
-    /// Of the memory, for each sort that may have to be written to disk.
-    pub spill_bytes: usize,
-    /// Footers of files that are kept, beside the memory of queries.
-    pub footer_bytes: usize,
-    /// Temporary files of all queries that do not fit into memory.
-    pub disk_bytes: u64,
-    /// Threads that run queries, and partitions of a query.
-    pub threads: usize,
-    pub features: Features,
-}
-
-/// Prometheus' defaults, 1 GiB, and all cores.
-impl Default for EngineOptions {
-    fn default() -> Self {
-        Self {
-            lookback_delta_ms: 300_000,
-            default_subquery_step_ms: Arc::new(AtomicI64::new(60_000)),
-            timeout: Duration::from_secs(120),
-            max_samples: 50_000_000,
-            max_concurrency: 20,
-            memory_bytes: 1 << 30,
-            spill_bytes: 10 << 20,
-            footer_bytes: 64 << 20,
-            disk_bytes: 10 << 30,
-            threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
-            features: Features::default(),
-        }
-    }
-}
-
-/// `--enable-feature` names that change PromQL.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Features {
-    pub experimental_functions: bool,
-    pub duration_expressions: bool,
-    pub extended_range_selectors: bool,
-    pub binop_fill_modifiers: bool,
-    pub delayed_name_removal: bool,
-    pub use_start_timestamps: bool,
-    pub type_and_unit_labels: bool,
-}
-
-impl Features {
-    /// Those that the parser asks for.
-    pub fn language(&self) -> ParseOptions {
-        ParseOptions {
-            experimental_functions: self.experimental_functions,
-            duration_expressions: self.duration_expressions,
-            extended_range_selectors: self.extended_range_selectors,
-            binop_fill_modifiers: self.binop_fill_modifiers,
-        }
-    }
-}
-
-/// When a query is evaluated. Milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EvalTime {
-    Instant { at: i64 },
-    Range { start: i64, end_inclusive: i64, step: i64 },
-}
-
-impl EvalTime {
-    /// Whether few series can be read and evaluated at these times in a moment.
-    fn is_short(self) -> bool {
-        match self {
-            EvalTime::Instant { .. } => true,
-            EvalTime::Range { start, end_inclusive, step } => {
-                let range = end_inclusive.saturating_sub(start);
-                range <= SMALL_PANEL_MS && step > 0 && range / step < SMALL_PANEL_STEPS
-            }
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct QueryRequest {
-    pub query: String,
-    /// The tree of that text, where it was parsed before.
-    pub parsed: Option<Arc<Expr>>,
-    pub time: EvalTime,
-    pub lookback_delta_ms: Option<i64>,
-    pub timeout: Option<Duration>,
-    /// Count the samples of every window, for [`QueryStats::samples`], unless there are too many steps to count at.
-    pub stats: bool,
-    /// Whether rates look at start timestamps; `None` for what the server does.
-    pub use_start_timestamps: Option<bool>,
-    /// Who asks, for the log of queries.
-    pub origin: Option<Arc<Origin>>,
-}
-
-impl QueryRequest {
-    /// With the server's defaults for everything else.
-    pub fn new(query: impl Into<String>, time: EvalTime) -> Self {
-        Self {
-            query: query.into(),
-            parsed: None,
-            time,
-            lookback_delta_ms: None,
-            timeout: None,
-            stats: false,
-            use_start_timestamps: None,
-            origin: None,
-        }
-    }
-
-    fn asked(&self) -> Asked {
-        let (start, end, step) = match self.time {
-            EvalTime::Instant { at } => (at, at, 0),
-            EvalTime::Range { start, end_inclusive, step } => (start, end_inclusive, step),
-        };
-        Asked { query: self.query.clone(), start, end, step, origin: self.origin.clone() }
-    }
-}
-
-/// A float or a histogram at one time.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Point {
-    Float(f64),
-    Histogram(Arc<FloatHistogram>),
-}
-
-/// One series of a result, points in time order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ResultSeries {
-    pub labels: Labels,
-    pub points: Vec<(i64, Point)>,
-}
-
-/// The four result types of Prometheus' API.
-#[derive(Clone, Debug, PartialEq)]
-pub enum QueryValue {
-    Scalar(i64, f64),
-    String(i64, String),
-    /// One point per series; order matters only where the query sorts.
-    Vector(Vec<ResultSeries>),
-    /// Sorted by labels.
-    Matrix(Vec<ResultSeries>),
-}
-
-#[derive(Clone, Debug)]
-pub struct QueryResponse {
-    pub value: QueryValue,
-    /// Full texts with their prefix and position, as Prometheus returns them, not yet truncated to ten.
-    pub warnings: Vec<String>,
-    pub infos: Vec<String>,
-    pub stats: QueryStats,
-}
 
 /// A planned PromQL query.
 #[derive(Clone)]
@@ -329,20 +169,6 @@ pub enum PlannedKind {
     Vector(Option<Order>),
     /// Samples of a range vector: where they are, and the window they belong to.
     Ranges(Input, Shape, Counted),
-}
-
-/// Where series come from: the store, or the fixtures of a test.
-#[async_trait]
-pub trait Snapshots: Send + Sync {
-    /// The series that satisfy all matchers, and the sources of their samples in `range`.
-    async fn snapshot(&self, range: TimeRange, matchers: &[Matcher]) -> Result<Snapshot>;
-}
-
-#[async_trait]
-impl Snapshots for Store {
-    async fn snapshot(&self, range: TimeRange, matchers: &[Matcher]) -> Result<Snapshot> {
-        Store::snapshot(self, range, matchers).await
-    }
 }
 
 /// Cheap to clone.
@@ -455,7 +281,7 @@ impl Engine {
         // Not of small queries: to write that one runs takes a good part of the time it runs.
         let active = self.active.clone();
         let shown = move |request: &QueryRequest| active.and_then(|active| active.insert(&request.query));
-        let is_short = request.time.is_short() && request.query.len() <= SMALL_TEXT_BYTES;
+        let is_short = is_short(request.time) && request.query.len() <= SMALL_TEXT_BYTES;
         let parsed = if is_short { Some(parse(&options, &request)?) } else { None };
         let Some(expr) = parsed.filter(|expr| self.is_small(expr, request.time)) else {
             let work = async move {
@@ -491,6 +317,7 @@ impl Engine {
         if let Some((key, earlier)) = earlier
             && let Some(prepared) = earlier.prepared(key, &resolved)?
         {
+            self.times.by_a_kept_plan();
             return Ok(prepared);
         }
         let leaves = Arc::clone(&resolved.leaves);
@@ -812,6 +639,17 @@ fn lower_query(options: &EngineOptions, resolved: Resolved, cancel: Cancel) -> R
     };
     let Query { annotations, cancel, tally, moment, .. } = query;
     Ok(PlannedQuery { plan, labels, grid, kind, series, most_steps, annotations, cancel, tally, moment })
+}
+
+/// Whether few series can be read and evaluated at these times in a moment.
+fn is_short(time: EvalTime) -> bool {
+    match time {
+        EvalTime::Instant { .. } => true,
+        EvalTime::Range { start, end_inclusive, step } => {
+            let range = end_inclusive.saturating_sub(start);
+            range <= SMALL_PANEL_MS && step > 0 && range / step < SMALL_PANEL_STEPS
+        }
+    }
 }
 
 /// The steps of a request, and the step a duration expression sees (0 for an instant query).

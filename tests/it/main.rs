@@ -23,6 +23,8 @@ mod federation;
 mod discovery;
 /// Remote write out.
 mod forward;
+/// Small queries that are asked again.
+mod kept_plans;
 /// Alerts to Alertmanagers, and to a real one.
 mod notify;
 /// Prometheus' HTTP API.

@@ -8,8 +8,8 @@ use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
 use super::*;
+use crate::engine::query::EngineOptions;
 use crate::engine::runtime::QueryRuntime;
-use crate::engine::session::EngineOptions;
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(50);

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::engine::promql::kernel::functions::compute;
+use crate::engine::promql::kernel::functions::{Compute, compute};
 use crate::engine::promql::lower::resolve::{Leaf, Times};
 use crate::engine::scan::{has_histograms, has_start_timestamps};
-use crate::promql::ast::{Duration, Expr, Matching, VectorSelector};
+use crate::promql::ast::{Call, Duration, Expr, Matching, VectorSelector};
 use crate::promql::span::Span;
 use crate::promql::value_type::ValueType;
 
@@ -33,7 +33,7 @@ impl Key {
         if expr.value_type() == ValueType::Matrix {
             return None;
         }
-        let mut spelling = Spelling { bytes: Vec::with_capacity(256), leaves };
+        let mut spelling = Spelling { bytes: Vec::with_capacity(256), leaves, with_matchers: false };
         spelling.number(times.query.step as u64);
         spelling.number(times.query.steps as u64);
         spelling.number(times.lookback_ms as u64);
@@ -47,6 +47,13 @@ impl Key {
 struct Spelling<'a> {
     bytes: Vec<u8>,
     leaves: &'a HashMap<Span, Leaf>,
+    /// What selectors look for is in the plan as well.
+    with_matchers: bool,
+}
+
+/// Whether a call makes labels of what its selector looks for.
+fn is_absence(call: &Call) -> bool {
+    matches!(compute(call.function), Compute::Absent | Compute::AbsentOf(_))
 }
 
 impl Spelling<'_> {
@@ -128,7 +135,10 @@ impl Spelling<'_> {
                 self.part(b'c', call.span);
                 self.number(call.function.id as u64);
                 self.number(call.args.len() as u64);
-                call.args.iter().try_for_each(|arg| self.expr(arg))?;
+                let outside = std::mem::replace(&mut self.with_matchers, is_absence(call));
+                let spelled = call.args.iter().try_for_each(|arg| self.expr(arg));
+                self.with_matchers = outside;
+                spelled?;
             }
             Expr::Vector(selector) => {
                 self.part(b'v', selector.span);
@@ -165,6 +175,14 @@ impl Spelling<'_> {
         self.duration(&selector.offset)?;
         self.flag(selector.anchored);
         self.flag(selector.smoothed);
+        if self.with_matchers {
+            self.number(selector.matchers.len() as u64);
+            for matcher in &selector.matchers {
+                self.text(&matcher.name);
+                self.bytes.push(matcher.op as u8);
+                self.text(&matcher.value);
+            }
+        }
         Some(())
     }
 

@@ -16,7 +16,7 @@ use super::plan::layout::{Floats, Grid, HISTOGRAMS, Points, Sample, TIMESTAMPS, 
 use super::plan::ops::series::is_label;
 use super::plan::samples::{decode, decode_stored};
 use super::plan::work::Work;
-use crate::engine::session::{Point, ResultSeries};
+use crate::engine::query::{Point, ResultSeries};
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
 use crate::model::sample::is_stale;

@@ -13,8 +13,8 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 
+use crate::engine::query::EvalTime;
 use crate::engine::scan::table::{Column, Shape};
-use crate::engine::session::EvalTime;
 use crate::engine::sql::functions;
 use crate::engine::sql::promql::{PlanPromql, PlannedVector, PromqlFunction, StatementPromql};
 use crate::engine::sql::pushdown::translate;

@@ -1,7 +1,7 @@
 //! What Prometheus 3.14 holds for these, worked out by hand from its `promql/engine.go`.
 
 use crate::engine::promql::lower::tests::{options, run_with};
-use crate::engine::session::{EngineOptions, EvalTime, QueryResponse};
+use crate::engine::query::{EngineOptions, EvalTime, QueryResponse};
 use crate::error::{ErrorKind, Result};
 
 /// Three series with a sample each minute from 0 to 10.

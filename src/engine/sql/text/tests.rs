@@ -5,8 +5,8 @@ use datafusion::sql::parser as sql_parser;
 
 use super::*;
 use crate::engine::error::from_datafusion;
+use crate::engine::query::EngineOptions;
 use crate::engine::runtime::QueryRuntime;
-use crate::engine::session::EngineOptions;
 
 /// The stack of the threads that parse and plan.
 const STACK_BYTES: usize = crate::engine::runtime::STACK_BYTES;
