@@ -358,5 +358,7 @@ fn check_patterns(root: &Node, found: &Found) {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 #[path = "file/tests.rs"]
 mod tests;

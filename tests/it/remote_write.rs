@@ -20,6 +20,8 @@ use message::{Histogram, Pairs, Parts, Symbolized, labelled, request, snappy};
 mod checklist;
 /// Messages of both versions.
 mod message;
+/// Requests made by rule, beside a model.
+mod random;
 
 const NOW_MS: i64 = 1_700_000_000_000;
 

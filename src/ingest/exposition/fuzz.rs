@@ -9,6 +9,8 @@ use crate::fuzzing::Fuzz;
 mod messages;
 /// Prometheus' lexers, rule by rule.
 mod lexers;
+/// Bodies by the formats' tokens.
+mod tokens;
 
 /// Words that mean something to one of the formats.
 const WORDS: &[&str] = &[
@@ -82,6 +84,14 @@ fn bodies(seeds: &[Vec<u8>], check: impl Fn(&[u8])) {
     }
 }
 
+/// Calls `check` with bodies that nobody wrote first.
+fn bodies_of_tokens(check: impl Fn(&[u8])) {
+    let mut fuzz = Fuzz::new(20_000);
+    while fuzz.goes_on() {
+        check(&tokens::body(&mut fuzz.random));
+    }
+}
+
 fn bytes(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
@@ -97,18 +107,22 @@ fn without_words(mut events: Vec<String>) -> Vec<String> {
 
 #[test]
 fn the_text_format_is_what_the_lexer_says() {
-    bodies(&bytes(TEXT), |body| {
+    let check = |body: &[u8]| {
         let (ours, wanted) = (without_words(render(Format::Text, body)), lexers::text(body));
         assert_eq!(ours, wanted, "{:?}", String::from_utf8_lossy(body));
-    });
+    };
+    bodies(&bytes(TEXT), check);
+    bodies_of_tokens(check);
 }
 
 #[test]
 fn openmetrics_is_what_the_lexer_says() {
-    bodies(&bytes(OPENMETRICS), |body| {
+    let check = |body: &[u8]| {
         let (ours, wanted) = (without_words(render(Format::OpenMetrics, body)), lexers::openmetrics(body));
         assert_eq!(ours, wanted, "{:?}", String::from_utf8_lossy(body));
-    });
+    };
+    bodies(&bytes(OPENMETRICS), check);
+    bodies_of_tokens(check);
 }
 
 #[test]
