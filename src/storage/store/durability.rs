@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 /// While puts fail, a line is logged this often.
 const SUMMARY_MS: i64 = 60_000;
 /// A put that takes longer than this is not just on its way.
-const GAP_MS: i64 = 5_000;
+const GAP_MS: i64 = 2_000;
 /// Shorter failures are not worth an alarm: `/-/ready?for=write` goes on saying yes.
 const ALARM_MS: i64 = 30_000;
 
@@ -239,17 +239,17 @@ mod tests {
         durability.put_succeeded(1_200);
         assert_eq!(durability.gap(60_000), None, "nothing was there to be taken");
         durability.put_begins(60_000, 60_000);
-        assert_eq!(durability.gap(64_999), None);
+        assert_eq!(durability.gap(61_999), None);
         // Whether it fails or hangs.
         let open = |until_ms| Some(Gap { since_ms: 60_000, until_ms });
-        assert_eq!(durability.gap(65_000), open(65_000));
+        assert_eq!(durability.gap(62_000), open(62_000));
         durability.put_failed(&error, 70_000, 5);
         durability.put_succeeded(100_000);
         // Rows that came meanwhile.
         durability.put_begins(62_000, 100_000);
         durability.put_succeeded(101_000);
         assert_eq!(durability.gap(500_000), open(100_000));
-        durability.put_begins(102_000, 102_000);
+        durability.put_begins(101_500, 101_500);
         assert_eq!(durability.gap(110_000), open(110_000), "and at once again");
         durability.put_succeeded(110_000);
         durability.put_begins(200_000, 200_000);
