@@ -27,7 +27,7 @@ use crate::storage::types::Snapshot;
 /// How many are kept. One takes some 20 KiB.
 const MAX_PLANS: usize = 1024;
 /// Of one key, for queries that run at the same time.
-const MAX_ALIKE: usize = 4;
+const MAX_ALIKE: usize = 2;
 
 /// What is kept for each key, each piece for one run at a time.
 #[derive(Debug)]
@@ -70,12 +70,13 @@ impl<T> KeptPlans<T> {
             }
             return;
         }
-        if inner.keys.len() == MAX_PLANS {
-            inner.forget_any();
-        }
+        let gone = if inner.keys.len() == MAX_PLANS { inner.forget_any() } else { None };
         let place = inner.keys.len();
         inner.keys.push(key.clone());
         inner.by_key.insert(key, Slot { place, plans: vec![plan] });
+        // A plan takes a while to be dropped.
+        drop(inner);
+        drop(gone);
     }
 
     #[cfg(test)]
@@ -85,19 +86,20 @@ impl<T> KeptPlans<T> {
 }
 
 impl<T> Inner<T> {
-    fn forget_any(&mut self) {
+    fn forget_any(&mut self) -> Option<Slot<T>> {
         // Marsaglia's xorshift.
         self.seed ^= self.seed << 13;
         self.seed ^= self.seed >> 7;
         self.seed ^= self.seed << 17;
         let place = (self.seed % self.keys.len() as u64) as usize;
         let gone = self.keys.swap_remove(place);
-        self.by_key.remove(&gone);
+        let gone = self.by_key.remove(&gone);
         if let Some(moved) = self.keys.get(place)
             && let Some(slot) = self.by_key.get_mut(moved)
         {
             slot.place = place;
         }
+        gone
     }
 }
 

@@ -96,9 +96,9 @@ impl Appender {
         if labels.is_empty() { Vec::new() } else { self.store.intern_all(labels) }
     }
 
-    /// When the store last took no rows for a while, or since when it takes none.
-    pub fn gap(&self) -> Option<Gap> {
-        self.store.gap()
+    /// When the store took no rows for a while, up to now where it takes none.
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.store.gaps()
     }
 
     /// Whether the store takes rows; its changes wake who waits.

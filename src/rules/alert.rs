@@ -1,6 +1,6 @@
 //! The alerts of a rule and their states, a pure step for each evaluation. Times are milliseconds since the epoch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
 use crate::model::alert;
@@ -34,6 +34,8 @@ impl AlertState {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     pub state: AlertState,
+    /// The labels that it had in the result; `None` where it is from before a restart.
+    pub source: Option<Labels>,
     /// Sorted, as they were at the last evaluation that had it.
     pub annotations: Vec<(String, String)>,
     /// At that evaluation; of a native histogram 0.
@@ -49,6 +51,8 @@ pub struct Alert {
 /// An element of a rule's result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Element {
+    /// Those that it has in the result.
+    pub source: Labels,
     /// Those that the alert is known by, `alertname` among them.
     pub labels: Labels,
     pub annotations: Vec<(String, String)>,
@@ -101,14 +105,19 @@ impl Alerts {
     pub fn step(&mut self, result: Vec<Element>, at: i64, terms: Terms) -> Step {
         // With the states they had before.
         let mut seen = HashMap::with_capacity(result.len());
-        for Element { labels, annotations, value } in result {
+        let mut sources = HashSet::new();
+        for Element { source, labels, annotations, value } in result {
+            if terms.blind {
+                sources.insert(source.clone());
+            }
             let before = match self.0.get_mut(&labels).filter(|alert| alert.state != AlertState::Inactive) {
                 Some(alert) => {
-                    (alert.annotations, alert.value) = (annotations, value);
+                    (alert.annotations, alert.value, alert.source) = (annotations, value, Some(source));
                     alert.state
                 }
                 None => {
-                    self.0.insert(labels.clone(), Alert::new(annotations, value, at));
+                    let new = Alert { source: Some(source), ..Alert::new(annotations, value, at) };
+                    self.0.insert(labels.clone(), new);
                     AlertState::Inactive
                 }
             };
@@ -124,7 +133,11 @@ impl Alerts {
                     alert.keep_firing_since = None;
                     true
                 }
-                None if terms.blind && alert.state != AlertState::Inactive => {
+                // One whose labels are others now was found.
+                None if terms.blind
+                    && alert.state != AlertState::Inactive
+                    && alert.source.as_ref().is_none_or(|source| !sources.contains(source)) =>
+                {
                     held += 1;
                     active.push((labels.clone(), alert.clone()));
                     active_before.push(before);
@@ -146,7 +159,7 @@ impl Alerts {
             changes.extend(alert.change(labels, before, alert.state, at));
             true
         });
-        if terms.limit > 0 && active.len() > terms.limit {
+        if terms.limit > 0 && active.len() - held > terms.limit {
             self.0.clear();
             changes.retain(|change| change.to == AlertState::Inactive);
             let cleared = active.iter().zip(active_before);
@@ -234,6 +247,7 @@ impl Alert {
     fn new(annotations: Vec<(String, String)>, value: f64, at: i64) -> Self {
         Self {
             state: AlertState::Pending,
+            source: None,
             annotations,
             value,
             active_at: at,

@@ -4,16 +4,20 @@
 use crate::promql::ast::{Duration, Expr, VectorSelector};
 use crate::storage::store::durability::Gap;
 
-/// Whether an expression, evaluated at `at`, needs samples of a gap. After it there are samples again at the next scrape at
-/// the latest, so a gap lasts so much longer; one that is not longer than the time between two scrapes is none.
+/// Whether an expression, evaluated at `at`, lacks the samples of a gap: where it takes at least half of what one of its
+/// selectors looks at. After it there are samples again at the next scrape at the latest, so a gap lasts so much longer; one
+/// that is not longer than two times between scrapes is none.
 pub(super) fn looks_at(expr: &Expr, at: i64, scrape_interval_ms: i64, gap: Gap) -> bool {
-    if gap.until_ms.saturating_sub(gap.since_ms) <= scrape_interval_ms {
+    let Gap { since_ms, until_ms } = gap;
+    if until_ms.saturating_sub(since_ms) <= scrape_interval_ms.saturating_mul(2) {
         return false;
     }
-    let Gap { since_ms, until_ms } = gap;
     let until_ms = until_ms.saturating_add(scrape_interval_ms);
     let window = Window { end: at, before: 0, least: scrape_interval_ms };
-    window.any(expr, &mut |start, end| start < until_ms && end > since_ms)
+    window.any(expr, &mut |start, end| {
+        let missing = end.min(until_ms).saturating_sub(start.max(since_ms));
+        missing > 0 && missing.saturating_mul(2) >= end.saturating_sub(start)
+    })
 }
 
 /// What an expression is evaluated for: the times from `before` ms ahead of `end`.
@@ -74,18 +78,18 @@ mod tests {
                 assert_eq!(looks_at(&expr, at * 1000, 15_000, gap), *expected, "{query} at {at} s");
             }
         };
-        check(
-            "a > 1",
-            &[(999, false), (1_000, false), (1_001, true), (1_120, true), (1_149, true), (1_150, false)],
-        );
-        check("rate(a[1m]) > 1", &[(1_000, false), (1_060, true), (1_194, true), (1_195, false)]);
-        check("a offset 1m > 1", &[(1_060, false), (1_061, true), (1_209, true), (1_210, false)]);
-        check("max_over_time(rate(a[1m])[5m:15s]) > 1", &[(1_494, true), (1_495, false)]);
-        check("1 > a or rate(b[10m])", &[(1_700, true), (1_735, false)]);
+        check("a > 1", &[(999, false), (1_007, false), (1_008, true), (1_142, true), (1_143, false)]);
+        check("rate(a[1m]) > 1", &[(1_029, false), (1_030, true), (1_165, true), (1_166, false)]);
+        check("a offset 1m > 1", &[(1_067, false), (1_068, true), (1_202, true), (1_203, false)]);
+        let subquery = "max_over_time(rate(a[1m])[3m:15s]) > 1";
+        check(subquery, &[(1_119, false), (1_120, true), (1_255, true), (1_256, false)]);
+        check("1 > a or rate(b[1m])", &[(1_160, true), (1_170, false)]);
+        // Of a day two minutes are little.
+        check("increase(a[1d]) > 1", &[(1_060, false), (2_000, false)]);
         check("a @ 1050 > 1", &[(1_050, false)]);
         check("vector(1)", &[(1_050, false)]);
         let expr = parse("a", &ParseOptions::default()).unwrap();
-        let short = Gap { since_ms: 1_000_000, until_ms: 1_015_000 };
-        assert!(!looks_at(&expr, 1_010_000, 15_000, short), "a scrape comes in time");
+        let short = Gap { since_ms: 1_000_000, until_ms: 1_030_000 };
+        assert!(!looks_at(&expr, 1_020_000, 15_000, short), "a scrape comes in time");
     }
 }

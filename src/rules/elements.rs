@@ -40,12 +40,12 @@ impl Subjects<'_> {
             self.environment.ask(&rule.config.query, Some(&rule.config.expr), at, Some(&self.group.origin)).await?;
         match &rule.config.kind {
             RuleKind::Recording { record } => {
-                let findings = self.record(rule, record, vector)?;
-                match self.gap(rule, at).filter(|_| !findings.has_all_of_before()) {
+                let mut findings = self.record(rule, record, vector)?;
+                if !findings.has_all_of_before() {
                     // A series that is not found now has not ended for that.
-                    Some(gap) => Err(missing(gap)),
-                    None => Ok(findings),
+                    findings.doubt = self.gap(rule, at).map(missing);
                 }
+                Ok(findings)
             }
             RuleKind::Alerting { alert, hold_ms, keep_firing_for_ms, .. } => {
                 let terms = Terms {
@@ -63,8 +63,8 @@ impl Subjects<'_> {
     /// A time that the rule looks at and of which the store may lack samples.
     fn gap(&self, rule: &Rule, at: i64) -> Option<Gap> {
         let scrape_interval_ms = self.environment.scrape_interval_ms();
-        let gap = self.environment.appender.gap()?;
-        blind::looks_at(&rule.config.expr, at, scrape_interval_ms, gap).then_some(gap)
+        let gaps = self.environment.appender.gaps();
+        gaps.into_iter().find(|gap| blind::looks_at(&rule.config.expr, at, scrape_interval_ms, *gap))
     }
 
     fn record(&self, rule: &Rule, record: &str, vector: Vector) -> Result<Findings> {
@@ -118,7 +118,9 @@ impl Subjects<'_> {
             };
             let labels = built.build();
             match known.entry(labels.clone()) {
-                Entry::Vacant(entry) => entry.insert(Element { labels, annotations, value }),
+                Entry::Vacant(entry) => {
+                    entry.insert(Element { source: subject.labels, labels, annotations, value })
+                }
                 Entry::Occupied(_) => {
                     return Err(Error::execution(
                         "vector contains metrics with the same labelset after applying alert labels",

@@ -124,12 +124,14 @@ pub(super) struct Rows {
     /// Of the series written.
     points: Vec<Point>,
     ended: Vec<Written>,
+    /// Series that are not found, and have not ended for that.
+    carried: Vec<Written>,
 }
 
 impl Findings {
     /// `intern` gives handles to series that are new.
     pub fn into_rows(self, intern: impl FnOnce(&[Labels]) -> Vec<SeriesRef>) -> Rows {
-        let Findings { before, found, known, .. } = self;
+        let Findings { before, found, known, doubt } = self;
         let handles = if known { Handles::default() } else { Handles::of(&before, &found, intern) };
         let results = found.into_iter().map(|Found { origin, labels, point, series }| {
             let series = series.unwrap_or_else(|| handles.of_labels(&labels));
@@ -143,7 +145,8 @@ impl Findings {
                 before.iter().filter(|written| !current.contains(&written.series)).cloned().collect()
             }
         };
-        Rows { written, points, ended }
+        let (ended, carried) = if doubt.is_some() { (vec![], ended) } else { (ended, vec![]) };
+        Rows { written, points, ended, carried }
     }
 }
 
@@ -180,6 +183,8 @@ pub(super) struct Part {
     written: Vec<Written>,
     /// Series that end here.
     ended: Vec<Written>,
+    /// Series that go on without a sample here.
+    carried: Vec<Written>,
 }
 
 impl Gathered {
@@ -202,7 +207,7 @@ impl Gathered {
     pub fn add(&mut self, place: usize, rows: Rows, at: i64) {
         self.series.extend(rows.series());
         self.places.insert(place);
-        let Rows { written, points, ended } = rows;
+        let Rows { written, points, ended, carried } = rows;
         let first = (self.batch.samples.len(), self.batch.histograms.len());
         for (Written { series, .. }, point) in written.iter().zip(points) {
             let series = *series;
@@ -222,7 +227,7 @@ impl Gathered {
         }
         let (samples, histograms) = (first.0..self.batch.samples.len(), first.1..self.batch.histograms.len());
         self.batch.samples.extend(ended.iter().map(|Written { series, .. }| end_of(*series, at)));
-        self.parts.push(Part { place, samples, histograms, at, written, ended });
+        self.parts.push(Part { place, samples, histograms, at, written, ended, carried });
     }
 
     /// Takes everything out, as a batch and what it is made of.
@@ -318,6 +323,7 @@ impl Part {
         if !appended.renewed.is_empty() {
             written.iter_mut().for_each(|written| written.series = appended.current(written.series));
         }
+        written.extend(self.carried);
         Arc::new(written)
     }
 }

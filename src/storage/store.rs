@@ -340,9 +340,9 @@ impl Store {
         Ok(report)
     }
 
-    /// When the log last took no rows for a while, or since when it takes none.
-    pub fn gap(&self) -> Option<durability::Gap> {
-        self.inner.durability.gap((self.inner.clock)())
+    /// When the log took no rows for a while, up to now where it takes none.
+    pub fn gaps(&self) -> Vec<durability::Gap> {
+        self.inner.durability.gaps((self.inner.clock)())
     }
 
     /// Whether the write-ahead log takes rows; its changes wake who waits.

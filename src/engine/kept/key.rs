@@ -11,6 +11,10 @@ use crate::promql::ast::{Call, Duration, Expr, Matching, VectorSelector};
 use crate::promql::span::Span;
 use crate::promql::value_type::ValueType;
 
+/// Selectors of a plan that is kept, and their labels together: it is to stay small.
+const MAX_LEAVES: usize = 8;
+const MAX_LABELS: usize = 200;
+
 /// Equal for queries of one plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key(Arc<[u8]>);
@@ -30,7 +34,8 @@ impl Key {
         leaves: &HashMap<Span, Leaf>,
         use_start_timestamps: bool,
     ) -> Option<Self> {
-        if expr.value_type() == ValueType::Matrix {
+        let columns: usize = leaves.values().map(|leaf| leaf.labels.len()).sum();
+        if expr.value_type() == ValueType::Matrix || leaves.len() > MAX_LEAVES || columns > MAX_LABELS {
             return None;
         }
         let mut spelling = Spelling { bytes: Vec::with_capacity(256), leaves, with_matchers: false };

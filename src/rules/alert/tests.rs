@@ -8,7 +8,12 @@ fn labels(name: &str) -> Labels {
 }
 
 fn element(name: &str, value: f64) -> Element {
-    Element { labels: labels(name), annotations: vec![("v".into(), value.to_string())], value }
+    Element {
+        source: labels(name),
+        labels: labels(name),
+        annotations: vec![("v".into(), value.to_string())],
+        value,
+    }
 }
 
 /// Evaluates every ten seconds; a result is names of alerts. Yields the states of the active ones.

@@ -1,6 +1,7 @@
 //! Whether the write-ahead log takes rows, for everybody who asks: appends that would queue, scrapes that would wait,
 //! health pages, metrics. Its changes are logged, and while it fails a summary each minute, whoever is waiting.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -13,6 +14,9 @@ use crate::error::{Error, ErrorKind};
 const SUMMARY_MS: i64 = 60_000;
 /// A put that takes longer than this is not just on its way.
 const GAP_MS: i64 = 2_000;
+/// One that took longer than this is remembered when it is over, and so many of these are.
+const REMEMBERED_MS: i64 = 5_000;
+const MAX_GAPS: usize = 64;
 /// Shorter failures are not worth an alarm: `/-/ready?for=write` goes on saying yes.
 const ALARM_MS: i64 = 30_000;
 
@@ -67,8 +71,8 @@ pub struct Durability {
     /// When that put began, [`i64::MAX`] for none.
     put_since_ms: AtomicI64,
     summary: Mutex<Summary>,
-    /// The last time that a put took long.
-    last_gap: Mutex<Option<Gap>>,
+    /// The last puts that took long, oldest first.
+    gaps: Mutex<VecDeque<Gap>>,
 }
 
 /// A time in which the log took no rows, so that what was there to be scraped or received was not, or may not have been.
@@ -76,16 +80,6 @@ pub struct Durability {
 pub struct Gap {
     pub since_ms: i64,
     pub until_ms: i64,
-}
-
-impl Gap {
-    /// With one that began right after it.
-    fn joined(last: Option<Gap>, next: Gap) -> Gap {
-        match last {
-            Some(last) if next.since_ms - last.until_ms < GAP_MS => Gap { since_ms: last.since_ms, ..next },
-            _ => next,
-        }
-    }
 }
 
 #[derive(Debug, Default)]
@@ -103,17 +97,15 @@ impl Durability {
             in_flight_since_ms: AtomicI64::new(i64::MAX),
             put_since_ms: AtomicI64::new(i64::MAX),
             summary: Mutex::default(),
-            last_gap: Mutex::default(),
+            gaps: Mutex::default(),
         }
     }
 
-    /// The time up to now that a put takes, if it takes long, or the last one that did.
-    pub fn gap(&self, now_ms: i64) -> Option<Gap> {
-        let last = *self.last_gap.lock();
-        match gap(self.put_since_ms.load(Ordering::Relaxed), now_ms) {
-            Some(open) => Some(Gap::joined(last, open)),
-            None => last,
-        }
+    /// Times in which a put took long, the one up to now among them if one does. An outage is one put, which is repeated
+    /// until it succeeds; a log that is slow all the time has many short ones.
+    pub fn gaps(&self, now_ms: i64) -> Vec<Gap> {
+        let open = gap(self.put_since_ms.load(Ordering::Relaxed), now_ms);
+        self.gaps.lock().iter().copied().chain(open).collect()
     }
 
     pub fn watch(&self) -> watch::Receiver<Log> {
@@ -145,9 +137,13 @@ impl Durability {
 
     pub fn put_succeeded(&self, now_ms: i64) {
         self.in_flight_since_ms.store(i64::MAX, Ordering::Relaxed);
-        if let Some(gap) = gap(self.put_since_ms.swap(i64::MAX, Ordering::Relaxed), now_ms) {
-            let mut last = self.last_gap.lock();
-            *last = Some(Gap::joined(*last, gap));
+        let gap = gap(self.put_since_ms.swap(i64::MAX, Ordering::Relaxed), now_ms);
+        if let Some(gap) = gap.filter(|gap| gap.until_ms - gap.since_ms >= REMEMBERED_MS) {
+            let mut gaps = self.gaps.lock();
+            if gaps.len() == MAX_GAPS {
+                gaps.pop_front();
+            }
+            gaps.push_back(gap);
         }
         self.last_success_ms.store(now_ms, Ordering::Relaxed);
     }
@@ -234,26 +230,29 @@ mod tests {
     fn gaps_are_remembered() {
         let durability = Durability::new(0);
         let error = Error::new(ErrorKind::Unavailable, "no bucket");
-        assert_eq!(durability.gap(1_000), None);
+        let gap = |since_ms, until_ms| Gap { since_ms, until_ms };
         durability.put_begins(1_000, 1_000);
         durability.put_succeeded(1_200);
-        assert_eq!(durability.gap(60_000), None, "nothing was there to be taken");
+        assert_eq!(durability.gaps(60_000), [], "nothing was there to be taken");
         durability.put_begins(60_000, 60_000);
-        assert_eq!(durability.gap(61_999), None);
+        assert_eq!(durability.gaps(61_999), []);
         // Whether it fails or hangs.
-        let open = |until_ms| Some(Gap { since_ms: 60_000, until_ms });
-        assert_eq!(durability.gap(62_000), open(62_000));
+        assert_eq!(durability.gaps(62_000), [gap(60_000, 62_000)]);
         durability.put_failed(&error, 70_000, 5);
         durability.put_succeeded(100_000);
-        // Rows that came meanwhile.
-        durability.put_begins(62_000, 100_000);
-        durability.put_succeeded(101_000);
-        assert_eq!(durability.gap(500_000), open(100_000));
-        durability.put_begins(101_500, 101_500);
-        assert_eq!(durability.gap(110_000), open(110_000), "and at once again");
-        durability.put_succeeded(110_000);
-        durability.put_begins(200_000, 200_000);
-        durability.put_succeeded(210_000);
-        assert_eq!(durability.gap(500_000), Some(Gap { since_ms: 200_000, until_ms: 210_000 }));
+        // Slow ones come and go.
+        for at in 100..200 {
+            durability.put_begins(at * 3_000, at * 3_000);
+            durability.put_succeeded(at * 3_000 + 2_900);
+        }
+        assert_eq!(durability.gaps(600_000), [gap(60_000, 100_000)]);
+        durability.put_begins(700_000, 700_000);
+        durability.put_succeeded(710_000);
+        assert_eq!(durability.gaps(720_000), [gap(60_000, 100_000), gap(700_000, 710_000)]);
+        for at in 100..200 {
+            durability.put_begins(at * 10_000, at * 10_000);
+            durability.put_succeeded(at * 10_000 + 9_000);
+        }
+        assert_eq!(durability.gaps(9_000_000).len(), MAX_GAPS);
     }
 }
