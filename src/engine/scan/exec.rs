@@ -89,7 +89,7 @@ impl SeriesMergeExec {
     /// [`leaf`]: SeriesMergeExec::leaf
     pub fn exchanged(&self, snapshot: Arc<Snapshot>, range: TimeRange) -> Self {
         let wants = Wants::of(&self.table.columns, &snapshot);
-        let chunks = vec![0..snapshot.series.len()];
+        let chunks = std::iter::once(0..snapshot.series.len()).collect();
         let table = SeriesTable { snapshot, range, ..self.table.clone() };
         Self { table, wants, chunks, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }
     }

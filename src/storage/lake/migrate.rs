@@ -37,13 +37,14 @@ pub async fn apply(tables: &Tables, now_ms: i64) -> Result<()> {
 
 async fn apply_all(tables: &Tables, migrations: &[Migration], now_ms: i64) -> Result<()> {
     let newest = migrations.last().map_or(0, |(number, ..)| *number);
+    // Before it is looked which tables there are: another node may be making them, and says so when it has.
+    let applied = if tables.samples.load().await? { applied(&tables.samples).await? } else { 0 };
     let mut missing = Vec::new();
     for table in tables.all() {
         if !table.load().await? {
             missing.push(table.name());
         }
     }
-    let applied = if tables.samples.load().await? { applied(&tables.samples).await? } else { 0 };
     if applied > newest {
         return Err(Error::unsupported(format!(
             "the lake is at migration {applied}, this promlake knows up to {newest}; use a newer promlake"
