@@ -41,21 +41,24 @@ impl Subjects<'_> {
         match &rule.config.kind {
             RuleKind::Recording { record } => {
                 let mut findings = self.record(rule, record, vector)?;
-                if !findings.has_all_of_before() {
+                if let Some(gap) = self.gap(rule, at)
+                    && !findings.has_all_of_before()
+                {
                     // A series that is not found now has not ended for that.
-                    findings.doubt = self.gap(rule, at).map(missing);
+                    (findings.doubt, findings.go_on) = (Some(missing(gap)), true);
                 }
                 Ok(findings)
             }
             RuleKind::Alerting { alert, hold_ms, keep_firing_for_ms, .. } => {
+                let gap = self.gap(rule, at);
                 let terms = Terms {
                     hold_ms: *hold_ms,
                     keep_firing_for_ms: *keep_firing_for_ms,
                     limit: self.group.config.limit,
-                    blind: false,
+                    blind: gap.is_some(),
                 };
                 let elements = self.elements(rule, alert, vector).await?;
-                self.alert(rule, alert, elements, terms, self.gap(rule, at))
+                self.alert(rule, alert, elements, terms, gap)
             }
         }
     }
@@ -177,7 +180,6 @@ impl Subjects<'_> {
         terms: Terms,
         gap: Option<Gap>,
     ) -> Result<Findings> {
-        let terms = Terms { blind: gap.is_some(), ..terms };
         let link = || self.environment.server().external_url.clone() + &table_link(&rule.config.query);
         let resend_ms = i64::try_from(self.environment.options.resend_delay.as_millis()).unwrap_or(i64::MAX);
         let mut state = rule.state.lock();

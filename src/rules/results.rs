@@ -63,11 +63,13 @@ pub(super) struct Findings {
     known: bool,
     /// What keeps them from being all there is.
     pub doubt: Option<Error>,
+    /// Series of the last evaluation that are not among them are not ended.
+    pub go_on: bool,
 }
 
 impl Findings {
     pub fn new(before: Arc<Vec<Written>>) -> Self {
-        Self { before, found: Vec::new(), known: true, doubt: None }
+        Self { before, found: Vec::new(), known: true, doubt: None, go_on: false }
     }
 
     /// Whether all series of the last evaluation are among them.
@@ -131,7 +133,7 @@ pub(super) struct Rows {
 impl Findings {
     /// `intern` gives handles to series that are new.
     pub fn into_rows(self, intern: impl FnOnce(&[Labels]) -> Vec<SeriesRef>) -> Rows {
-        let Findings { before, found, known, doubt } = self;
+        let Findings { before, found, known, go_on, .. } = self;
         let handles = if known { Handles::default() } else { Handles::of(&before, &found, intern) };
         let results = found.into_iter().map(|Found { origin, labels, point, series }| {
             let series = series.unwrap_or_else(|| handles.of_labels(&labels));
@@ -145,7 +147,7 @@ impl Findings {
                 before.iter().filter(|written| !current.contains(&written.series)).cloned().collect()
             }
         };
-        let (ended, carried) = if doubt.is_some() { (vec![], ended) } else { (ended, vec![]) };
+        let (ended, carried) = if go_on { (vec![], ended) } else { (ended, vec![]) };
         Rows { written, points, ended, carried }
     }
 }
@@ -387,6 +389,21 @@ mod tests {
         let (third, slots) = evaluated(&second, &[], &[]);
         assert_eq!((slots, third.len()), (vec![2, 3, 0], 0));
         assert!(findings(&third, &[]).into_rows(intern).is_empty());
+    }
+
+    #[test]
+    fn series_that_go_on_are_not_ended_and_not_forgotten() {
+        let (first, _) = evaluated(&Arc::default(), &["a", "b"], &[]);
+        assert!(findings(&first, &["b", "a", "c"]).has_all_of_before());
+        let doubtful = findings(&first, &["b"]);
+        assert!(!doubtful.has_all_of_before());
+        let mut gathered = Gathered::default();
+        gathered.add(0, Findings { go_on: true, ..doubtful }.into_rows(intern), 5);
+        let (batch, mut parts) = gathered.take();
+        assert_eq!(batch.samples.iter().map(|row| row.series.slot).collect::<Vec<_>>(), [1]);
+        let second = parts.pop().unwrap().written(&Appended::default());
+        let (third, slots) = evaluated(&second, &["b"], &[]);
+        assert_eq!((slots, third.len()), (vec![1, 0], 1), "it ends when nothing is in doubt any more");
     }
 
     #[test]

@@ -80,6 +80,21 @@ fn what_is_not_seen_has_not_ended() {
     assert_eq!(run(&mut alerts, 100_000, TERMS, &[&["c"]]), [states(&[("c", Firing)])]);
 }
 
+/// As of a template with the value in a label: the element is there, under other labels.
+#[test]
+fn what_is_seen_under_other_labels_is_not_held() {
+    let mut alerts = Alerts::default();
+    let blind = Terms { hold_ms: 0, limit: 1, blind: true, ..TERMS };
+    for (n, name) in ["1", "2", "3"].into_iter().zip(0..) {
+        let element = Element { source: labels("same"), ..element(n, 1.0) };
+        let step = alerts.step(vec![element], name * 10_000, blind);
+        assert_eq!((step.held, step.active.unwrap().len()), (0, 1));
+    }
+    // One that is held is none of those that `limit` counts.
+    let step = alerts.step(vec![element("other", 1.0)], 30_000, blind);
+    assert_eq!((step.held, step.active.unwrap().len()), (1, 2));
+}
+
 #[test]
 fn limits_clear_all() {
     let mut alerts = Alerts::default();
