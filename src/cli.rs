@@ -220,7 +220,6 @@ mod tests {
         assert_eq!(settings.engine.timeout.as_secs(), 120);
         assert_eq!(settings.engine.lookback_delta_ms, 300_000);
         assert_eq!(settings.web.remote_write, None);
-        assert!(settings.engine.features.duration_expressions);
         assert!(!settings.engine.features.experimental_functions);
         let flag = |name: &str| settings.web.flags.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
         assert_eq!(flag("query.timeout"), Some("2m"));

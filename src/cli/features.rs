@@ -63,7 +63,7 @@ static ROWS: &[(&str, Effect)] = &[
     ("promql-delayed-name-removal", Effect::PromQl(|features| features.delayed_name_removal = true)),
     ("promql-duration-expr", Effect::Permanent),
     ("promql-experimental-functions", Effect::PromQl(|features| features.experimental_functions = true)),
-    ("promql-extended-range-selectors", Effect::PromQl(|features| features.extended_range_selectors = true)),
+    ("promql-extended-range-selectors", Effect::Permanent),
     ("promql-negative-offset", Effect::Permanent),
     // Samples are counted by step for every query that asks for `stats=all`.
     ("promql-per-step-stats", Effect::Permanent),
@@ -99,8 +99,6 @@ pub struct Chosen {
 /// `BadInput` for features of which only one can be.
 pub fn choose(names: &[String]) -> Result<Chosen> {
     let mut chosen = Chosen::default();
-    // On without a flag since 3.14.
-    chosen.promql.duration_expressions = true;
     for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
         let Some((_, effect)) = ROWS.iter().find(|(known, _)| *known == name) else {
             chosen.notes.push(format!("Unknown option for --enable-feature: {name}"));
@@ -147,7 +145,7 @@ mod tests {
     #[test]
     fn features_of_promql() {
         let default = chosen(&[]).unwrap();
-        assert!(default.promql.duration_expressions && !default.promql.experimental_functions);
+        assert!(!default.promql.experimental_functions);
         let both = chosen(&["promql-experimental-functions", " promql-delayed-name-removal", ""]).unwrap();
         assert!(both.promql.experimental_functions && both.promql.delayed_name_removal);
         assert!(default.notes.is_empty() && both.notes.is_empty());

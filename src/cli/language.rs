@@ -8,7 +8,7 @@ use crate::engine::session::Features;
 #[derive(Args, Clone, Debug, Default)]
 pub struct Language {
     /// Features of PromQL that rules may use: promql-experimental-functions, promql-delayed-name-removal,
-    /// promql-extended-range-selectors, promql-binop-fill-modifiers
+    /// promql-binop-fill-modifiers
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',', global = true)]
     enable_feature: Vec<String>,
 }
@@ -16,15 +16,14 @@ pub struct Language {
 impl Language {
     /// Tells of names that nobody knows, as promtool does.
     pub fn features(&self) -> Features {
-        // On without a flag since 3.14.
-        let mut features = Features { duration_expressions: true, ..Features::default() };
+        let mut features = Features::default();
         for name in &self.enable_feature {
             match name.as_str() {
                 "promql-experimental-functions" => features.experimental_functions = true,
                 "promql-delayed-name-removal" => features.delayed_name_removal = true,
-                "promql-extended-range-selectors" => features.extended_range_selectors = true,
                 "promql-binop-fill-modifiers" => features.binop_fill_modifiers = true,
-                "promql-duration-expr" | "" => {}
+                // In the language without being asked for.
+                "promql-duration-expr" | "promql-extended-range-selectors" | "" => {}
                 unknown => outln!("  WARNING: Unknown feature passed to --enable-feature: {unknown}"),
             }
         }

@@ -7,7 +7,7 @@ use crate::config::http::{self, HttpConfig, line_of, text};
 use crate::config::mistake::Found;
 use crate::config::protocol::NameValidation;
 use crate::config::relabel;
-use crate::config::schema::{Kind, Schema, below, field, with};
+use crate::config::schema::{Kind, Printed, Schema, below, field, with};
 use crate::config::scrape::{self, StaticConfig};
 use crate::config::values;
 use crate::config::yaml::Node;
@@ -30,12 +30,13 @@ static ALERTMANAGER: Schema = Schema {
             with("scheme", Kind::Text, "http"),
             field("path_prefix", Kind::Text),
             with("timeout", Kind::Duration, "10s"),
-            with("api_version", Kind::Text, "v2"),
+            with("api_version", Kind::Text, "v2").printed(Printed::Always),
             relabel::rules("relabel_configs"),
             relabel::rules("alert_relabel_configs"),
-            field("static_configs", Kind::List(&Kind::Section(&scrape::STATIC))),
         ],
-        discovery::FIELDS,
+        discovery::AROUND_STATIC.0,
+        &[scrape::STATIC_CONFIGS],
+        discovery::AROUND_STATIC.1,
     ],
 };
 

@@ -105,6 +105,12 @@ kinds! {
     "vultr", clouds::VULTR, anything;
 }
 
+/// The keys before and behind `static_configs`, as sections are printed in the order of names.
+pub const AROUND_STATIC: (&[Field], &[Field]) = FIELDS.split_at(FIELDS.len() - BEHIND_STATIC);
+
+/// `triton`, `uyuni` and `vultr`.
+const BEHIND_STATIC: usize = 3;
+
 /// The kinds that find something; the others are refused when the server starts.
 pub const BUILT: &[&str] = &[
     "aws",

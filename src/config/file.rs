@@ -198,6 +198,7 @@ impl Config {
         let mut given = vec![
             ("global", GLOBAL.show(section("global"), &global)),
             ("storage", self.storage.shown(section("storage"))),
+            ("otlp", OTLP.show(section("otlp"), &[])),
         ];
         let own = self.scrape_configs.iter().filter(|job| job.file.is_none());
         let jobs: Vec<Yaml> = own.map(ScrapeConfig::to_yaml).collect();
@@ -205,7 +206,7 @@ impl Config {
             given.push(("scrape_configs", jobs.into()));
         }
         let shown = FILE.show(&self.root, &given);
-        serde_yaml::to_string(&shown).expect("a tree of texts and numbers has a YAML form")
+        yaml::print::print(&shown)
     }
 
     /// Sections and keys that nothing acts on yet, each with its line. The server starts with none of them, since what

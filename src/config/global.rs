@@ -23,8 +23,10 @@ pub static GLOBAL: Schema = Schema {
             field("scrape_failure_log_file", Kind::Path),
             field("external_labels", Kind::Map(&Kind::Text)),
         ],
-        limits::FIELDS,
-        protocol::FIELDS,
+        limits::OF_SCRAPES,
+        &[limits::DROPPED_TARGETS],
+        protocol::NAMES,
+        &[protocol::NATIVE, protocol::TO_CUSTOM, protocol::CLASSIC_AS_WELL, protocol::EXTRA],
     ],
 };
 
@@ -113,6 +115,7 @@ impl Global {
             ("scrape_native_histograms", self.histograms.native.into()),
             ("metric_name_validation_scheme", self.name_validation.as_str().into()),
             ("metric_name_escaping_scheme", self.escaping.as_str().into()),
+            ("extra_scrape_metrics", self.extra_scrape_metrics.into()),
         ];
         shown.extend(self.scrape_protocols.iter().map(|p| ("scrape_protocols", protocol::shown(p))));
         if !self.external_labels.is_empty() {

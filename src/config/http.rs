@@ -32,6 +32,9 @@ pub const FIELDS: &[Field] = &[
     field("proxy_connect_header", Kind::Map(const { &Kind::List(&Kind::Secret) })),
 ];
 
+/// The first of them, which say who asks and whom is trusted.
+pub const CREDENTIALS: &[Field] = FIELDS.split_at(6).0;
+
 /// Those of a client that has no other.
 pub const PROXY: &[Field] = &[
     field("proxy_url", Kind::Url),

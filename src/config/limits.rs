@@ -5,15 +5,17 @@ use crate::config::size;
 use crate::config::values;
 use crate::config::yaml::Node;
 
-pub const FIELDS: &[Field] = &[
+/// Those of samples, targets and labels.
+pub const OF_SCRAPES: &[Field] = &[
     field("body_size_limit", Kind::Size),
     field("sample_limit", Kind::Count),
     field("target_limit", Kind::Count),
     field("label_limit", Kind::Count),
     field("label_name_length_limit", Kind::Count),
     field("label_value_length_limit", Kind::Count),
-    field("keep_dropped_targets", Kind::Count),
 ];
+
+pub const DROPPED_TARGETS: Field = field("keep_dropped_targets", Kind::Count);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScrapeLimits {

@@ -2,21 +2,23 @@
 
 use crate::config::http::line_of;
 use crate::config::mistake::Found;
-use crate::config::schema::{Field, Kind, below, field};
+use crate::config::schema::{Field, Kind, Printed, below, field};
 use crate::config::values;
 use crate::config::yaml::Node;
 use crate::error::{Error, Result};
 use crate::model::histogram::EXPONENTIAL_SCHEMAS;
 
-/// What a section says of names and histograms.
-pub const FIELDS: &[Field] = &[
+/// What a section says of names.
+pub const NAMES: &[Field] = &[
     field("metric_name_validation_scheme", Kind::Text),
     field("metric_name_escaping_scheme", Kind::OneOf(&["", "allow-utf-8", "underscores", "dots", "values"])),
-    field("scrape_native_histograms", Kind::Bool),
-    field("convert_classic_histograms_to_nhcb", Kind::Bool),
-    field("always_scrape_classic_histograms", Kind::Bool),
-    field("extra_scrape_metrics", Kind::Bool),
 ];
+
+/// What it says of histograms, and of further metrics.
+pub const NATIVE: Field = field("scrape_native_histograms", Kind::Bool).printed(Printed::Always);
+pub const TO_CUSTOM: Field = field("convert_classic_histograms_to_nhcb", Kind::Bool);
+pub const CLASSIC_AS_WELL: Field = field("always_scrape_classic_histograms", Kind::Bool);
+pub const EXTRA: Field = field("extra_scrape_metrics", Kind::Bool).printed(Printed::Always);
 
 /// A format a target may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

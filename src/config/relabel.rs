@@ -3,19 +3,20 @@
 use crate::config::http::{line_of, text};
 use crate::config::mistake::Found;
 use crate::config::protocol::NameValidation;
-use crate::config::schema::{Field, Kind, Schema, below, field, with};
+use crate::config::schema::{Field, Kind, Printed, Schema, below, field, with};
 use crate::config::yaml::{Node, Value};
 use crate::model::relabel::{Action, DEFAULT_REGEX, DEFAULT_REPLACEMENT, DEFAULT_SEPARATOR, Parts, Rule};
 
 pub static RULE: Schema = Schema {
     name: "relabel_config",
     fields: &[&[
-        field("source_labels", Kind::List(&Kind::Text)),
-        with("separator", Kind::Text, DEFAULT_SEPARATOR),
-        field("target_label", Kind::Text),
-        with("regex", Kind::Text, DEFAULT_REGEX),
+        field("source_labels", Kind::List(&Kind::Text)).printed(Printed::InOneLine),
+        with("separator", Kind::Text, DEFAULT_SEPARATOR).printed(Printed::Always),
+        // As it is given; the default is not printed.
+        field("regex", Kind::Text).printed(Printed::Always),
         field("modulus", Kind::Count),
-        with("replacement", Kind::Text, DEFAULT_REPLACEMENT),
+        field("target_label", Kind::Text),
+        with("replacement", Kind::Text, DEFAULT_REPLACEMENT).printed(Printed::Always),
         with("action", Kind::Text, "replace"),
     ]],
 };

@@ -26,10 +26,11 @@ pub static WRITE: Schema = Schema {
             field("send_exemplars", Kind::Bool),
             field("send_native_histograms", Kind::Bool),
             field("round_robin_dns", Kind::Bool),
-            field("failed_request_logging", Kind::Bool),
             with("protobuf_message", Kind::OneOf(MESSAGES), "prometheus.WriteRequest"),
+            field("failed_request_logging", Kind::Bool),
         ],
-        &[with("enable_http2", Kind::Bool, "false")],
+        http::CREDENTIALS,
+        &[with("follow_redirects", Kind::Bool, "true"), with("enable_http2", Kind::Bool, "false")],
         http::FIELDS,
         &[
             with("queue_config", Kind::Section(&QUEUE), "{}"),

@@ -4,10 +4,12 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use serde_yaml::value::{Tag, TaggedValue};
 use serde_yaml::{Mapping, Value as Yaml};
 
 use crate::config::mistake::Found;
 use crate::config::size;
+use crate::config::yaml::print::IN_ONE_LINE;
 use crate::config::yaml::{Key, Node, Scalar, Value};
 use crate::model::{duration, pattern};
 
@@ -27,6 +29,17 @@ pub struct Field {
     pub kind: Kind,
     /// As it is written; empty for none.
     pub default: &'static str,
+    pub printed: Printed,
+}
+
+/// How a value is printed, by the tag that its field has in Prometheus' source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Printed {
+    /// Unless it is nothing, false, 0 or empty.
+    WhereSet,
+    Always,
+    /// As the first, a list in one line.
+    InOneLine,
 }
 
 /// What a value may be.
@@ -59,12 +72,49 @@ pub enum Kind {
 
 /// A row without a default.
 pub const fn field(key: &'static str, kind: Kind) -> Field {
-    Field { key, kind, default: "" }
+    Field { key, kind, default: "", printed: Printed::WhereSet }
 }
 
-/// A row with one.
+/// A row with one. Booleans of this kind are always printed.
 pub const fn with(key: &'static str, kind: Kind, default: &'static str) -> Field {
-    Field { key, kind, default }
+    let printed = if matches!(kind, Kind::Bool) { Printed::Always } else { Printed::WhereSet };
+    Field { key, kind, default, printed }
+}
+
+impl Field {
+    pub const fn printed(self, printed: Printed) -> Field {
+        Field { printed, ..self }
+    }
+
+    /// The value as it is printed; null where it is not.
+    fn shown(&self, node: Option<&Node>, given: Option<&Yaml>) -> Yaml {
+        let value = match (given, node) {
+            (Some(value), _) => value.clone(),
+            // A text with nothing behind its key is empty, whatever the default.
+            (None, Some(node)) if node.is_null() && matches!(self.kind, Kind::Text) => "".into(),
+            (None, Some(node)) if !node.is_null() => self.kind.show(node),
+            (None, _) => self.kind.shown_default(self.default),
+        };
+        match self.printed {
+            Printed::Always => value,
+            _ if is_zero(&value) => Yaml::Null,
+            Printed::InOneLine => Yaml::Tagged(Box::new(TaggedValue { tag: Tag::new(IN_ONE_LINE), value })),
+            Printed::WhereSet => value,
+        }
+    }
+}
+
+/// What Go leaves out where it may: an empty text, list or mapping, false, 0 and a duration of none.
+fn is_zero(value: &Yaml) -> bool {
+    match value {
+        Yaml::Null => true,
+        Yaml::Bool(value) => !value,
+        Yaml::Number(number) => number.as_f64() == Some(0.0),
+        Yaml::String(text) => matches!(text.as_str(), "" | "0s" | "0B"),
+        Yaml::Sequence(items) => items.is_empty(),
+        Yaml::Mapping(entries) => entries.is_empty(),
+        Yaml::Tagged(tagged) => is_zero(&tagged.value),
+    }
 }
 
 impl Schema {
@@ -127,12 +177,8 @@ impl Schema {
             if out.contains_key(field.key) {
                 continue;
             }
-            let written = node.get(field.key).filter(|node| !node.is_null());
-            let value = match (given.iter().find(|(key, _)| *key == field.key), written) {
-                (Some((_, value)), _) => value.clone(),
-                (None, Some(node)) => field.kind.show(node),
-                (None, None) => field.kind.shown_default(field.default),
-            };
+            let given = given.iter().find(|(key, _)| *key == field.key).map(|(_, value)| value);
+            let value = field.shown(node.get(field.key), given);
             if !value.is_null() {
                 out.insert(field.key.into(), value);
             }

@@ -9,7 +9,7 @@ use crate::config::limits::{self, ScrapeLimits};
 use crate::config::mistake::Found;
 use crate::config::protocol::{self, Escaping, HistogramLimits, Histograms, NameValidation, ScrapeProtocol};
 use crate::config::relabel;
-use crate::config::schema::{Kind, Schema, below, field, with};
+use crate::config::schema::{Field, Kind, Printed, Schema, below, field, with};
 use crate::config::values;
 use crate::config::yaml::Node;
 use crate::model::duration;
@@ -28,24 +28,32 @@ pub static SCRAPE: Schema = Schema {
             field("scrape_timeout", Kind::Duration),
             field("scrape_protocols", Kind::List(&Kind::Text)),
             field("fallback_scrape_protocol", Kind::Text),
+            protocol::NATIVE,
+            protocol::CLASSIC_AS_WELL.printed(Printed::Always),
+            protocol::TO_CUSTOM.printed(Printed::Always),
             field("scrape_failure_log_file", Kind::Path),
             with("metrics_path", Kind::Text, "/metrics"),
             with("scheme", Kind::Text, "http"),
             with("enable_compression", Kind::Bool, "true"),
+        ],
+        limits::OF_SCRAPES,
+        &[
             field("native_histogram_bucket_limit", Kind::Count),
             field("native_histogram_min_bucket_factor", Kind::Float),
+            limits::DROPPED_TARGETS,
         ],
-        limits::FIELDS,
-        protocol::FIELDS,
+        protocol::NAMES,
+        &[protocol::EXTRA],
         http::FIELDS,
-        &[
-            relabel::rules("relabel_configs"),
-            relabel::rules("metric_relabel_configs"),
-            field("static_configs", Kind::List(&Kind::Section(&STATIC))),
-        ],
-        discovery::FIELDS,
+        &[relabel::rules("relabel_configs"), relabel::rules("metric_relabel_configs")],
+        discovery::AROUND_STATIC.0,
+        &[STATIC_CONFIGS],
+        discovery::AROUND_STATIC.1,
     ],
 };
+
+/// Targets by name.
+pub const STATIC_CONFIGS: Field = field("static_configs", Kind::List(const { &Kind::Section(&STATIC) }));
 
 pub static STATIC: Schema = Schema {
     name: "static_configs",
@@ -229,9 +237,7 @@ impl ScrapeConfig {
         if !self.scrape_failure_log_file.is_empty() {
             shown.push(("scrape_failure_log_file", self.scrape_failure_log_file.as_str().into()));
         }
-        if self.extra_scrape_metrics {
-            shown.push(("extra_scrape_metrics", true.into()));
-        }
+        shown.push(("extra_scrape_metrics", self.extra_scrape_metrics.into()));
         if !self.static_configs.is_empty() {
             let all = self.static_configs.iter().map(StaticConfig::to_yaml).collect::<Vec<_>>();
             shown.push(("static_configs", all.into()));

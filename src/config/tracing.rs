@@ -23,7 +23,7 @@ pub static TRACING: Schema = Schema {
         // Keys of those who take spans for money are among them.
         field("headers", Kind::Map(&Kind::Secret)),
         field("compression", Kind::OneOf(&["", "gzip"])),
-        with("timeout", Kind::Duration, "10s"),
+        field("timeout", Kind::Duration),
     ]],
 };
 

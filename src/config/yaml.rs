@@ -6,6 +6,9 @@
 //! here, and bounded: a text of a few hundred bytes can name a billion nodes. A merge key counts where it stands, as in
 //! `yaml.v2`: what is behind it wins, also over a key of its own mapping, and mappings within are merged.
 
+/// A tree as text.
+pub mod print;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;

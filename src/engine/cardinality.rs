@@ -10,6 +10,7 @@ use crate::engine::session::Engine;
 use crate::error::Result;
 use crate::model::labels::METRIC_NAME;
 use crate::model::sample::TimeRange;
+use crate::storage::store::select::Exactly;
 use crate::storage::types::Series;
 
 /// Memory of an entry of a map besides its text, roughly.
@@ -36,7 +37,7 @@ impl Engine {
         self.run(&self.limits(None), |pass| async move {
             let mut counts = Counts::new(&pass);
             let wanted = Wanted { range, matchers: vec![], limit: None };
-            visit(&store, &pass, &wanted, |series| counts.add(series)).await?;
+            visit(&store, &pass, &wanted, Exactly::Days, |series| counts.add(series)).await?;
             Ok(counts.describe(limit))
         })
         .await

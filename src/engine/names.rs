@@ -14,6 +14,7 @@ use crate::model::labels::{Labels, METRIC_NAME};
 use crate::model::matcher::Matcher;
 use crate::model::sample::TimeRange;
 use crate::storage::store::Store;
+use crate::storage::store::select::Exactly;
 use crate::storage::types::Series;
 
 /// Memory of an entry of a set besides its own, roughly.
@@ -48,7 +49,7 @@ impl Engine {
         let store = Arc::clone(&self.store);
         self.run(&self.limits(None), |pass| async move {
             let mut names = First::new(&pass, wanted.limit);
-            visit(&store, &pass, &wanted, |series| {
+            visit(&store, &pass, &wanted, Exactly::Days, |series| {
                 series.labels.iter().try_for_each(|(name, _)| names.add_text(name))
             })
             .await?;
@@ -67,7 +68,7 @@ impl Engine {
                 names.iter().filter(|name| !name.is_empty()).try_for_each(|name| values.add_text(name))?;
                 return Ok(values.listed());
             }
-            visit(&store, &pass, &wanted, |series| match series.labels.get(&label) {
+            visit(&store, &pass, &wanted, Exactly::Days, |series| match series.labels.get(&label) {
                 Some(value) => values.add_text(value),
                 None => Ok(()),
             })
@@ -87,7 +88,8 @@ impl Engine {
         let store = Arc::clone(&self.store);
         self.run(&self.limits(None), |pass| async move {
             let mut found = First::new(&pass, wanted.limit);
-            visit(&store, &pass, &wanted, |series| found.add_labels(&series.labels)).await?;
+            let add = |series: &Arc<Series>| found.add_labels(&series.labels);
+            visit(&store, &pass, &wanted, Exactly::Samples, add).await?;
             // With what is reserved for them, since they are about to become text.
             let First { items, cut, memory: _reserved, .. } = found;
             Ok(render(Listed { items: items.into_iter().collect(), cut }))
@@ -101,6 +103,7 @@ pub(super) async fn visit(
     store: &Store,
     pass: &Pass,
     wanted: &Wanted,
+    exactly: Exactly,
     mut see: impl FnMut(&Arc<Series>) -> Result<()>,
 ) -> Result<()> {
     let mut seen = 0usize;
@@ -111,7 +114,7 @@ pub(super) async fn visit(
         seen += 1;
         see(series)
     };
-    store.visit_series(wanted.range, &wanted.matchers, looking).await
+    store.visit_series(wanted.range, exactly, &wanted.matchers, looking).await
 }
 
 /// The first of a set in its order; of those beyond the limit it is known only that there are some.

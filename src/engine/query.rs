@@ -62,8 +62,6 @@ impl Default for EngineOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Features {
     pub experimental_functions: bool,
-    pub duration_expressions: bool,
-    pub extended_range_selectors: bool,
     pub binop_fill_modifiers: bool,
     pub delayed_name_removal: bool,
     pub use_start_timestamps: bool,
@@ -75,8 +73,6 @@ impl Features {
     pub fn language(&self) -> ParseOptions {
         ParseOptions {
             experimental_functions: self.experimental_functions,
-            duration_expressions: self.duration_expressions,
-            extended_range_selectors: self.extended_range_selectors,
             binop_fill_modifiers: self.binop_fill_modifiers,
         }
     }
@@ -95,6 +91,7 @@ pub struct QueryRequest {
     /// The tree of that text, where it was parsed before.
     pub parsed: Option<Arc<Expr>>,
     pub time: EvalTime,
+    /// The server's own where it is `None`; in one of 0 there is no sample.
     pub lookback_delta_ms: Option<i64>,
     pub timeout: Option<Duration>,
     /// Count the samples of every window, for [`QueryStats::samples`], unless there are too many steps to count at.

@@ -12,6 +12,7 @@ use crate::engine::names::{Wanted, visit};
 use crate::engine::session::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::labels::METRIC_NAME;
+use crate::storage::store::select::Exactly;
 use crate::storage::types::Series;
 
 /// How like a value is to a word.
@@ -90,14 +91,14 @@ impl Engine {
             match &subject {
                 Subject::LabelNames => {
                     let see = |series: &Arc<Series>| names_of(series).try_for_each(|name| found.add(&pass, name));
-                    visit(&store, &pass, &wanted, see).await?;
+                    visit(&store, &pass, &wanted, Exactly::Days, see).await?;
                 }
                 Subject::LabelValues(label) if label == METRIC_NAME && wanted.matchers.is_empty() => {
                     let names = store.metric_names(wanted.range).await?;
                     names.iter().filter(|name| !name.is_empty()).try_for_each(|name| found.add(&pass, name))?;
                 }
                 Subject::LabelValues(label) => {
-                    visit(&store, &pass, &wanted, |series| match series.labels.get(label) {
+                    visit(&store, &pass, &wanted, Exactly::Days, |series| match series.labels.get(label) {
                         Some(value) => found.add(&pass, value),
                         None => Ok(()),
                     })

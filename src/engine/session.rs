@@ -590,8 +590,7 @@ async fn resolve_query(
         let message = format!("invalid expression type {word:?} for range query, must be Scalar or instant Vector");
         return Err(Error::bad_input(message));
     }
-    // None and nothing are the server's own, as in Prometheus.
-    let lookback_ms = request.lookback_delta_ms.filter(|ms| *ms > 0).unwrap_or(options.lookback_delta_ms);
+    let lookback_ms = request.lookback_delta_ms.unwrap_or(options.lookback_delta_ms);
     let default_subquery_step_ms = options.default_subquery_step_ms.load(Ordering::Relaxed);
     let times = Times { query: grid, lookback_ms, default_subquery_step_ms };
     let most_steps = resolve::most_steps(&times, &expr)?;

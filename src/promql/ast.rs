@@ -1,4 +1,4 @@
-//! The syntax tree of PromQL 3.14. Spans are byte offsets into the query text.
+//! The syntax tree of PromQL 3.16. Spans are byte offsets into the query text.
 
 use super::durations::literal_millis;
 use super::functions::Function;

@@ -26,13 +26,12 @@ pub fn features(options: &ParseOptions) -> Vec<Feature> {
     words
         .chain(operators.map(|operator| (OPERATORS, operator, true)))
         .chain(functions)
-        .chain([("promql", "duration_expr", options.duration_expressions)])
+        .chain([("promql", "duration_expr", true)])
         .collect()
 }
 
 fn is_on(keyword: Keyword, options: &ParseOptions) -> bool {
     match keyword {
-        Keyword::Anchored | Keyword::Smoothed => options.extended_range_selectors,
         Keyword::Fill | Keyword::FillLeft | Keyword::FillRight => options.binop_fill_modifiers,
         _ => true,
     }
@@ -55,7 +54,7 @@ mod tests {
     /// The lists of a Prometheus without feature flags.
     #[test]
     fn names_are_those_of_prometheus() {
-        let plain = ParseOptions { duration_expressions: true, ..ParseOptions::default() };
+        let plain = ParseOptions::default();
         let names = |category, on| -> Vec<&str> {
             of(category, &plain).into_iter().filter(|(_, is_on)| *is_on == on).map(|(name, _)| name).collect()
         };
@@ -63,9 +62,9 @@ mod tests {
                          or quantile stddev stdvar sum topk unless";
         assert_eq!(names("promql_operators", true).join(" "), operators);
         assert_eq!(names("promql_operators", false), ["limit_ratio", "limitk"]);
-        let words = "bool by duration_expr group_left group_right ignoring offset on without";
+        let words = "anchored bool by duration_expr group_left group_right ignoring offset on smoothed without";
         assert_eq!(names("promql", true).join(" "), words);
-        assert_eq!(names("promql", false), ["anchored", "fill", "fill_left", "fill_right", "smoothed"]);
+        assert_eq!(names("promql", false), ["fill", "fill_left", "fill_right"]);
         assert_eq!(names("promql_functions", true).len() + names("promql_functions", false).len(), FUNCTIONS.len());
         let is_stable = |name: &&str| FUNCTIONS.iter().any(|f| f.name == *name && !f.experimental);
         assert!(names("promql_functions", true).iter().all(is_stable));

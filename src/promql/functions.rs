@@ -2,7 +2,7 @@
 //! peculiar to one is asked of its row. How it is computed stands in the row beside its kernel, in
 //! `engine/promql/kernel/functions`, which the compiler asks for.
 //!
-//! Source of names and signatures: `promql/parser/functions.go` of Prometheus 3.14.
+//! Source of names and signatures: `promql/parser/functions.go` of Prometheus 3.16.
 
 use super::value_type::ValueType;
 

@@ -1,4 +1,4 @@
-//! Text to a checked syntax tree: the whole grammar of PromQL 3.14, with Prometheus' error texts.
+//! Text to a checked syntax tree: the whole grammar of PromQL 3.16, with Prometheus' error texts.
 //!
 //! A lexer that knows braces and brackets, then a Pratt parser, then type checks. The first mistake found is
 //! the one reported, in the order in which Prometheus' parser would find it. Nothing is evaluated here.
@@ -40,36 +40,17 @@ const MAX_NESTING: usize = 128;
 /// Height of the tree, which costs stack in everything that walks it; `a + b + c` has height 3.
 const MAX_HEIGHT: usize = 512;
 
-/// Parts of the language behind `--enable-feature`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Parts of the language behind `--enable-feature`; the default is what Prometheus 3.16 allows without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ParseOptions {
     pub experimental_functions: bool,
-    pub duration_expressions: bool,
-    pub extended_range_selectors: bool,
     pub binop_fill_modifiers: bool,
 }
 
 impl ParseOptions {
     /// Everything the parser knows.
     pub fn all() -> Self {
-        Self {
-            experimental_functions: true,
-            duration_expressions: true,
-            extended_range_selectors: true,
-            binop_fill_modifiers: true,
-        }
-    }
-}
-
-/// What Prometheus 3.14 allows without any feature flag.
-impl Default for ParseOptions {
-    fn default() -> Self {
-        Self {
-            experimental_functions: false,
-            duration_expressions: true,
-            extended_range_selectors: false,
-            binop_fill_modifiers: false,
-        }
+        Self { experimental_functions: true, binop_fill_modifiers: true }
     }
 }
 

@@ -55,7 +55,7 @@ mod replay;
 /// A store that only reads, beside those who write.
 pub mod reading;
 /// Matchers to series, over head and lake.
-mod select;
+pub mod select;
 /// Numbers for telemetry.
 pub mod stats;
 /// Rows that became durable, for those who send them on.

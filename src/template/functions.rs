@@ -1,6 +1,6 @@
 //! The functions of templates: a row each, with the types of its parameters.
 //!
-//! Those of Go's `text/template` and those that Prometheus 3.14 adds for rules (`template/template.go`). 3.5 has neither
+//! Those of Go's `text/template` and those that Prometheus 3.16 adds for rules (`template/template.go`). 3.5 has neither
 //! `toDuration`, `now` nor `urlQueryEscape`, and no negative durations.
 
 use super::host::{Body, Function, Host, Outcome, Param};

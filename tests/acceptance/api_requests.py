@@ -33,7 +33,7 @@ import api_requests_newer as newer  # noqa: E402
 import api_requests_queries as queries  # noqa: E402
 import api_requests_routes as routes  # noqa: E402
 import api_requests_servers as servers_table  # noqa: E402
-from api_requests_explained import EXPLAINED, as_newer  # noqa: E402
+from api_requests_explained import EXPLAINED, as_newer, newer_yaml  # noqa: E402
 from federation import REMOTE_WRITE_1  # noqa: E402
 from processes import Pages, call, free_port, until  # noqa: E402
 from rules import near  # noqa: E402
@@ -252,7 +252,10 @@ MISSING = "(nothing)"
 
 
 def unlike(path, ours, theirs):
-    if path == "body.data.yaml" and isinstance(ours, str) and ours != theirs:
+    if path == "body.data.yaml" and isinstance(ours, str) and isinstance(theirs, str):
+        ours, theirs = newer_yaml(ours, theirs)
+        if ours == theirs:
+            return
         lines = [line for line in difflib.unified_diff(theirs.splitlines(), ours.splitlines(), lineterm="", n=0) if line[:2] not in ("--", "++", "@@")]
         ours, theirs = [[line[1:] for line in lines if line[0] == sign] for sign in "+-"]
         yield path, "\n".join(ours), "\n".join(theirs)

@@ -1,4 +1,4 @@
-"""Why promlake and Prometheus 3.5 answer some requests otherwise. promlake is Prometheus 3.14 and later.
+"""Why promlake and Prometheus 3.5 answer some requests otherwise. promlake is Prometheus 3.16.
 
 Each reason is one for which promlake stays as it is. What is only not yet as it should be stands in no list: it fails.
 """
@@ -16,6 +16,21 @@ def as_newer(request, name, value):
     if name == "vary" and not NEVER_COMPRESSED.search(request.route):
         return {"origin": "accept-encoding, origin", MISSING: "accept-encoding" if request.route.endswith("/federate") else MISSING}.get(value, value)
     return value
+
+
+# Of the configuration as it is printed: what newer versions have more, and our own default of the storage section.
+YAML_OURS = re.compile(
+    r"^ *(scrape_native_histograms: false|extra_scrape_metrics: false|label_name_\w+: true|metric_name_(validation|escaping)_scheme: .*)\n"
+    r"|^storage:\n  tsdb:\n    out_of_order_time_window: 1h\n|^  - PrometheusProto\n", re.M)
+# What is Go's, and the formats that 3.5 chooses by a feature flag: of the global section, and protobuf.
+YAML_THEIRS = re.compile(
+    r"^runtime:\n  gogc: 75\n|^ *metric_name_(validation|escaping)_scheme: .*\n"
+    r"|^  scrape_protocols:\n(  - .*\n)+(?=  evaluation_interval)|^  - PrometheusProto\n", re.M)
+
+
+def newer_yaml(ours, theirs):
+    """Two printed configurations without what one of the versions does not print."""
+    return YAML_OURS.sub("", ours), YAML_THEIRS.sub("", theirs)
 
 
 # --- What a difference is
@@ -72,6 +87,10 @@ EXPLAINED = [
      header("vary", lambda d: values(d.ours) - values(d.theirs) == {"accept-encoding"})),
     ("all answers of a route say what they vary by",
      header("vary", lambda d: d.status == (405, 405) and values(d.ours) - values(d.theirs) <= {"origin", "accept-encoding"})),
+    ("pages of other sites may not write, so answers there vary by who asks",
+     at("/(read|write|otlp)", header("vary", lambda d: values(d.ours) - values(d.theirs) <= {"origin", "accept-encoding"}))),
+    ("a form in parts is a form wherever there may be one, and one that cannot be read is told",
+     at("MULTIPART|multipart/form-data", lambda d: body(d) or d.status == (200, 400))),
     ("of two encodings that a client takes, the one that we prefer", at("deflate, gzip", header("content-encoding", lambda d: d.ours == "gzip"))),
     ("Prometheus says snappy also of errors, which are none", header("content-encoding", lambda d: (d.ours, d.theirs) == (MISSING, "snappy"))),
     ("where pages of any origin may read, that is said so; Prometheus means to, and compares with another pattern than its own",
@@ -81,7 +100,7 @@ EXPLAINED = [
     ("pages of other sites may not change anything", at("Origin|Sec-Fetch-Site", lambda d: d.status[0] == 403)),
     ("names that lead here and are not known are not answered to: pages of any site could read by them", at("Host: evil", statuses((421, 200)))),
     ("a body that is too long is refused; Prometheus takes it for none", at("@11 MB", statuses((413, 400)))),
-    ("Prometheus leads those who end a path with / to one that it does not have", at("^/api", statuses((404, 301), (400, 301)))),
+    ("Prometheus leads those who end a path with / to one that it does not have", at("^ ?(/inner)?/api", statuses((404, 301), (400, 301)))),
     ("a label's name may have a /", at("a%2Fb", statuses((200, 404)))),
     ("JSON is said to be JSON", at("/version", statuses((200, 200)))),
     ("text is said to be text, also where there is none", at("/-/reload", header("content-type", lambda d: d.theirs == MISSING))),
@@ -92,7 +111,7 @@ EXPLAINED = [
     ("own metrics come as OpenMetrics where that is asked for",
      at("/metrics.*openmetrics", header("content-type", lambda d: d.ours.startswith("application/openmetrics")))),
     ("Debian's Prometheus has no pages", at("/(query|agent)", statuses((200, 404)))),
-    ("consoles are not built, and what Go tells of itself cannot be", at("^ (~~ )?/(consoles|debug)/")),
+    ("consoles are not built, and what Go tells of itself cannot be", at(r"^ (~~ )?/(consoles|debug)\b")),
     ("folders are not listed", at("^ /user/$", statuses((404, 200)))),
     ("deletes and snapshots are not built", at("/admin/tsdb", lambda d: d.status[0] == 404 and d.status[1] in (200, 204, 400))),
     ("an agent keeps no samples, and says so everywhere",
@@ -109,7 +128,8 @@ EXPLAINED = [
     ("newer: words about regular expressions", texts(r'invalid regular expression ".*?": ')),
     ("newer: words about parameters that are NaN", at("NaN", lambda d: d.ours == "Parameter value is NaN")),
     ("newer: durations may be computed", texts(r"number, duration, step\(\), or range\(\)", "number or duration")),
-    ("newer: anchored", at("anchored", body)),
+    ("newer: histograms with buckets of their own are told as classic ones", at(r"^/federate match\[\]=custom", body)),
+    ("newer: anchored", at("anchored", lambda d: body(d) or d.status == (422, 400))),
     ("newer: which series are named of those that are too many does not change from one time to the next",
      lambda d: body(d) and "found duplicate series" in str(d.ours) and without_series(d.ours) == without_series(d.theirs)),
     ("newer: samples that are read are counted", only_ours("samplesRead", "samplesReadPerStep")),

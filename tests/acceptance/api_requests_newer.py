@@ -157,7 +157,8 @@ LATER = [
     ("bare", f"{VALUES}?limit=x", error(500, "unavailable", "search API disabled")),
     # What there is.
     ("main", "/api/v1/features", answer(has_features)),
-    ("main", "/api/v1/features", answer(lambda data: data["api"]["admin"] and data["api"]["lifecycle"] and data["api"]["query_warnings"])),
+    # What `admin` stands for is not built, whatever the flag says.
+    ("main", "/api/v1/features", answer(lambda data: not data["api"]["admin"] and data["api"]["lifecycle"] and data["api"]["query_warnings"])),
     ("main", "/api/v1/features", answer(lambda data: data["promql_functions"]["rate"] and data["promql_operators"][">="])),
     ("bare", "/api/v1/features", answer(lambda data: not data["api"]["admin"] and not data["api"]["lifecycle"])),
     ("agent", "/api/v1/features", answer(lambda data: data["prometheus"]["agent_mode"])),

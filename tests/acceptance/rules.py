@@ -55,7 +55,7 @@ def zero_point(kind, what, ours, theirs):
     return at < since + FIRST_WINDOW_S and re.search(r"(rate|increase)\((native|custom)", expr) is not None
 
 
-# What differs, and why: (reason, applies to the kind, what it is about, ours and theirs). promlake is Prometheus 3.14 and later.
+# What differs, and why: (reason, applies to the kind, what it is about, ours and theirs). promlake is Prometheus 3.16.
 EXPLAINED = [
     ("newer: metrics of each Alertmanager, and classic histograms beside native ones",
      lambda kind, what, ours, theirs: kind == "metrics" and NEWER_METRICS.match(what[1])),

@@ -139,7 +139,10 @@ async fn external_urls_and_prefixes() {
     let root = kept.http.strip_suffix("/p").expect("the prefix").to_string();
     assert_eq!(get_json(&kept.url("/api/v1/query?query=1")).await.0, 200);
     assert_eq!(reqwest::get(format!("{root}/api/v1/query?query=1")).await.unwrap().status(), 404);
-    assert_eq!(leads_to(format!("{root}/")).await.as_deref(), Some("/p/query"));
+    assert_eq!(leads_to(format!("{root}/")).await.as_deref(), Some("/p"));
+    assert_eq!(leads_to(format!("{root}/p/")).await.as_deref(), Some("/p/query"));
+    assert_eq!(leads_to(format!("{root}/p/metrics/?a=b")).await.as_deref(), Some("/p/metrics?a=b"));
+    assert_eq!(leads_to(format!("{root}//p//-/ready")).await.as_deref(), Some("/p/-/ready"));
     assert_eq!(data(&kept, "/api/v1/status/flags").await["web.route-prefix"], "/p");
     drop(kept);
 
@@ -147,7 +150,8 @@ async fn external_urls_and_prefixes() {
     let encoded = home.start(NO_TARGETS, &["--web.external-url=http://metrics.invalid/sub/path%20x/"]);
     let root = encoded.http.strip_suffix("/sub/path%20x").expect("the prefix").to_string();
     assert_eq!(get_json(&encoded.url("/api/v1/query?query=1")).await.0, 200);
-    assert_eq!(leads_to(format!("{root}/")).await.as_deref(), Some("/sub/path%20x/query"));
+    assert_eq!(leads_to(format!("{root}/")).await.as_deref(), Some("/sub/path%20x"));
+    assert_eq!(leads_to(format!("{root}/sub/path%20x/")).await.as_deref(), Some("/sub/path%20x/query"));
     assert_eq!(data(&encoded, "/api/v1/status/flags").await["web.route-prefix"], "/sub/path x");
 }
 

@@ -220,6 +220,63 @@ async fn errors() {
     }
 }
 
+/// Sends a request as it stands; the answer's head and body.
+fn raw(server: &Promlake, request: &str) -> String {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(server.http.strip_prefix("http://").unwrap()).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// What Go's server takes, and where its multiplexer and Prometheus' router lead.
+#[tokio::test]
+async fn requests_as_people_write_them() {
+    let home = Home::on_disk();
+    let server = home.start(NO_TARGETS, &[]);
+    let host = "Host: 127.0.0.1\r\n";
+    // Two on one connection, the first with a body that looks like a target.
+    let form = "query=\"{`}\"";
+    let posted = format!(
+        "POST /api/v1/query HTTP/1.1\r\n{host}Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    let asked =
+        format!("GET /api/v1/query?query=\"größe|{{}}<>^`#\"&time=5 HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
+    let answers = raw(&server, &format!("{posted}{asked}"));
+    let (first, second) = (r#""{`}"]"#, r#"[5,"größe|{}<>^`#"]"#);
+    assert!(answers.contains(first) && answers.contains(second), "{answers}");
+
+    let answer = |method: &str, path: &str| {
+        raw(&server, &format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n\r\n"))
+    };
+    for (method, path, parts) in [
+        (
+            "GET",
+            "//api/v1/./query?query=1",
+            ["301 Moved", "location: /api/v1/query?query=1\r\n", "Moved Permanently</a>.\n\n"],
+        ),
+        (
+            "GET",
+            "/federate/?match[]=up",
+            ["301 Moved", "location: /federate?match[]=up\r\n", "Moved Permanently</a>.\n\n"],
+        ),
+        ("POST", "/-/Ready", ["308 Permanent", "location: /-/ready\r\n", "\r\n\r\n"]),
+        ("GET", "/graph?g0.expr=up", ["302 Found", "location: /query?g0.expr=up\r\n", "Found</a>.\n\n"]),
+        (
+            "DELETE",
+            "/api/v1/query",
+            ["405 Method", "content-type: text/plain; charset=utf-8\r\n", "\r\n\r\nMethod Not Allowed\n"],
+        ),
+        ("POST", "/federate", ["405 Method", "allow: ", "Method Not Allowed\n"]),
+        ("GET", "/API/v1/query?query=1", ["404 Not", "", "404 page not found\n"]),
+    ] {
+        let answer = answer(method, path);
+        assert!(parts.iter().all(|part| answer.contains(part)), "{method} {path}: {answer}");
+    }
+}
+
 #[tokio::test]
 async fn status_and_management() {
     let home = Home::on_disk();

@@ -3,17 +3,16 @@
 use crate::config::discovery::{add, check_url, required, text};
 use crate::config::http;
 use crate::config::mistake::Found;
-use crate::config::schema::{Kind, Schema, field, with};
+use crate::config::schema::{Kind, Printed, Schema, field, with};
 use crate::config::yaml::{Node, Value};
 
 pub static DNS: Schema = Schema {
     name: "dns_sd_config",
     fields: &[&[
         field("names", Kind::List(&Kind::Text)),
-        // In any case, so that it is no list of words.
-        with("type", Kind::Text, "SRV"),
-        with("port", Kind::Integer, "0"),
         with("refresh_interval", Kind::Duration, "30s"),
+        with("type", Kind::Text, "SRV"),
+        with("port", Kind::Integer, "0").printed(Printed::Always),
     ]],
 };
 

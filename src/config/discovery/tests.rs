@@ -94,6 +94,11 @@ fn tables_agree() {
         keys.dedup();
         assert_eq!(keys.len(), rows, "{}: a key twice", kind.name);
     }
+    assert!(FIELDS.is_sorted_by(|a, b| a.key < b.key));
+    let (before, behind) = AROUND_STATIC;
+    assert!(
+        before.iter().all(|row| row.key < "static_configs") && behind.iter().all(|row| row.key > "static_configs")
+    );
     // A default is a value that could be given.
     for kind in KINDS {
         for field in kind.schema.fields.iter().copied().flatten().filter(|field| !field.default.is_empty()) {
@@ -561,10 +566,10 @@ fn shown_with_defaults_and_without_secrets() {
     let check = |kind: &str, entry: &str, expected: &str| {
         let (node, found) = section(kind, entry);
         let all = read(&node, "", &found);
-        let shown = serde_yaml::to_string(&all[0].kind.schema.show(&all[0].node, &[])).unwrap();
+        let shown = yaml::print::print(&all[0].kind.schema.show(&all[0].node, &[]));
         assert_eq!(shown.trim_end().replace('\n', "|"), expected, "{kind}: {entry}");
     };
-    check("dns", "names: [a]", "names:|- a|type: SRV|port: 0|refresh_interval: 30s");
+    check("dns", "names: [a]", "names:|- a|refresh_interval: 30s|type: SRV|port: 0");
     check("file", "files: [a.yml]\nrefresh_interval: 600s", "files:|- a.yml|refresh_interval: 10m");
     check(
         "marathon",

@@ -42,8 +42,7 @@ mod tests {
     #[test]
     fn what_is_small() {
         let check = |query: &str, expected: Option<&[&str]>| {
-            let options =
-                ParseOptions { experimental_functions: true, duration_expressions: true, ..Default::default() };
+            let options = ParseOptions { experimental_functions: true, ..Default::default() };
             let expr = parse(query, &options).unwrap();
             assert_eq!(metrics(&expr, 3_600_000).as_deref(), expected, "{query}");
         };

@@ -35,6 +35,7 @@ use crate::model::labels::{Labels, METRIC_NAME};
 use crate::model::metadata::Metadata;
 use crate::model::sample::TimeRange;
 use crate::storage::store::Store;
+use crate::storage::store::select::Exactly;
 use crate::storage::types::{SampleFile, Series};
 
 /// Memory of a series while the table of all is made, besides its text.
@@ -260,7 +261,7 @@ fn series_table(store: Arc<Store>) -> SystemTable {
                 }
                 Ok(())
             };
-            store.visit_series(TimeRange::ALL, &[wanted.matchers], add).await?;
+            store.visit_series(TimeRange::ALL, Exactly::Days, &[wanted.matchers], add).await?;
             let series: Vec<&Series> = found.values().map(Arc::as_ref).collect();
             let metrics = series.iter().map(|s| s.labels.get(METRIC_NAME));
             batch(

@@ -33,7 +33,7 @@ pub fn decompress<'b>(
 fn declared_bytes(body: &[u8]) -> Result<usize, WriteError> {
     match snap::raw::decompress_len(body) {
         Ok(declared) if declared > MAX_BODY_BYTES => {
-            Err(WriteError::new(400, format!("decoded size exceeds the {MAX_BODY_BYTES} bytes limit")))
+            Err(WriteError::new(400, format!("snappy: decoded length {declared} exceeds limit {MAX_BODY_BYTES}")))
         }
         Ok(declared) if !body.is_empty() && declared <= MAX_EXPANSION * body.len() => Ok(declared),
         _ => Err(corrupt()),

@@ -502,7 +502,7 @@ fn bodies_that_are_none() {
     check(&[], corrupt);
     check(&[0xff; 3], corrupt);
     // 64 MiB are declared, or 16 MiB by a body that cannot be.
-    check(&[0x80, 0x80, 0x80, 0x20, 0], Err((400, "decoded size exceeds the 33554432 bytes limit")));
+    check(&[0x80, 0x80, 0x80, 0x20, 0], Err((400, "snappy: decoded length 67108864 exceeds limit 33554432")));
     check(&[0x80, 0x80, 0x80, 0x08, 0], corrupt);
     let framed = [b"\xff\x06\x00\x00sNaPpY\x01\x07\x00\x00\0\0\0\0abc"];
     check(framed[0], corrupt);

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::file::Config;
 use crate::config::protocol::ScrapeProtocol;
 use crate::config::scrape::ScrapeConfig;
+use crate::config::yaml;
 use crate::discovery::group::Group;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::appender::Appender;
@@ -286,7 +287,7 @@ impl ScrapeManager {
     /// The configuration of a pool as YAML; `None` for a pool that does not exist.
     pub fn pool_config(&self, pool: &str) -> Option<String> {
         let value = self.state.lock().pools.get(pool)?.whole.to_yaml();
-        Some(serde_yaml::to_string(&value).expect("a tree of strings and numbers has a YAML form"))
+        Some(yaml::print::print(&value))
     }
 
     /// The rules that a pool's targets pass; `None` for a pool that does not exist.

@@ -57,7 +57,6 @@ impl Parser<'_> {
             };
             let op_token = self.advance();
             let right = self.duration_binary(if op == BinaryOp::Pow { level } else { level + 1 })?;
-            self.require_duration_expressions(&left)?;
             if right.literal_seconds() == Some(0.0) && matches!(op, BinaryOp::Div | BinaryOp::Mod) {
                 let word = if op == BinaryOp::Div { "division" } else { "modulo" };
                 return Err(problem(span(op_token), format!("{word} by zero")));
@@ -119,7 +118,7 @@ impl Parser<'_> {
                 let end = self.expect(Kind::RightParen)?.end;
                 let step = token.kind == Kind::Special(Special::Step);
                 let node = if step { DurationNode::Step } else { DurationNode::Range };
-                self.gated(DurationExpr { node, span: Span::new(token.start, end), wrapped: false })
+                Ok(DurationExpr { node, span: Span::new(token.start, end), wrapped: false })
             }
             Kind::Special(which @ (Special::MinOf | Special::MaxOf)) => {
                 self.advance();
@@ -129,7 +128,6 @@ impl Parser<'_> {
                 self.advance();
                 let inner = self.duration_expression()?;
                 let end = self.expect(Kind::RightParen)?.end;
-                self.require_duration_expressions(&inner)?;
                 Ok(wrap(inner, Span::new(token.start, end)))
             }
             _ => Err(self.unexpected()),
@@ -147,19 +145,7 @@ impl Parser<'_> {
         let whole = Span::new(left.span.start, right.span.end);
         let min = which == Special::MinOf;
         let node = if min { DurationNode::MinOf(left, right) } else { DurationNode::MaxOf(left, right) };
-        self.gated(DurationExpr { node, span: whole, wrapped: false })
-    }
-
-    fn gated(&self, expr: DurationExpr) -> Parsed<DurationExpr> {
-        self.require_duration_expressions(&expr)?;
-        Ok(expr)
-    }
-
-    fn require_duration_expressions(&self, expr: &DurationExpr) -> Parsed<()> {
-        if self.options.duration_expressions {
-            return Ok(());
-        }
-        Err(problem(expr.span, "experimental duration expression is not enabled"))
+        Ok(DurationExpr { node, span: whole, wrapped: false })
     }
 }
 

@@ -199,9 +199,6 @@ impl Parser<'_> {
         let word = if anchored { "anchored" } else { "smoothed" };
         let whole = node.expr.span();
         let fail = |message: String| Err(problem(whole, message));
-        if !self.options.extended_range_selectors {
-            return fail(format!("{word} modifier is experimental and not enabled"));
-        }
         let selector = match &mut node.expr {
             Expr::Vector(selector) => selector.as_mut(),
             Expr::Matrix(matrix) => &mut matrix.selector,

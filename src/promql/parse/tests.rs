@@ -296,21 +296,21 @@ fn mistakes_are_reported_in_prometheus_words() {
 
 #[test]
 fn features_can_be_off() {
-    let off = ParseOptions { duration_expressions: false, ..Default::default() };
+    let off = ParseOptions::default();
     for (query, expected) in [
-        ("a[5m * 2]", "experimental duration expression is not enabled"),
         ("ts_of_max_over_time(a[5m])", "function \"ts_of_max_over_time\" is not enabled"),
         (
             "limitk(1, a)",
             "limitk() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
         ),
-        ("a anchored", "anchored modifier is experimental and not enabled"),
         ("a + fill(0) b", "binop fill modifiers are experimental and not enabled"),
     ] {
         assert_eq!(parse(query, &off).expect_err(query).message, expected);
         parsed(query);
     }
-    assert!(parse("a[5m * 2]", &ParseOptions::default()).is_ok(), "on without a flag since 3.14");
+    for stable in ["a[5m * 2]", "a anchored", "rate(a[5m] smoothed)"] {
+        assert!(parse(stable, &off).is_ok(), "{stable}");
+    }
 }
 
 #[test]

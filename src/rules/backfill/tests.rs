@@ -84,7 +84,7 @@ fn settings() -> Settings {
 }
 
 fn engine(store: &Arc<Store>) -> Engine {
-    let features = Features { experimental_functions: true, duration_expressions: true, ..Features::default() };
+    let features = Features { experimental_functions: true, ..Features::default() };
     Engine::new(store.clone(), EngineOptions { threads: 2, features, ..EngineOptions::default() }).unwrap()
 }
 

@@ -8,7 +8,7 @@ use regex::Regex;
 pub fn allow(headers: &mut HeaderMap, origin: Option<&HeaderValue>, allowed: &Regex) {
     // Also without an origin: a cache between would give that answer to one who has an origin.
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
-    let Some(origin) = origin else { return };
+    let Some(origin) = origin.filter(|origin| !origin.is_empty()) else { return };
     let any = allowed.as_str() == ANY;
     if !any && !origin.to_str().is_ok_and(|o| allowed.is_match(o)) {
         return;

@@ -1,4 +1,4 @@
-//! Prometheus' HTTP API (`web/api/v1` of Prometheus 3.14) over the engine and the store: requests are decoded,
+//! Prometheus' HTTP API (`web/api/v1` of Prometheus 3.16) over the engine and the store: requests are decoded,
 //! handed on, and encoded. A request passes `connections` → `router` (auth, hosts, guard, metrics, CORS, compression) →
 //! one of `routes` → `json`. No PromQL is understood here, and nothing is stored.
 
@@ -36,6 +36,8 @@ pub mod openapi;
 pub mod pace;
 /// Query and form parameters, times and durations.
 pub mod params;
+/// Paths that mean a route and are not written like it.
+mod paths;
 /// The messages of remote read.
 pub mod remote_read;
 /// What a route is.
@@ -50,3 +52,5 @@ pub mod selectors;
 pub mod server;
 /// A socket that gives up on clients that do not get on.
 pub mod socket;
+/// Targets of requests as people write them.
+mod target;

@@ -1,6 +1,7 @@
 //! Parameters of a request: its query string and, for a form, its body. The rules are those of Go's
 //! `Request.FormValue` and of `parseTime`/`parseDuration` in Prometheus' `web/api/v1/api.go`.
 
+use std::borrow::Cow;
 use std::num::IntErrorKind;
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use chrono::DateTime;
 
 use crate::error::{Error, Result};
-use crate::model::duration;
 use crate::model::sample::TimeRange;
+use crate::model::{duration, float};
 use crate::promql::strings::quote;
 use crate::server::http::bodies::{Held, Unread, retry_later};
 use crate::server::http::errors::{ApiError, invalid_parameter};
@@ -209,7 +210,12 @@ pub fn parse_time(text: &str) -> Result<i64> {
     }
     // Neither lower case nor a leap second is Go's.
     let is_gos = text.as_bytes().get(10) == Some(&b'T') && !text.ends_with('z') && text.get(17..19) != Some("60");
-    let parsed = DateTime::parse_from_rfc3339(if is_gos { text } else { "" });
+    // To Go a comma is a point, before a fraction.
+    let text_with_point = match text.split_once(',') {
+        Some((seconds, fraction)) if seconds.len() == 19 => Cow::Owned(format!("{seconds}.{fraction}")),
+        _ => Cow::Borrowed(text),
+    };
+    let parsed = DateTime::parse_from_rfc3339(if is_gos { &text_with_point } else { "" });
     parsed
         .map(|time| time.timestamp_millis())
         .map_err(|_| Error::bad_input(format!("cannot parse {text:?} to a valid timestamp")))
@@ -218,19 +224,27 @@ pub fn parse_time(text: &str) -> Result<i64> {
 /// Milliseconds of float seconds or a Prometheus duration. Floats are cut to nanoseconds first, as in Prometheus: 1.025 s are
 /// 1024 ms.
 pub fn parse_duration(text: &str) -> Result<i64> {
-    if let Some(nanoseconds) = text.parse::<f64>().ok().map(|seconds| seconds * 1e9).filter(|ns| !ns.is_nan()) {
+    let nanoseconds = parse_nanoseconds(text)?;
+    Ok(nanoseconds / 1_000_000)
+}
+
+/// The same in nanoseconds.
+pub fn parse_nanoseconds(text: &str) -> Result<i64> {
+    if let Some(nanoseconds) = float::parse(text).map(|seconds| seconds * 1e9) {
         // Prometheus counts in nanoseconds of 64 bits.
         if nanoseconds.abs() > i64::MAX as f64 {
             return Err(Error::bad_input(format!("cannot parse {text:?} to a valid duration. It overflows int64")));
         }
-        return Ok(nanoseconds as i64 / 1_000_000);
+        // What is no number becomes the least of all in Go.
+        return Ok(if nanoseconds.is_nan() { i64::MIN } else { nanoseconds as i64 });
     }
-    duration::parse(text).map_err(|_| Error::bad_input(format!("cannot parse {text:?} to a valid duration")))
+    let wrong = |_| Error::bad_input(format!("cannot parse {text:?} to a valid duration"));
+    duration::parse(text).map(|ms| ms.saturating_mul(1_000_000)).map_err(wrong)
 }
 
 /// A finite float. Go would also read `NaN` and `Inf` here, and then make an arbitrary time of them.
 fn parse_float(text: &str) -> Option<f64> {
-    text.parse::<f64>().ok().filter(|f| f.is_finite())
+    float::parse(text).filter(|f| f.is_finite())
 }
 
 #[cfg(test)]
@@ -259,6 +273,11 @@ mod tests {
         check("", None);
         check("abc", None);
         check("NaN", None);
+        check("0x1p4", Some(16_000));
+        check("1_000", Some(1_000_000));
+        check("1__0", None);
+        check("2015-06-03T13:21:58,5Z", Some(1_433_337_718_500));
+        check("2015-06-03T13:21,58Z", None);
         check("30s", None);
         check("1e308", None);
         check("-1e308", None);
@@ -284,7 +303,8 @@ mod tests {
         check("148966367200372", None);
         check("1e308", None);
         check("-1e308", None);
-        check("NaN", None);
+        check("0x1p4", Some(16_000));
+        assert!(parse_duration("NaN").unwrap() < 0);
         assert_eq!(parse_duration("x").unwrap_err().message, r#"cannot parse "x" to a valid duration"#);
         let overflows = r#"cannot parse "Inf" to a valid duration. It overflows int64"#;
         assert_eq!(parse_duration("Inf").unwrap_err().message, overflows);

@@ -15,10 +15,11 @@ pub struct Route {
     pub handlers: MethodRouter<Arc<Server>>,
     /// Those that have a handler.
     pub methods: Vec<Method>,
-    /// Whether it only reads: pages of other origins may have the answers where `--web.cors.origin` lets them, and POST
-    /// is a GET with long parameters. On all other routes each method but GET, HEAD and OPTIONS changes something,
+    /// Whether it only reads: POST is a GET with long parameters. On all other routes each method but GET, HEAD and OPTIONS changes something,
     /// which no such page may ask for; so no route may change anything on a GET.
     pub reads_only: bool,
+    /// Whether pages of the origins that `--web.cors.origin` names may have its answers.
+    pub shared: bool,
     /// Whether it is about samples that are kept, and rules over them: an agent has none.
     pub of_samples: bool,
     /// What the description of the API says of it; routes of the API have it, and no others.
@@ -33,15 +34,15 @@ pub struct Via {
     pub client: Option<std::net::IpAddr>,
 }
 
-/// A route that only reads.
+/// A route that only reads, for programs and pages.
 pub fn read(path: &'static str) -> Route {
-    Route { reads_only: true, ..plain(path) }
+    Route { reads_only: true, shared: true, ..plain(path) }
 }
 
 /// A route for clients that are no pages of others.
 pub fn plain(path: &'static str) -> Route {
     let (handlers, methods) = (MethodRouter::new(), Vec::new());
-    Route { path, handlers, methods, reads_only: false, of_samples: false, about: None }
+    Route { path, handlers, methods, reads_only: false, shared: false, of_samples: false, about: None }
 }
 
 impl Route {
@@ -64,6 +65,11 @@ impl Route {
         Self { of_samples: true, ..self }
     }
 
+    /// For programs, not for pages of other origins.
+    pub fn unshared(self) -> Self {
+        Self { shared: false, ..self }
+    }
+
     pub fn about(self, about: About) -> Self {
         Self { about: Some(about), ..self }
     }
@@ -71,6 +77,13 @@ impl Route {
     /// Whether it is a part of Prometheus' HTTP API.
     pub fn is_of_api(&self) -> bool {
         self.path.starts_with(API)
+    }
+
+    /// The methods that are answered, as `Allow` lists them.
+    pub fn allowed(&self) -> String {
+        let head = self.methods.contains(&Method::GET).then_some(Method::HEAD);
+        let all = self.methods.iter().cloned().chain(head).chain([Method::OPTIONS]);
+        all.map(|method| method.to_string()).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -10,7 +10,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Extension, Router};
 use hyper::body::{Frame, SizeHint};
@@ -22,7 +22,8 @@ use crate::server::http::envelope::text_response;
 use crate::server::http::errors::ApiError;
 use crate::server::http::hosts::authorities;
 use crate::server::http::openapi::Documents;
-use crate::server::http::route::{API, Via};
+use crate::server::http::paths::{self, redirect};
+use crate::server::http::route::{API, Route, Via};
 use crate::server::http::routes;
 use crate::server::http::routes::search::LINES;
 use crate::server::http::server::Server;
@@ -36,30 +37,44 @@ const NO_SAMPLES: &str = "unavailable with Prometheus Agent";
 pub fn router(server: Arc<Server>) -> Router {
     let mut router = Router::new();
     let documents = Documents::of(&routes::all(), &server.settings);
+    // Those below the API are asked by programs, which have no use for being led elsewhere.
+    let pages: Arc<[&'static str]> = routes::all().iter().filter(|r| !r.is_of_api()).map(|r| r.path).collect();
+    let mut home = None;
     for route in routes::all() {
-        let (server, reads_only, path) = (server.clone(), route.reads_only, route.path);
-        let handlers = match route.of_samples && server.settings.agent {
-            true => any(async || ApiError(Error::new(ErrorKind::Execution, NO_SAMPLES))),
-            false if route.is_of_api() || reads_only => route.handlers.options(no_content),
-            false => route.handlers,
+        let about = Surroundings::of(&route, &server);
+        let handlers = match (route.of_samples && server.settings.agent, about.allowed.clone()) {
+            (true, _) => any(async || ApiError(Error::new(ErrorKind::Execution, NO_SAMPLES))).options(no_content),
+            (false, None) => route.handlers.options(no_content).fallback(not_allowed),
+            (false, Some(allowed)) => {
+                route.handlers.options(async || [(header::ALLOW, allowed)]).fallback(not_allowed)
+            }
         };
-        let counters = server.metrics.http.route(route.path);
-        let around = from_fn(move |request: Request, next: Next| {
-            surround(server.clone(), counters.clone(), path, reads_only, request, next)
-        });
-        router = router.route(route.path, handlers.layer(around));
+        let server = server.clone();
+        let around =
+            from_fn(move |request: Request, next: Next| surround(server.clone(), about.clone(), request, next));
+        let handlers = handlers.layer(around);
+        if route.path == "/" {
+            home = Some(handlers.clone());
+        }
+        router = router.route(route.path, handlers);
     }
-    let router = router.fallback(no_route).layer(Extension(Arc::new(documents))).with_state(server.clone());
     let prefix = server.settings.route_prefix.clone();
+    let (elsewhere, asked) = (prefix.clone(), server.clone());
+    let router = router
+        .fallback(move |request: Request| async move { near_route(&asked, &request, &elsewhere, &pages) })
+        .layer(Extension(Arc::new(documents)));
     let router = if prefix.is_empty() {
         router
     } else {
-        let home = format!("{}/query", server.settings.link_prefix);
+        let (to, asked) = (prefix.clone(), server.clone());
+        let below = format!("{prefix}/");
         Router::new()
-            .route("/", get(move || async move { Redirect::temporary(&home) }))
+            .route("/", get(async move |method: Method| redirect(StatusCode::FOUND, &method, &to)))
+            .route(&below, home.expect("a route of all"))
             .nest(&prefix, router)
-            .fallback(no_route)
+            .fallback(move |request: Request| async move { no_route(&asked, &request) })
     };
+    let router = router.with_state(server.clone());
     let around = from_fn(move |request: Request, next: Next| outermost(server.clone(), request, next));
     // Lines are sent when they are there; compressed they would wait for each other.
     let whole = DefaultPredicate::new().and(NotForContentType::const_new(LINES));
@@ -72,7 +87,10 @@ async fn outermost(server: Arc<Server>, request: Request, next: Next) -> Respons
         Ok(rules) => {
             let mut response = match refuse_host(&server, &request) {
                 Some(refusal) => refusal,
-                None => next.run(request).await,
+                None => match clean_path(&server, &request) {
+                    Some(redirect) => redirect,
+                    None => next.run(request).await,
+                },
             };
             if let Some(rules) = &rules {
                 auth::decorate(&mut response, rules);
@@ -101,22 +119,56 @@ fn refuse_host(server: &Server, request: &Request) -> Option<Response> {
     Some(text_response(StatusCode::MISDIRECTED_REQUEST, text))
 }
 
-async fn surround(
-    server: Arc<Server>,
-    counters: Arc<RouteMetrics>,
+/// What surrounds a route.
+#[derive(Clone)]
+struct Surroundings {
     route: &'static str,
+    counters: Arc<RouteMetrics>,
     reads_only: bool,
-    request: Request,
-    next: Next,
-) -> Response {
+    shared: bool,
+    of_api: bool,
+    /// What OPTIONS tells; below the API it tells nothing, as there every path answers it.
+    allowed: Option<HeaderValue>,
+}
+
+impl Surroundings {
+    fn of(route: &Route, server: &Server) -> Self {
+        let allowed = HeaderValue::try_from(route.allowed()).expect("names of methods");
+        Self {
+            route: route.path,
+            counters: server.metrics.http.route(route.path),
+            reads_only: route.reads_only,
+            shared: route.shared,
+            of_api: route.is_of_api(),
+            allowed: (!route.is_of_api()).then_some(allowed),
+        }
+    }
+
+    /// Whom answers are for, and by what they vary.
+    fn mark(&self, server: &Server, origin: Option<&HeaderValue>, is_options: bool, response: &mut Response) {
+        match self.of_api {
+            // A page of another origin learns whether it may ask, not what it asked.
+            true if self.shared || is_options => share(server, origin, response),
+            // A page's origin decides whether it is answered.
+            true => vary(response, "origin"),
+            false => {}
+        }
+        if self.of_api || self.reads_only {
+            vary(response, "accept-encoding");
+        }
+    }
+}
+
+async fn surround(server: Arc<Server>, about: Surroundings, request: Request, next: Next) -> Response {
     let start = Instant::now();
-    let changes = guard::changes(reads_only, request.method());
+    let is_options = request.method() == Method::OPTIONS;
+    let changes = guard::changes(about.reads_only, request.method());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let refusal = if changes { refuse_page(&server, &request) } else { None };
     let mut response = match refusal {
         Some(refusal) => refusal,
         None => {
-            let span = spans::server_span(request.method().as_str(), route, request.headers());
+            let span = spans::server_span(request.method().as_str(), about.route, request.headers());
             span.text("url.path", request.uri().path());
             let response = span.around(next.run(request)).await;
             span.number("http.response.status_code", response.status().as_u16().into());
@@ -126,11 +178,18 @@ async fn surround(
             response
         }
     };
-    if reads_only && !changes {
-        cors::allow(response.headers_mut(), origin.as_ref(), &server.settings.cors_origin);
-    }
+    about.mark(&server, origin.as_ref(), is_options, &mut response);
+    let counters = about.counters;
     counters.observe(response.status().as_u16(), start.elapsed());
     response.map(|body| Body::new(Counted { body, bytes: 0, counters }))
+}
+
+fn share(server: &Server, origin: Option<&HeaderValue>, response: &mut Response) {
+    cors::allow(response.headers_mut(), origin, &server.settings.cors_origin);
+}
+
+fn vary(response: &mut Response, by: &'static str) {
+    response.headers_mut().append(header::VARY, HeaderValue::from_static(by));
 }
 
 /// A body whose bytes are counted until it was sent, or nobody reads on.
@@ -183,10 +242,51 @@ async fn no_content() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
+async fn not_allowed() -> Response {
+    text_response(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
+}
+
+/// Leads those who ask by a path with parts that mean nothing to the one without, and to folders.
+fn clean_path(server: &Server, request: &Request) -> Option<Response> {
+    let (path, prefix) = (request.uri().path(), server.settings.route_prefix.as_str());
+    let below = path.strip_prefix(prefix);
+    let is_folder = match below {
+        Some("") => !prefix.is_empty(),
+        Some("/api/v1") => true,
+        Some("/user") => server.settings.user_assets.is_some(),
+        _ => false,
+    };
+    let path = if is_folder { format!("{path}/") } else { paths::cleaned(path)? };
+    Some(redirect(StatusCode::MOVED_PERMANENTLY, request.method(), &with_query(path, request)))
+}
+
+fn with_query(path: String, request: &Request) -> String {
+    match request.uri().query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    }
+}
+
+/// To what is none of the routes, below `prefix`.
+fn near_route(server: &Server, request: &Request, prefix: &str, pages: &[&str]) -> Response {
+    let Some(meant) = paths::meant(request.uri().path(), pages.iter().copied()) else {
+        return no_route(server, request);
+    };
+    // What asks by another method than GET does so again with the same one.
+    let status = match *request.method() {
+        Method::GET => StatusCode::MOVED_PERMANENTLY,
+        _ => StatusCode::PERMANENT_REDIRECT,
+    };
+    redirect(status, request.method(), &with_query(format!("{prefix}{meant}"), request))
+}
+
 /// Prometheus answers OPTIONS below its API whatever is asked about.
-async fn no_route(request: Request) -> Response {
+fn no_route(server: &Server, request: &Request) -> Response {
     if request.method() == Method::OPTIONS && request.uri().path().starts_with(API) {
-        return no_content().await.into_response();
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        share(server, request.headers().get(header::ORIGIN), &mut response);
+        vary(&mut response, "accept-encoding");
+        return response;
     }
     text_response(StatusCode::NOT_FOUND, "404 page not found\n")
 }

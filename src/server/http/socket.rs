@@ -1,6 +1,7 @@
 //! A connection's socket that gives up on a client that does not get on: one that takes long over the head of a
 //! request, or does not read its answer. Bodies have a clock of their own (`bodies`), and so has a connection between
-//! two requests (hyper's). The socket learns from [`Activity`] where between these it is.
+//! two requests (hyper's). The socket learns from [`Activity`] where between these it is. Targets of requests are read
+//! from it as [`Targets`] has them.
 
 use std::future::Future;
 use std::io;
@@ -14,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::server::http::pace::Pace;
+use crate::server::http::target::Targets;
 
 /// What a connection is doing, shared by its socket, its requests and whoever looks for idle connections.
 #[derive(Debug)]
@@ -80,6 +82,9 @@ pub struct Socket<S> {
     patience: Patience,
     head: Option<Timer>,
     writing: Option<(Pace, Timer)>,
+    targets: Targets,
+    /// What did not fit the reader's buffer any more; to be read before all else.
+    unread: Vec<u8>,
 }
 
 /// A clock for the request of this number; it is out of date with the next.
@@ -111,7 +116,8 @@ impl Timer {
 
 impl<S> Socket<S> {
     pub fn new(stream: S, activity: Arc<Activity>, patience: Patience) -> Self {
-        Self { stream, activity, patience, head: None, writing: None }
+        let (targets, unread) = (Targets::new(), Vec::new());
+        Self { stream, activity, patience, head: None, writing: None, targets, unread }
     }
 
     /// Bytes came in between two requests: the head of the next has begun.
@@ -172,6 +178,12 @@ fn late(what: &str) -> io::Error {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let fitting = self.unread.len().min(buf.remaining());
+            buf.put_slice(&self.unread[..fitting]);
+            self.unread.drain(..fitting);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
@@ -179,6 +191,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
                     let now = Instant::now();
                     self.activity.moved(now);
                     self.head_begins(now);
+                    if let Some(mut rewritten) = self.targets.rewrite(&buf.filled()[before..]) {
+                        buf.set_filled(before);
+                        let rest = rewritten.split_off(rewritten.len().min(buf.remaining()));
+                        buf.put_slice(&rewritten);
+                        self.unread = rest;
+                    }
                 }
                 Poll::Ready(Ok(()))
             }
@@ -252,6 +270,21 @@ mod tests {
             }
         }
         assert_eq!(socket.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn targets_that_become_longer_than_the_buffer() {
+        let (mut socket, _activity, mut client) = connected().await;
+        client.write_all(b"GET /{{{{ HTTP/1.1\r\n\r\n").await.unwrap();
+        drop(client);
+        let (mut read, mut buffer) = (Vec::new(), [0; 7]);
+        loop {
+            match socket.read(&mut buffer).await.unwrap() {
+                0 => break,
+                bytes => read.extend_from_slice(&buffer[..bytes]),
+            }
+        }
+        assert_eq!(read, b"GET /%7B%7B%7B%7B HTTP/1.1\r\n\r\n");
     }
 
     #[tokio::test]

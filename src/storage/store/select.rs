@@ -12,7 +12,7 @@ use crate::storage::index::metric::Days;
 use crate::storage::index::series_index::{Matches, SeriesIndex};
 use crate::storage::store::view::View;
 use crate::storage::store::{Inner, Store};
-use crate::storage::types::Series;
+use crate::storage::types::{MemorySource, NOWHERE, Series};
 
 /// Days read from the lake at once.
 const PARALLEL_DAYS: usize = 8;
@@ -26,13 +26,24 @@ pub fn days_of(range: TimeRange) -> Days {
     Days { first: day(range.start_inclusive), last: day(range.end_inclusive) }
 }
 
+/// How a range is meant where series are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exactly {
+    /// Series with samples on a day that it touches.
+    Days,
+    /// Of the series in the head those whose samples, from the first to the last there, reach into it; of those in the
+    /// lake the same as above, since its lists are by the day.
+    Samples,
+}
+
 impl Store {
-    /// Shows each series that satisfies any of the matcher sets (all series when there is none) and has samples on a
-    /// day that `range` touches, until `visit` fails. In no order, and more than once what is found in the head and
+    /// Shows each series that satisfies any of the matcher sets (all series when there is none) and has samples within
+    /// `range`, as `exactly` says, until `visit` fails. In no order, and more than once what is found in the head and
     /// in days of the lake: so no more is held at a time than one of them lists.
     pub async fn visit_series(
         &self,
         range: TimeRange,
+        exactly: Exactly,
         matcher_sets: &[Vec<Matcher>],
         mut visit: impl FnMut(&Arc<Series>) -> Result<()>,
     ) -> Result<()> {
@@ -49,7 +60,10 @@ impl Store {
             matches.into_parts().0
         };
         // The head first, as in `Inner::select`. Its lock is not held while series are looked at.
-        let found = select(&inner.head_index.read(), Some(days));
+        let mut found = select(&inner.head_index.read(), Some(days));
+        if exactly == Exactly::Samples {
+            keep_reaching(&mut found, &view.head(), range);
+        }
         found.iter().try_for_each(&mut visit)?;
         drop(found);
         for (day, version) in lake_days(&view, days) {
@@ -99,6 +113,20 @@ impl Inner {
     async fn day_index(&self, day: i32, version: u64) -> Result<Arc<SeriesIndex>> {
         self.days.index(day, version, || self.lake.read_series(day)).await
     }
+}
+
+/// Leaves the series that one of the sources has within a range.
+fn keep_reaching(series: &mut Vec<Arc<Series>>, head: &[Arc<dyn MemorySource>], range: TimeRange) {
+    let ids: Vec<i64> = series.iter().map(|series| series.id).collect();
+    let mut reaching = vec![false; ids.len()];
+    let mut places = vec![NOWHERE; ids.len()];
+    for source in head {
+        places.fill(NOWHERE);
+        source.locate(&ids, range, &mut places);
+        places.iter().zip(&mut reaching).for_each(|(place, reaching)| *reaching |= *place != NOWHERE);
+    }
+    let mut reaching = reaching.into_iter();
+    series.retain(|_| reaching.next().expect("one for each series"));
 }
 
 fn lake_days(view: &View, days: Days) -> Vec<(i32, u64)> {

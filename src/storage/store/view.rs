@@ -77,12 +77,16 @@ impl View {
         let mut blocks: Vec<_> = self.cached.iter().flat_map(|entry| &entry.blocks).collect();
         blocks.sort_by_key(|block| block.commit);
         let cached = blocks.into_iter().map(|block| block.clone() as Arc<dyn MemorySource>);
-        let frozen = self.frozen.iter().map(|frozen| frozen.source.as_memory());
-        let open = std::iter::once(self.open.clone() as Arc<dyn MemorySource>);
         let in_range = |source: &Arc<dyn MemorySource>| {
             source.bounds().is_some_and(|held| held.overlaps(range.start_inclusive, range.end_inclusive))
         };
-        cached.chain(frozen).chain(open).filter(in_range).collect()
+        cached.chain(self.head()).filter(in_range).collect()
+    }
+
+    /// Sources of rows that are not in the lake yet, oldest first.
+    pub fn head(&self) -> Vec<Arc<dyn MemorySource>> {
+        let frozen = self.frozen.iter().map(|frozen| frozen.source.as_memory());
+        frozen.chain(std::iter::once(self.open.clone() as Arc<dyn MemorySource>)).collect()
     }
 
     /// Files that may hold samples of some series (sorted by metric) within a range, and are not cached.

@@ -137,8 +137,6 @@ fn engine_options() -> EngineOptions {
         memory_bytes: 1 << 30,
         features: Features {
             experimental_functions: true,
-            duration_expressions: true,
-            extended_range_selectors: true,
             binop_fill_modifiers: true,
             delayed_name_removal: true,
             use_start_timestamps: true,

@@ -1,7 +1,7 @@
 //! Pure kernels on slices: no DataFusion, no Arrow, no allocation per step where it can be helped.
 //!
 //! A kernel takes one series (or one row of an evaluated vector) and fills one value per step. Results are
-//! those of Prometheus 3.14, also in the order of floating-point operations where that is visible; the rules
+//! those of Prometheus 3.16, also in the order of floating-point operations where that is visible; the rules
 //! are those of its `promql/{functions,quantile,engine}.go`. Of the language they know operators, signatures and places
 //! in a query, and neither its tree nor what is planned of it.
 

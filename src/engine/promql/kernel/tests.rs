@@ -1,4 +1,4 @@
-//! Kernels against values worked out by hand from the rules of Prometheus 3.14.
+//! Kernels against values worked out by hand from the rules of Prometheus 3.16.
 
 use std::sync::Arc;
 

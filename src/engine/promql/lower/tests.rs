@@ -109,8 +109,6 @@ pub(crate) fn options(delayed_name_removal: bool) -> EngineOptions {
         memory_bytes: 1 << 30,
         features: Features {
             experimental_functions: true,
-            duration_expressions: true,
-            extended_range_selectors: true,
             binop_fill_modifiers: true,
             delayed_name_removal,
             use_start_timestamps: false,

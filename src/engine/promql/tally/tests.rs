@@ -1,4 +1,4 @@
-//! What Prometheus 3.14 holds for these, worked out by hand from its `promql/engine.go`.
+//! What Prometheus 3.16 holds for these, worked out by hand from its `promql/engine.go`.
 
 use crate::engine::promql::lower::tests::{options, run_with};
 use crate::engine::query::{EngineOptions, EvalTime, QueryResponse};

@@ -28,7 +28,7 @@ use crate::storage::types::RunSlice;
 const SAMPLE_BYTES: usize = 128;
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/federate").get(federate).of_samples()]
+    vec![read("/federate").unshared().get(federate).of_samples()]
 }
 
 async fn federate(

@@ -1,12 +1,15 @@
 //! `/api/v1/labels`, `/api/v1/label/<name>/values` and `/api/v1/series`.
 
 use axum::extract::Path;
-use axum::http::StatusCode;
+use axum::extract::rejection::PathRejection;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use percent_encoding::percent_decode_str;
 
 use crate::engine::names::{Listed, Wanted};
 use crate::error::{Error, Result};
 use crate::model::labels::Labels;
+use crate::promql::strings::quote;
 use crate::server::http::describe::{About, END, Kind, LABELS, LIMIT, MATCH, Parameter, Reply, START, Shape, Tag};
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult, invalid_parameter};
@@ -49,7 +52,16 @@ async fn label_names(Ready(parts): Ready, params: Params) -> ApiResult {
     Ok(list(parts.engine.label_names(wanted).await?))
 }
 
-async fn label_values(Ready(parts): Ready, Path(name): Path<String>, params: Params) -> ApiResult {
+async fn label_values(
+    Ready(parts): Ready,
+    name: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    params: Params,
+) -> ApiResult {
+    let Ok(Path(name)) = name else {
+        let message = format!("invalid label name: {}", quoted(&name_in(uri.path())));
+        return Err(ApiError(Error::bad_input(message)));
+    };
     let name = if name.starts_with("U__") { unescape(&name) } else { name };
     if name.is_empty() {
         return Err(ApiError(Error::bad_input(format!("invalid label name: {name:?}"))));
@@ -99,6 +111,23 @@ fn series_body(found: Listed<Labels>) -> String {
     body
 }
 
+/// The name in a path that ends with `/<name>/values`, which may be no text.
+fn name_in(path: &str) -> Vec<u8> {
+    percent_decode_str(path.rsplit('/').nth(1).unwrap_or("")).collect()
+}
+
+/// Bytes as Go quotes them (`%q`).
+fn quoted(bytes: &[u8]) -> String {
+    let mut out = String::from("\"");
+    for chunk in bytes.utf8_chunks() {
+        let text = quote(chunk.valid());
+        out.push_str(&text[1..text.len() - 1]);
+        chunk.invalid().iter().for_each(|byte| out.push_str(&format!("\\x{byte:02x}")));
+    }
+    out.push('"');
+    out
+}
+
 /// Undoes the "values" escaping of names that are no legacy names (`escaping_schemes.md`): behind `U__`, `__` is
 /// an underscore and `_<hex>_` a code point. A name that is not well escaped stays as it is.
 fn unescape(name: &str) -> String {
@@ -126,6 +155,11 @@ fn unescape(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_are_no_text() {
+        assert_eq!(quoted(&name_in("/api/v1/label/a%ff%22%C3%B6/values")), r#""a\xff\"ö""#);
+    }
 
     #[test]
     fn escaped_names() {

@@ -86,7 +86,7 @@ async fn quit(State(server): State<Arc<Server>>) -> Response {
         return lifecycle_off();
     }
     match server.ask(Control::Quit).await {
-        Ok(()) => text_response(StatusCode::OK, "Requesting termination... Goodbye!\n"),
+        Ok(()) => text_response(StatusCode::OK, "Requesting termination... Goodbye!"),
         Err(error) => text_response(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }
@@ -97,7 +97,7 @@ async fn only_asked() -> Response {
 }
 
 fn lifecycle_off() -> Response {
-    text_response(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.\n")
+    text_response(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.")
 }
 
 async fn metrics(State(server): State<Arc<Server>>, headers: HeaderMap) -> Response {

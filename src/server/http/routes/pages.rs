@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use axum::response::{Html, Redirect};
+use axum::http::{Method, StatusCode};
+use axum::response::{Html, Response};
 
+use crate::server::http::paths::redirect;
 use crate::server::http::route::{Route, plain};
 use crate::server::http::server::Server;
 
@@ -19,15 +21,15 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn home(State(server): State<Arc<Server>>) -> Redirect {
+async fn home(State(server): State<Arc<Server>>, method: Method) -> Response {
     let page = if server.settings.agent { "agent" } else { "query" };
-    Redirect::temporary(&format!("{}/{page}", server.settings.link_prefix))
+    redirect(StatusCode::FOUND, &method, &format!("{}/{page}", server.settings.link_prefix))
 }
 
 /// With what was asked there.
-async fn graph(State(server): State<Arc<Server>>, RawQuery(query): RawQuery) -> Redirect {
-    let page = if server.settings.agent { "agent" } else { "query" };
-    Redirect::temporary(&format!("{}/{page}?{}", server.settings.link_prefix, query.unwrap_or_default()))
+async fn graph(State(server): State<Arc<Server>>, method: Method, RawQuery(query): RawQuery) -> Response {
+    let location = format!("{}/query?{}", server.settings.link_prefix, query.unwrap_or_default());
+    redirect(StatusCode::FOUND, &method, &location)
 }
 
 async fn page(State(server): State<Arc<Server>>) -> Html<String> {

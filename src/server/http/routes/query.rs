@@ -15,7 +15,7 @@ use crate::server::http::describe::{About, END, Kind, LIMIT, Parameter, QUERY, R
 use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult, invalid_parameter};
 use crate::server::http::json;
-use crate::server::http::params::{Params, parse_bool, parse_duration};
+use crate::server::http::params::{Params, parse_bool, parse_nanoseconds};
 use crate::server::http::route::{Route, Via, read};
 use crate::server::http::server::{Parts, Ready, Server};
 use crate::telemetry::spans::{self, Span};
@@ -200,9 +200,15 @@ fn span(request: &QueryRequest) -> Span {
 fn lookback_delta(params: &Params) -> Result<Option<i64>, ApiError> {
     match params.get("lookback_delta") {
         "" => Ok(None),
-        text => parse_duration(text).map(Some).map_err(|error| {
-            ApiError(Error::bad_input(format!("error parsing lookback delta duration: {}", error.message)))
-        }),
+        // What is below a millisecond is one of 0, in which there is nothing.
+        text => match parse_nanoseconds(text) {
+            Ok(..=0) => Ok(None),
+            Ok(nanoseconds) => Ok(Some(nanoseconds / 1_000_000)),
+            Err(error) => {
+                let text = format!("error parsing lookback delta duration: {}", error.message);
+                Err(ApiError(Error::bad_input(text)))
+            }
+        },
     }
 }
 

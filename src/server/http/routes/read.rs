@@ -37,7 +37,7 @@ const SCRAPE_MS: i64 = 15_000;
 const SERIES_AT_ONCE: (i64, i64) = (64, 4096);
 
 pub fn routes() -> Vec<Route> {
-    vec![read_route("/api/v1/read").post(read).of_samples().about(READ)]
+    vec![read_route("/api/v1/read").unshared().post(read).of_samples().about(READ)]
 }
 
 const READ: About =

@@ -38,7 +38,12 @@ async fn self_metrics(State(server): State<Arc<Server>>, Ready(_): Ready, params
     let pattern = match params.get("metric_name_pattern") {
         "" => None,
         pattern => Some(anchored(pattern).map_err(|error| {
-            ApiError(Error::bad_input(format!("invalid metric_name_pattern: {}", error.message)))
+            // Go's words alone.
+            let message = error
+                .message
+                .rsplit_once("error parsing regexp: ")
+                .map_or(error.message.clone(), |(_, why)| format!("error parsing regexp: {why}"));
+            ApiError(Error::bad_input(format!("invalid metric_name_pattern: {message}")))
         })?),
     };
     let families: Vec<(String, Family)> = server

@@ -15,7 +15,7 @@ use crate::server::http::server::{Ready, Server};
 
 /// The Prometheus whose API and PromQL we follow. Clients choose features by the version in `buildinfo`, so it
 /// has to be this one and not ours; ours is beside it.
-pub const PROMETHEUS_VERSION: &str = "3.14.0";
+pub const PROMETHEUS_VERSION: &str = "3.16.0";
 
 pub fn routes() -> Vec<Route> {
     vec![
