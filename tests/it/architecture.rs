@@ -89,7 +89,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["discovery/kinds/dns"]),
     ("quick_xml", &["discovery/xml.rs"]),
     ("aws_lc_rs", &["discovery/kinds/aws/", "client/", "server/access/", "server/http/routes/rules.rs"]),
-    ("libyaml_safer", &["config/yaml.rs"]),
+    ("libyaml_safer", &["config/yaml.rs", "config/yaml/print.rs"]),
     ("serde_yaml", &["config/", "ingest/scrape/manager.rs", "server/http/openapi"]),
     ("md5", &["model/relabel.rs"]),
     ("tikv_jemallocator", &["main.rs"]),

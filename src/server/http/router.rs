@@ -145,10 +145,9 @@ impl Surroundings {
     }
 
     /// Whom answers are for, and by what they vary.
-    fn mark(&self, server: &Server, origin: Option<&HeaderValue>, is_options: bool, response: &mut Response) {
+    fn mark(&self, server: &Server, origin: Option<&HeaderValue>, changes: bool, response: &mut Response) {
         match self.of_api {
-            // A page of another origin learns whether it may ask, not what it asked.
-            true if self.shared || is_options => share(server, origin, response),
+            true if self.shared && !changes => share(server, origin, response),
             // A page's origin decides whether it is answered.
             true => vary(response, "origin"),
             false => {}
@@ -161,7 +160,6 @@ impl Surroundings {
 
 async fn surround(server: Arc<Server>, about: Surroundings, request: Request, next: Next) -> Response {
     let start = Instant::now();
-    let is_options = request.method() == Method::OPTIONS;
     let changes = guard::changes(about.reads_only, request.method());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let refusal = if changes { refuse_page(&server, &request) } else { None };
@@ -178,7 +176,7 @@ async fn surround(server: Arc<Server>, about: Surroundings, request: Request, ne
             response
         }
     };
-    about.mark(&server, origin.as_ref(), is_options, &mut response);
+    about.mark(&server, origin.as_ref(), changes, &mut response);
     let counters = about.counters;
     counters.observe(response.status().as_u16(), start.elapsed());
     response.map(|body| Body::new(Counted { body, bytes: 0, counters }))

@@ -549,7 +549,10 @@ async fn limits() {
         body
     };
     let answer = receiver.v2(declares(64 << 20)).await;
-    assert_eq!((answer.status, answer.text.as_str()), (400, "decoded size exceeds the 33554432 bytes limit\n"));
+    assert_eq!(
+        (answer.status, answer.text.as_str()),
+        (400, "snappy: decoded length 67108864 exceeds limit 33554432\n")
+    );
     assert_eq!(receiver.v2(declares(30 << 20)).await.text, "snappy: corrupt input\n");
     // A hundred kilobytes that would be a gigabyte of labels.
     let mut huge = Symbolized::new();
