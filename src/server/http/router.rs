@@ -254,7 +254,12 @@ fn clean_path(server: &Server, request: &Request) -> Option<Response> {
         Some("/user") => server.settings.user_assets.is_some(),
         _ => false,
     };
-    let path = if is_folder { format!("{path}/") } else { paths::cleaned(path)? };
+    let path = match is_folder {
+        true => format!("{path}/"),
+        // `*` is no path.
+        false if !path.starts_with('/') => return None,
+        false => paths::cleaned(path)?,
+    };
     Some(redirect(StatusCode::MOVED_PERMANENTLY, request.method(), &with_query(path, request)))
 }
 
