@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use pgwire::api::Type;
@@ -12,9 +12,10 @@ use pgwire::api::results::FieldInfo;
 use pgwire::error::PgWireResult;
 
 use super::insert::{self, Target};
-use super::listener::DATABASE;
+use super::run::{self, Clock};
 use super::session::Session;
-use super::{command, errors, names, rewrite, run, types};
+use super::shared::DATABASE;
+use super::{command, errors, names, rewrite, types};
 use crate::engine::session::Engine;
 use crate::engine::sql::promql::StatementPromql;
 use crate::engine::sql::text;
@@ -26,6 +27,7 @@ const MAX_COLUMNS: usize = i16::MAX as usize;
 /// A statement, planned when it was parsed.
 #[derive(Clone)]
 pub struct Prepared {
+    /// As it was parsed, to be planned once more.
     pub statement: Arc<Statement>,
     pub work: Work,
     /// What the PromQL in the statement shares with its runs.
@@ -57,24 +59,34 @@ pub fn parse(sql: &str) -> PgWireResult<Vec<Statement>> {
 }
 
 /// Plans a statement, refusing whatever is not a read, or an INSERT where that is allowed.
-pub async fn prepare(engine: &Engine, session: &Session, statement: Statement) -> PgWireResult<Prepared> {
+pub async fn prepare(
+    engine: &Engine,
+    session: &Session,
+    statement: Statement,
+    clock: &Clock,
+) -> PgWireResult<Prepared> {
     if command::is_command(&statement) {
         return Ok(Prepared { statement: Arc::new(statement), work: Work::Command, promql: Arc::default() });
     }
     match statement {
-        Statement::Insert(insert) if session.writes() => prepare_insert(engine, session, insert).await,
+        Statement::Insert(insert) if session.writes() => prepare_insert(engine, session, insert, clock).await,
         Statement::Update { .. } | Statement::Delete(_) | Statement::Merge { .. } if session.writes() => {
             let what = first_word(&statement);
             Err(errors::error("0A000", format!("{what} is not supported: samples are inserted and do not change")))
         }
-        statement => prepare_read(engine, session, statement).await,
+        statement => prepare_read(engine, session, statement, clock).await,
     }
 }
 
-async fn prepare_insert(engine: &Engine, session: &Session, insert: ast::Insert) -> PgWireResult<Prepared> {
+async fn prepare_insert(
+    engine: &Engine,
+    session: &Session,
+    insert: ast::Insert,
+    clock: &Clock,
+) -> PgWireResult<Prepared> {
     let statement = Arc::new(Statement::Insert(insert.clone()));
     let parts = insert::parts(insert)?;
-    let read = prepare_read(engine, session, parts.query.clone()).await?;
+    let read = prepare_read(engine, session, parts.query.clone(), clock).await?;
     let Work::Query { plan, .. } = read.work else {
         return Err(errors::error("XX000", "a query was planned as something else"));
     };
@@ -83,27 +95,33 @@ async fn prepare_insert(engine: &Engine, session: &Session, insert: ast::Insert)
     Ok(Prepared { statement, work, promql: read.promql })
 }
 
-async fn prepare_read(engine: &Engine, session: &Session, mut statement: Statement) -> PgWireResult<Prepared> {
+async fn prepare_read(
+    engine: &Engine,
+    session: &Session,
+    mut statement: Statement,
+    clock: &Clock,
+) -> PgWireResult<Prepared> {
     refuse_writes(&statement)?;
+    let parsed = Arc::new(statement.clone());
     let names = names::output_names(&statement).map(Arc::new);
     rewrite::apply(&mut statement);
     follow_search_path(session, &mut statement).await?;
-    let limits = run::limits(engine, session.statement_timeout(), session.begin());
+    let limits = clock.limits(engine, session.open_message());
     let span = spans::span("sqlPrepare");
     if span.is_recorded() {
         span.text("db.query.text", &statement.to_string());
     }
-    let planned = span.around(engine.plan_sql(&session.context, statement.clone(), &limits)).await;
+    let planned = span.around(engine.plan_sql(&session.context, statement, &limits)).await;
     if let Err(error) = &planned {
         span.failed(|| error.to_string());
     }
     let (plan, promql) = planned.map_err(errors::datafusion)?;
     let plan = Arc::new(plan);
-    let work = match &statement {
+    let work = match &*parsed {
         Statement::Explain { .. } => Work::Explain { plan },
         _ => Work::Query { plan, names },
     };
-    Ok(Prepared { statement: Arc::new(statement), work, promql: Arc::new(promql) })
+    Ok(Prepared { statement: parsed, work, promql: Arc::new(promql) })
 }
 
 /// Looks names without a schema up along `search_path`. The engine looks in `public`, so there is nothing to do
@@ -203,17 +221,13 @@ impl Prepared {
                 fields(&rows.schema(), None, format)
             }
             Work::Command | Work::Insert { .. } => Ok(vec![]),
-            Work::Explain { .. } => fields(&explain_schema(), None, format),
+            Work::Explain { .. } => fields(&run::explain_schema(), None, format),
             Work::Query { plan, names } => {
                 let schema = plan.schema().as_arrow();
                 fields(schema, names.as_deref().map(Vec::as_slice), format)
             }
         }
     }
-}
-
-pub fn explain_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![Field::new("QUERY PLAN", DataType::Utf8, false)]))
 }
 
 /// Fields of a schema, under Postgres' names where they are known.
