@@ -34,6 +34,9 @@ pub fn is_command(statement: &Statement) -> bool {
             | Statement::LISTEN { .. }
             | Statement::UNLISTEN { .. }
             | Statement::Close { .. }
+            | Statement::Prepare { .. }
+            | Statement::Execute { .. }
+            | Statement::Fetch { .. }
     )
 }
 

@@ -34,6 +34,8 @@ pub struct Conversation<'a> {
     pub holder: Arc<Holder>,
     /// Counts messages: a simple query, or in the extended protocol everything up to Sync.
     pub message: u64,
+    /// The message has several statements, which are a transaction.
+    pub many: bool,
     /// After an error, up to Sync.
     skipping: bool,
     /// When the client was told that it may go on, if it has not.
@@ -60,6 +62,7 @@ impl<'a> Conversation<'a> {
             portals: Portals::new(holder.clone()),
             holder,
             message: 1,
+            many: false,
             skipping: false,
             idle_since: Some(Instant::now()),
         }
@@ -169,6 +172,7 @@ impl<'a> Conversation<'a> {
             self.portals.end_transaction();
         }
         self.message += 1;
+        self.many = false;
         self.session.close_message();
         self.tell_settings().await?;
         let ready = ReadyForQuery::new(self.transaction.status());

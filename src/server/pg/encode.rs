@@ -59,6 +59,22 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// The texts of a row, `None` for NULL.
+    pub fn texts(&self, row: usize, texts: &mut Vec<Option<String>>) {
+        texts.resize_with(self.columns.len(), || None);
+        for (column, text) in self.columns.iter().zip(texts) {
+            if column.array.is_null(row) {
+                *text = None;
+                continue;
+            }
+            let text = text.get_or_insert_default();
+            text.clear();
+            column.write_text(row, text);
+        }
+    }
+}
+
 /// Writes the length of what was appended since `from` to its place.
 pub fn close(out: &mut BytesMut, place: usize, from: usize) -> PgWireResult<()> {
     let length = i32::try_from(out.len() - from);

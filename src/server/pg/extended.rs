@@ -54,7 +54,11 @@ impl Conversation<'_> {
         let name = message.statement_name.as_deref().unwrap_or_default();
         let statement = self.statements.get(name)?;
         let given = message.parameters.len();
-        let value_bytes = message.parameters.iter().flatten().map(|value| value.len()).sum::<usize>();
+        // Those of long messages are counted where all connections' are.
+        let value_bytes = match room {
+            Some(_) => 0,
+            None => message.parameters.iter().flatten().map(|value| value.len()).sum::<usize>(),
+        };
         let portal = match &statement.prepared {
             None => {
                 params::check_count(name, given, 0)?;
@@ -68,7 +72,7 @@ impl Conversation<'_> {
                 Portal { values, ..Portal::new(Some(prepared.clone()), fields) }
             }
         };
-        let portal = Portal { depth: self.transaction.depth(), statement: Some(statement), _room: room, ..portal };
+        let portal = Portal { depth: self.transaction.depth(), statement: Some(statement), room, ..portal };
         self.portals.add(portal_name, value_bytes + given * size_of::<ScalarAndMetadata>(), portal)?;
         self.client.feed(PgWireBackendMessage::BindComplete(BindComplete::new())).await
     }

@@ -7,6 +7,8 @@
 //! disconnect. Nothing a statement says reaches the server's files: plans that write, copy or create are refused before they
 //! run. INSERT, where it is allowed, is the plan of its query, whose rows are then written as samples.
 
+/// Values of the arguments of EXECUTE.
+mod arguments;
 /// User and password.
 mod auth;
 /// `pg_catalog`: relations and functions clients ask for.
@@ -19,10 +21,14 @@ mod command;
 mod connection;
 /// The loop: messages one after the other, and what a client keeps between them.
 mod conversation;
+/// COPY TO STDOUT.
+mod copy;
 /// Joins that give way, so that cancel reaches them.
 mod cooperate;
 /// Timestamps, dates and intervals as Postgres prints them.
 mod datetime;
+/// DECLARE, FETCH and MOVE.
+mod cursors;
 /// Arrow columns to the text and binary formats.
 mod encode;
 /// DataFusion errors to SQLSTATE and Postgres' wording.
@@ -39,6 +45,8 @@ mod insert;
 pub mod listener;
 /// Messages looked over before they are decoded.
 mod message;
+/// PREPARE and EXECUTE.
+mod named;
 /// Result column names as Postgres gives them.
 mod names;
 /// What statements have to say besides their rows.
@@ -51,7 +59,7 @@ mod portals;
 mod receive;
 /// Rewrites that catalog queries need; user SQL without these constructs is untouched.
 mod rewrite;
-/// A plan to encoded rows, with cancel and deadline.
+/// Requests for rows, with cancel and deadline.
 mod run;
 /// What functions and relations know of a connection.
 mod session;
@@ -59,6 +67,8 @@ mod session;
 mod settings;
 /// What connections have in common.
 mod shared;
+/// Rows between two requests for them.
+mod source;
 /// Cancel requests, who it is, the session.
 mod startup;
 /// SQL text to a planned statement.
@@ -75,6 +85,8 @@ mod transmit;
 mod transport;
 /// Arrow types to Postgres types.
 mod types;
+/// Batches to messages.
+mod writer;
 
 pub use listener::serve;
 pub use shared::Limits;

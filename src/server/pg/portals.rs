@@ -11,12 +11,14 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::errors;
 use super::held::{Held, Holder};
-use super::run::Source;
+use super::source::Source;
 use super::statement::Prepared;
 use super::statements::Statement;
 
 /// Open portals of a transaction.
 const MAX_PORTALS: usize = 1_000;
+/// Portals with rows to come that nobody has asked for yet: each has a plan that has begun, and its memory.
+const MAX_WAITING: usize = 32;
 /// What one takes besides its name and values.
 const PORTAL_BYTES: usize = 1 << 10;
 /// How long the rest of the rows of a portal waits for the client to ask for them: it has memory of queries.
@@ -32,6 +34,18 @@ pub enum State {
     Failed,
 }
 
+/// What is different of a portal that was declared.
+pub struct Cursor {
+    /// Rows that were passed can be gone back to.
+    pub scrolls: bool,
+    /// Rows are in the binary format, whoever fetches them.
+    pub binary: bool,
+    /// It is to outlive its transaction.
+    pub hold: bool,
+    /// It has.
+    pub held: bool,
+}
+
 /// A statement that is to be run, with its values.
 pub struct Portal {
     /// `None` for a text that has nothing in it.
@@ -45,7 +59,9 @@ pub struct Portal {
     /// The statement it was made of, which may be closed before it is.
     pub statement: Option<Arc<Statement>>,
     /// Room its values take in the budget of all connections.
-    pub _room: Option<OwnedSemaphorePermit>,
+    pub room: Option<OwnedSemaphorePermit>,
+    /// Of those that were declared.
+    pub cursor: Option<Cursor>,
 }
 
 impl Portal {
@@ -58,7 +74,8 @@ impl Portal {
             state: State::Ready,
             depth: 0,
             statement: None,
-            _room: None,
+            room: None,
+            cursor: None,
         }
     }
 }
@@ -124,9 +141,19 @@ impl Portals {
         self.named.remove(name).is_some()
     }
 
-    /// A transaction has ended, and its portals with it.
+    /// A transaction has ended, and its portals with it, but for those that are held.
     pub fn end_transaction(&mut self) {
+        self.named.retain(|_, (portal, _)| portal.cursor.as_ref().is_some_and(|cursor| cursor.held));
+    }
+
+    pub fn close_all(&mut self) {
         self.named.clear();
+    }
+
+    /// Names of those that are to be held, and are not yet.
+    pub fn to_hold(&self) -> Vec<String> {
+        let is_to_be = |portal: &Portal| portal.cursor.as_ref().is_some_and(|cursor| cursor.hold && !cursor.held);
+        self.named.iter().filter(|(_, (portal, _))| is_to_be(portal)).map(|(name, _)| name.clone()).collect()
     }
 
     /// A savepoint is gone back to that was made when there were so many: what was opened since is gone.
@@ -139,6 +166,20 @@ impl Portals {
         for (portal, _) in self.named.values_mut() {
             portal.depth = portal.depth.min(depth);
         }
+    }
+
+    /// Whether one more may wait with rows to come.
+    ///
+    /// # Errors
+    /// 54000 beyond the limit.
+    pub fn check_waiting(&self) -> PgWireResult<()> {
+        let waits = |portal: &Portal| matches!(&portal.state, State::Open(source, _) if !source.is_whole());
+        if self.named.values().filter(|(portal, _)| waits(portal)).count() >= MAX_WAITING {
+            let text =
+                format!("there are {MAX_WAITING} portals with rows to come already: close one, or fetch its rest");
+            return Err(errors::error("54000", text));
+        }
+        Ok(())
     }
 
     /// When the first of those that wait for the client has waited too long.
@@ -191,9 +232,15 @@ mod tests {
         assert_eq!(code(&portals, "").as_deref(), Some("54000"));
         assert!(portals.close("p0"));
         assert_eq!(code(&portals, "p0"), None);
+        let cursor = Cursor { scrolls: false, binary: false, hold: true, held: true };
+        portals.add("held", 1, Portal { cursor: Some(cursor), ..portal(0) }).unwrap();
         portals.end_transaction();
         assert_eq!(code(&portals, "p1"), None);
         assert_eq!(portals.get("p1").err().unwrap().code(), "34000");
+        assert_eq!(code(&portals, "held").as_deref(), Some("42P03"));
+        assert!(portals.to_hold().is_empty());
+        portals.close_all();
+        assert_eq!(code(&portals, "held"), None);
     }
 
     #[test]

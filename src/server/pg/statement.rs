@@ -11,11 +11,12 @@ use pgwire::api::portal::Format;
 use pgwire::api::results::FieldInfo;
 use pgwire::error::PgWireResult;
 
+use super::copy::{self, Form};
 use super::insert::{self, Target};
-use super::run::{self, Clock};
+use super::run::Clock;
 use super::session::Session;
 use super::shared::DATABASE;
-use super::{command, errors, names, rewrite, types};
+use super::{command, errors, names, rewrite, source, types};
 use crate::engine::session::Engine;
 use crate::engine::sql::promql::StatementPromql;
 use crate::engine::sql::text;
@@ -51,6 +52,16 @@ pub enum Work {
         plan: Arc<LogicalPlan>,
         target: Arc<Target>,
     },
+    /// The rows of a query, as data of a COPY.
+    Copy {
+        plan: Arc<LogicalPlan>,
+        names: Option<Arc<Vec<String>>>,
+        form: Arc<Form>,
+    },
+    /// A query that a cursor is to be of.
+    Declare {
+        query: Arc<Prepared>,
+    },
 }
 
 /// All statements of a text, in PostgreSQL's dialect.
@@ -69,6 +80,8 @@ pub async fn prepare(
         return Ok(Prepared { statement: Arc::new(statement), work: Work::Command, promql: Arc::default() });
     }
     match statement {
+        Statement::Copy { .. } => prepare_copy(engine, session, statement, clock).await,
+        Statement::Declare { .. } => prepare_cursor(engine, session, statement, clock).await,
         Statement::Insert(insert) if session.writes() => prepare_insert(engine, session, insert, clock).await,
         Statement::Update { .. } | Statement::Delete(_) | Statement::Merge { .. } if session.writes() => {
             let what = first_word(&statement);
@@ -93,6 +106,53 @@ async fn prepare_insert(
     let target = parts.target(engine, plan.schema().as_arrow()).await?;
     let work = Work::Insert { plan, target: Arc::new(target) };
     Ok(Prepared { statement, work, promql: read.promql })
+}
+
+async fn prepare_copy(
+    engine: &Engine,
+    session: &Session,
+    statement: Statement,
+    clock: &Clock,
+) -> PgWireResult<Prepared> {
+    let parsed = Arc::new(statement.clone());
+    let parts = copy::parts(statement)?;
+    let query = match parts.query {
+        copy::Query::Parsed(query) => *query,
+        copy::Query::Text(text) => {
+            let mut statements = parse(&text)?;
+            statements.pop().ok_or_else(|| errors::error("42601", "COPY names no table"))?
+        }
+    };
+    let read = prepare_read(engine, session, query, clock).await?;
+    let Work::Query { plan, names } = read.work.clone() else {
+        return Err(errors::error("XX000", "a query was planned as something else"));
+    };
+    if !read.parameter_types()?.is_empty() {
+        return Err(errors::error("42P02", "COPY has no parameters"));
+    }
+    let work = Work::Copy { plan, names, form: Arc::new(parts.form) };
+    let prepared = Prepared { statement: parsed, work, promql: read.promql };
+    prepared.copied_fields()?;
+    Ok(prepared)
+}
+
+async fn prepare_cursor(
+    engine: &Engine,
+    session: &Session,
+    statement: Statement,
+    clock: &Clock,
+) -> PgWireResult<Prepared> {
+    let query = match &statement {
+        Statement::Declare { stmts } => match stmts.as_slice() {
+            [one] => one.for_query.clone(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let query = query.ok_or_else(|| errors::unsupported("DECLARE of anything but a cursor"))?;
+    let query = prepare_read(engine, session, Statement::Query(query), clock).await?;
+    let promql = query.promql.clone();
+    Ok(Prepared { statement: Arc::new(statement), work: Work::Declare { query: Arc::new(query) }, promql })
 }
 
 async fn prepare_read(
@@ -162,9 +222,6 @@ fn refuse_writes(statement: &Statement) -> PgWireResult<()> {
             Err(errors::error("0A000", "EXPLAIN of INSERT is not supported; explain its query"))
         }
         Statement::Explain { statement, .. } => refuse_writes(statement),
-        Statement::Copy { .. } => {
-            Err(errors::error("42501", "COPY is not supported; no statement reads or writes the server's files"))
-        }
         Statement::Insert(_) | Statement::Update { .. } | Statement::Delete(_) | Statement::Merge { .. } => {
             let what = first_word(statement);
             Err(errors::error("25006", format!("cannot execute {what} in a read-only transaction")))
@@ -191,7 +248,11 @@ impl Prepared {
     pub fn parameter_types(&self) -> PgWireResult<Vec<Option<DataType>>> {
         let plan = match &self.work {
             Work::Command => return Ok(vec![]),
-            Work::Query { plan, .. } | Work::Explain { plan } | Work::Insert { plan, .. } => plan,
+            Work::Declare { query } => return query.parameter_types(),
+            Work::Query { plan, .. }
+            | Work::Explain { plan }
+            | Work::Insert { plan, .. }
+            | Work::Copy { plan, .. } => plan,
         };
         let mut numbered = Vec::new();
         for (name, data_type) in plan.get_parameter_types().map_err(errors::datafusion)? {
@@ -209,7 +270,7 @@ impl Prepared {
 
     /// False for commands that answer with a tag alone.
     pub fn returns_rows(&self) -> bool {
-        !matches!(self.work, Work::Command | Work::Insert { .. })
+        matches!(self.work, Work::Query { .. } | Work::Explain { .. })
             || matches!(&*self.statement, Statement::ShowVariable { .. })
     }
 
@@ -220,13 +281,27 @@ impl Prepared {
                 let rows: RecordBatch = command::show(session, &self.statement)?;
                 fields(&rows.schema(), None, format)
             }
-            Work::Command | Work::Insert { .. } => Ok(vec![]),
-            Work::Explain { .. } => fields(&run::explain_schema(), None, format),
+            Work::Command | Work::Insert { .. } | Work::Copy { .. } | Work::Declare { .. } => Ok(vec![]),
+            Work::Explain { .. } => fields(&source::explain_schema(), None, format),
             Work::Query { plan, names } => {
                 let schema = plan.schema().as_arrow();
                 fields(schema, names.as_deref().map(Vec::as_slice), format)
             }
         }
+    }
+}
+
+impl Prepared {
+    /// What the data of a COPY is written by.
+    ///
+    /// # Errors
+    /// 0A000 for a type that cannot be written in its format.
+    pub fn copied_fields(&self) -> PgWireResult<Vec<FieldInfo>> {
+        let Work::Copy { plan, names, form } = &self.work else { return Ok(vec![]) };
+        let format = if form.is_binary() { Format::UnifiedBinary } else { Format::UnifiedText };
+        let fields = fields(plan.schema().as_arrow(), names.as_deref().map(Vec::as_slice), &format)?;
+        form.check(&fields)?;
+        Ok(fields)
     }
 }
 

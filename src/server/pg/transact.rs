@@ -12,7 +12,7 @@ use super::{errors, portals, statements};
 
 impl Conversation<'_> {
     /// Does what a command says; the words its end is told in.
-    pub fn command(&mut self, statement: &Statement) -> PgWireResult<String> {
+    pub async fn command(&mut self, statement: &Statement) -> PgWireResult<String> {
         let tag = match statement {
             Statement::Set(set) => {
                 let reach = command::assign(&mut self.session.settings(), set)?;
@@ -38,7 +38,7 @@ impl Conversation<'_> {
                 self.begin_transaction(modes)?;
                 if *begin { "BEGIN" } else { "START TRANSACTION" }
             }
-            Statement::Commit { chain, .. } => self.commit(*chain)?,
+            Statement::Commit { chain, .. } => self.commit(*chain).await?,
             Statement::Rollback { savepoint: Some(name), chain: false } => self.roll_back_to(&folded(name))?,
             Statement::Rollback { savepoint: None, chain } => self.roll_back(*chain)?,
             Statement::Savepoint { name } => self.save(folded(name))?,
@@ -68,11 +68,15 @@ impl Conversation<'_> {
     }
 
     /// A transaction that failed is rolled back, and says so.
-    fn commit(&mut self, chain: bool) -> PgWireResult<&'static str> {
+    async fn commit(&mut self, chain: bool) -> PgWireResult<&'static str> {
         if self.transaction.is_failed() {
             return self.roll_back(chain);
         }
         self.check_block(chain, "COMMIT AND CHAIN")?;
+        if let Err(error) = self.hold_all().await {
+            self.roll_back(false)?;
+            return Err(error);
+        }
         let modes = self.modes();
         self.session.settings().commit();
         self.end_transaction();
@@ -145,7 +149,7 @@ impl Conversation<'_> {
                 return Err(errors::error("25001", "DISCARD ALL cannot run inside a transaction block"));
             }
             DiscardObject::ALL => {
-                self.portals.end_transaction();
+                self.portals.close_all();
                 self.statements.close_all();
                 self.session.settings().reset_all();
                 "DISCARD ALL"
@@ -172,7 +176,7 @@ impl Conversation<'_> {
     fn close_cursors(&mut self, which: &CloseCursor) -> PgWireResult<&'static str> {
         match which {
             CloseCursor::All => {
-                self.portals.end_transaction();
+                self.portals.close_all();
                 Ok("CLOSE CURSOR ALL")
             }
             CloseCursor::Specific { name } => match self.portals.close(&folded(name)) {

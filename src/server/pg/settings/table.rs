@@ -125,6 +125,7 @@ pub const SETTINGS: &[Setting] = &[
         "Sets the display format for interval values.",
     )),
     told(row("is_superuser", "off", Kind::Shown, "Shows whether the current user is a superuser.")),
+    row("jit", "off", words(&["on", "off"]), "Accepted; plans are not compiled."),
     row("lc_collate", "C", Kind::Shown, "Shows the collation order locale."),
     row("lc_ctype", "C.UTF-8", Kind::Shown, "Shows the character classification and case conversion locale."),
     row("lock_timeout", "0", Kind::Time, "Accepted; there are no locks here."),
