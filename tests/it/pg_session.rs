@@ -85,6 +85,8 @@ async fn settings_go_with_their_transaction() {
             ),
             ("SET application_name = 'me'", "C:SET S:application_name=me Z:I"),
             ("DISCARD ALL", "C:DISCARD ALL S:application_name S:TimeZone=UTC Z:I"),
+            ("SELECT 1; DISCARD ALL", "T D(1) C:SELECT 1 E:25001 Z:I"),
+            ("SET LOCAL TimeZone = 'Asia/Tokyo'; SHOW TimeZone", "C:SET T D(Asia/Tokyo) C:SHOW Z:I"),
             ("BEGIN; DISCARD ALL", "C:BEGIN E:25001 Z:E"),
             ("ROLLBACK", "C:ROLLBACK Z:I"),
             (
@@ -191,10 +193,8 @@ async fn statements_are_prepared_in_sql() {
             ("PREPARE e AS EXECUTE p(1)", "E:0A000 Z:I"),
             ("PREPARE t(nosuch) AS SELECT 1", "E:42704 Z:I"),
             ("PREPARE i AS INSERT INTO x VALUES (1)", "E:25006 Z:I"),
-            (
-                "PREPARE \"Q\" AS SELECT 1; EXECUTE \"Q\"; DISCARD ALL",
-                "C:PREPARE T D(1) C:SELECT 1 C:DISCARD ALL Z:I",
-            ),
+            ("PREPARE \"Q\" AS SELECT 1; EXECUTE \"Q\"", "C:PREPARE T D(1) C:SELECT 1 Z:I"),
+            ("DISCARD ALL", "C:DISCARD ALL Z:I"),
             ("EXECUTE \"Q\"", "E:26000 Z:I"),
         ],
     )
@@ -215,6 +215,9 @@ async fn execute_leads_to_no_other_execute() {
     assert_eq!(wire.ask(&query("EXECUTE a")).await, "E:0A000 Z:I");
     let pair = [parse("b", "EXECUTE c", &[]), parse("c", "EXECUTE b", &[]), describe("b"), sync()].concat();
     assert_eq!(wire.ask(&pair).await, "1 1 E:0A000 Z:I");
+    // What is not there is an error when it is run.
+    let later = [parse("l", "EXECUTE nosuch", &[]), describe("l"), bind("l"), execute(0), sync()].concat();
+    assert_eq!(wire.ask(&later).await, "1 t n 2 E:26000 Z:I");
     // One level is fine, and the name is one for both ways.
     let named =
         [parse("n", "SELECT 7", &[]), parse("e", "EXECUTE n", &[]), describe("e"), bind("e"), execute(0), sync()];

@@ -198,7 +198,7 @@ impl<'a> Conversation<'a> {
         match self.transaction.is_block() {
             // What a savepoint may go back to stays.
             true if self.transaction.depth() > 0 => {}
-            true => self.portals.end_transaction(),
+            true => self.portals.fail(),
             false => {
                 self.session.settings().roll_back();
                 self.portals.end_transaction();

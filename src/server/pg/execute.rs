@@ -67,11 +67,15 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// The row description; empty for commands without rows.
+    /// The row description; empty for commands without rows, and for those that name what there is not, which is an error when
+    /// they run.
     pub fn fields_of(&self, prepared: &Prepared, format: &Format) -> PgWireResult<Vec<FieldInfo>> {
         match &*prepared.statement {
             ast::Statement::Execute { .. } => {
-                let executed = self.executed(&prepared.statement)?;
+                let executed = match self.executed(&prepared.statement) {
+                    Err(error) if error.code() == "26000" => return Ok(vec![]),
+                    executed => executed?,
+                };
                 executed.prepared.as_ref().map_or_else(|| Ok(vec![]), |named| named.fields(self.session, format))
             }
             ast::Statement::Fetch { name, into, .. } if !is_move(into.as_ref()) => {
@@ -88,7 +92,9 @@ impl Conversation<'_> {
                 Ok(executed) => executed.prepared.as_ref().is_some_and(Prepared::returns_rows),
                 Err(_) => false,
             },
-            ast::Statement::Fetch { into, .. } => !is_move(into.as_ref()),
+            ast::Statement::Fetch { name, into, .. } => {
+                !is_move(into.as_ref()) && self.fetched_fields(name, &Format::UnifiedText).is_ok()
+            }
             _ => prepared.returns_rows(),
         }
     }
@@ -224,7 +230,10 @@ impl Conversation<'_> {
                     self.keep_named(name, data_types, statement, clock).await?;
                     return Ok(Some("PREPARE".into()));
                 }
-                ast::Statement::Fetch { .. } => {
+                ast::Statement::Fetch { name, into, .. } => {
+                    if !is_move(into.as_ref()) {
+                        check_same(&portal.fields, &self.fetched_fields(name, &Format::UnifiedText)?)?;
+                    }
                     let fields = portal.fields.clone();
                     return self.fetch(&statement, fields, most, clock).await.map(Some);
                 }

@@ -1,7 +1,6 @@
 //! Parse, Bind, Describe, Execute and Close.
 
-use std::sync::Arc;
-
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
 use pgwire::api::Type;
@@ -28,7 +27,6 @@ use super::{errors, params};
 impl Conversation<'_> {
     pub async fn parse(&mut self, message: Parse) -> PgWireResult<()> {
         let name = message.name.as_deref().unwrap_or_default();
-        self.statements.check(name)?;
         let declared = message.type_oids.iter().map(|oid| declared(*oid)).collect::<PgWireResult<Vec<_>>>()?;
         let mut statements = statement::parse(&message.query)?;
         if statements.len() > 1 {
@@ -42,17 +40,18 @@ impl Conversation<'_> {
             }
             None => None,
         };
+        // What is wrong with the text is said first, as in PostgreSQL.
+        self.statements.check(name)?;
         self.statements.add(name, message.query.len(), prepared, declared, self.message)?;
         self.client.feed(PgWireBackendMessage::ParseComplete(ParseComplete::new())).await
     }
 
     pub async fn bind(&mut self, message: Bind, room: Option<OwnedSemaphorePermit>) -> PgWireResult<()> {
         let portal_name = message.portal_name.as_deref().unwrap_or_default();
-        self.portals.check(portal_name)?;
-        params::check_formats(&message.parameter_format_codes, message.parameters.len())?;
-        params::check_codes(&message.result_column_format_codes)?;
         let name = message.statement_name.as_deref().unwrap_or_default();
         let statement = self.statements.get(name)?;
+        params::check_formats(&message.parameter_format_codes, message.parameters.len())?;
+        params::check_codes(&message.result_column_format_codes)?;
         let given = message.parameters.len();
         // Those of long messages are counted where all connections' are.
         let value_bytes = match room {
@@ -62,11 +61,15 @@ impl Conversation<'_> {
         let portal = match &statement.prepared {
             None => {
                 params::check_count(name, given, 0)?;
+                self.portals.check(portal_name)?;
                 Portal::new(None, vec![])
             }
             Some(prepared) => {
+                let inferred = prepared.parameter_types()?;
+                params::check_count(name, given, inferred.len().max(statement.declared.len()))?;
                 self.transaction.check(&prepared.statement)?;
-                let values = values(name, &statement, prepared, &message)?;
+                self.portals.check(portal_name)?;
+                let values = values(&statement, &inferred, &message)?;
                 // A description that cannot be made is an error now, not when rows are sent.
                 let fields = self.fields_of(prepared, &format(&message.result_column_format_codes))?;
                 Portal { values, ..Portal::new(Some(prepared.clone()), fields) }
@@ -188,13 +191,10 @@ fn parameter_types(statement: &Statement, prepared: &Prepared) -> PgWireResult<V
 
 /// The values of a Bind, of the types the plan wants.
 fn values(
-    name: &str,
-    statement: &Arc<Statement>,
-    prepared: &Prepared,
+    statement: &Statement,
+    inferred: &[Option<DataType>],
     message: &Bind,
 ) -> PgWireResult<Option<ParamValues>> {
-    let inferred = prepared.parameter_types()?;
-    params::check_count(name, message.parameters.len(), inferred.len().max(statement.declared.len()))?;
     let formats = format(&message.parameter_format_codes);
     let mut values = Vec::with_capacity(inferred.len());
     // Values nothing names are counted, and not looked at.

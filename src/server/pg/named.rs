@@ -25,14 +25,13 @@ impl Conversation<'_> {
         clock: &Clock,
     ) -> PgWireResult<()> {
         let name = folded(name);
-        self.statements.check(&name)?;
         if !matches!(named, ast::Statement::Query(_) | ast::Statement::Insert(_)) {
             return Err(errors::unsupported(format!("PREPARE of anything but a query or an INSERT: {named}")));
         }
         let declared = types.iter().map(declared).collect::<PgWireResult<Vec<_>>>()?;
         let bytes = named.to_string().len();
         let prepared = statement::prepare(&self.shared.engine, self.session, named.clone(), clock).await?;
-        // It is used in another message, and planned anew then.
+        self.statements.check(&name)?;
         self.statements.add(&name, bytes, Some(prepared), declared, self.message)
     }
 

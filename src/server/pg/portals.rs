@@ -146,6 +146,16 @@ impl Portals {
         self.named.retain(|_, (portal, _)| portal.cursor.as_ref().is_some_and(|cursor| cursor.held));
     }
 
+    /// A transaction has failed, and with it what has begun, but for what is held. The rest is there to end it.
+    pub fn fail(&mut self) {
+        for (portal, _) in self.named.values_mut() {
+            let is_held = portal.cursor.as_ref().is_some_and(|cursor| cursor.held);
+            if matches!(portal.state, State::Open(..)) && !is_held {
+                portal.state = State::Failed;
+            }
+        }
+    }
+
     pub fn close_all(&mut self) {
         self.named.clear();
     }

@@ -18,6 +18,7 @@ impl Conversation<'_> {
                 let reach = command::assign(&mut self.session.settings(), set)?;
                 if let Reach::Transaction(what) = reach
                     && !self.transaction.is_block()
+                    && !self.many
                 {
                     let text = format!("{what} can only be used in transaction blocks");
                     self.session.notices.warn("25P01", text);
@@ -145,7 +146,7 @@ impl Conversation<'_> {
 
     fn discard(&mut self, what: &DiscardObject) -> PgWireResult<&'static str> {
         Ok(match what {
-            DiscardObject::ALL if self.transaction.is_block() => {
+            DiscardObject::ALL if self.transaction.is_block() || self.many => {
                 return Err(errors::error("25001", "DISCARD ALL cannot run inside a transaction block"));
             }
             DiscardObject::ALL => {
