@@ -99,6 +99,11 @@ impl Door {
         self.running.load(Ordering::Relaxed)
     }
 
+    /// Memory of the query pool, for what is kept between pieces of work; given back when it is dropped.
+    pub fn memory(&self, name: &str) -> Memory {
+        Memory::of(&self.pool, name)
+    }
+
     /// Bytes that work has reserved.
     pub fn reserved_bytes(&self) -> usize {
         self.pool.reserved()
@@ -163,6 +168,14 @@ pub struct Memory(MemoryReservation);
 impl Memory {
     pub(super) fn of(pool: &Arc<dyn MemoryPool>, name: &str) -> Self {
         Self(MemoryConsumer::new(name).register(pool))
+    }
+
+    /// Of a pool that has as much as is asked for.
+    #[cfg(test)]
+    pub fn unbounded(name: &str) -> Self {
+        let pool: Arc<dyn MemoryPool> =
+            Arc::new(datafusion::execution::memory_pool::UnboundedMemoryPool::default());
+        Self::of(&pool, name)
     }
 
     /// # Errors

@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::engine::active::ActiveQueries;
-use crate::engine::door::{Answer, Door, Limits, Load, Pass};
+use crate::engine::door::{Answer, Door, Limits, Load, Memory, Pass};
 use crate::engine::error::from_datafusion;
 use crate::engine::kept::key::Key;
 use crate::engine::kept::{self, KeptPlans};
@@ -408,6 +408,11 @@ impl Engine {
     /// What queries take at the moment.
     pub fn load(&self) -> Load {
         self.door.load()
+    }
+
+    /// Memory of the query pool, for what a client keeps between its queries.
+    pub fn memory(&self, name: &str) -> Memory {
+        self.door.memory(name)
     }
 
     /// How long PromQL queries took.

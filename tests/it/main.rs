@@ -41,6 +41,8 @@ mod import;
 mod place;
 /// INSERT by the Postgres protocol.
 mod pg_insert;
+/// Settings, transactions and what else a Postgres session keeps.
+mod pg_session;
 /// The Postgres protocol byte by byte: limits, malformed messages, clients that go away.
 mod pg_wire;
 /// The plans of dashboard queries.

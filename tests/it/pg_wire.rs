@@ -13,15 +13,15 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Without an end.
 const LONG: &str = "SELECT count(*) FROM generate_series(1, 3000000) a, generate_series(1, 3000000) b";
 
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind], &(body.len() as i32 + 4).to_be_bytes()[..], body].concat()
 }
 
-fn query(sql: &str) -> Vec<u8> {
+pub fn query(sql: &str) -> Vec<u8> {
     message(b'Q', format!("{sql}\0").as_bytes())
 }
 
-fn parse(name: &str, sql: &str, types: &[u32]) -> Vec<u8> {
+pub fn parse(name: &str, sql: &str, types: &[u32]) -> Vec<u8> {
     let oids: Vec<u8> = types.iter().flat_map(|oid| oid.to_be_bytes()).collect();
     let texts = format!("{name}\0{sql}\0");
     message(b'P', &[texts.as_bytes(), &(types.len() as u16).to_be_bytes(), &oids].concat())
@@ -33,7 +33,7 @@ fn codes(codes: &[i16]) -> Vec<u8> {
 }
 
 /// Of the statement and into the portal without names.
-fn bind(formats: &[i16], values: &[Option<&[u8]>], results: &[i16]) -> Vec<u8> {
+pub fn bind(formats: &[i16], values: &[Option<&[u8]>], results: &[i16]) -> Vec<u8> {
     let mut body = b"\0\0".to_vec();
     body.extend(codes(formats));
     body.extend((values.len() as u16).to_be_bytes());
@@ -45,16 +45,16 @@ fn bind(formats: &[i16], values: &[Option<&[u8]>], results: &[i16]) -> Vec<u8> {
     message(b'B', &body)
 }
 
-fn execute(max_rows: i32) -> Vec<u8> {
+pub fn execute(max_rows: i32) -> Vec<u8> {
     message(b'E', &[&b"\0"[..], &max_rows.to_be_bytes()].concat())
 }
 
-fn sync() -> Vec<u8> {
+pub fn sync() -> Vec<u8> {
     message(b'S', b"")
 }
 
 /// A connection that speaks bytes.
-struct Wire {
+pub struct Wire {
     socket: TcpStream,
 }
 
@@ -63,7 +63,7 @@ impl Wire {
         Self { socket: TcpStream::connect(&server.pg).await.expect("a connection") }
     }
 
-    async fn session(server: &Promlake) -> Self {
+    pub async fn session(server: &Promlake) -> Self {
         let mut wire = Self::open(server).await;
         let body = [&196_608i32.to_be_bytes()[..], b"user\0reader\0database\0promlake\0\0"].concat();
         let startup = [&(body.len() as i32 + 4).to_be_bytes()[..], &body].concat();
@@ -72,19 +72,33 @@ impl Wire {
         wire
     }
 
-    async fn send(&mut self, bytes: &[u8]) {
+    pub async fn send(&mut self, bytes: &[u8]) {
         // The server may have had enough already; what it said tells.
         let _ = self.socket.write_all(bytes).await;
     }
 
     /// Sends, and reads up to ReadyForQuery or the end: the kinds of the messages that came, with what matters of
     /// them: `T D C:SELECT 1 Z:I`, `E:42P01 Z:I`.
-    async fn ask(&mut self, bytes: &[u8]) -> String {
+    pub async fn ask(&mut self, bytes: &[u8]) -> String {
         self.send(bytes).await;
-        tokio::time::timeout(DEADLINE, self.answer()).await.expect("an answer in time")
+        tokio::time::timeout(DEADLINE, self.answer(false)).await.expect("an answer in time")
     }
 
-    async fn answer(&mut self) -> String {
+    /// The same of a simple query, with the values of rows, warnings and settings: `D(1,) N:25P01 S:TimeZone=UTC`.
+    pub async fn tell(&mut self, sql: &str) -> String {
+        self.send(&query(sql)).await;
+        tokio::time::timeout(DEADLINE, self.answer(true)).await.expect("an answer in time")
+    }
+
+    /// The values of the only row of an answer.
+    pub async fn values(&mut self, bytes: &[u8]) -> String {
+        self.send(bytes).await;
+        let told = tokio::time::timeout(DEADLINE, self.answer(true)).await.expect("an answer in time");
+        let row = told.split_once("D(").and_then(|(_, rest)| rest.split_once(')'));
+        row.unwrap_or_else(|| panic!("no row in {told}")).0.to_string()
+    }
+
+    async fn answer(&mut self, whole: bool) -> String {
         let mut told = String::new();
         while let Ok(kind) = self.socket.read_u8().await {
             let length = self.socket.read_i32().await.expect("a length") as usize;
@@ -92,11 +106,15 @@ impl Wire {
             self.socket.read_exact(&mut body).await.expect("a whole message");
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches('\0').to_string();
             let what = match kind {
-                b'R' | b'S' | b'K' | b'N' => continue,
+                b'S' if whole => format!("S:{}", text(&body).replace('\0', "=")),
+                b'D' if whole => format!("D({})", values(&body).join(",")),
+                b'd' if whole => format!("d({})", text(&body)),
+                b'R' | b'S' | b'K' => continue,
+                b'N' if !whole => continue,
                 b'C' | b'Z' => format!("{}:{}", char::from(kind), text(&body)),
-                b'E' => {
+                b'E' | b'N' => {
                     let code = body.split(|b| *b == 0).find_map(|field| field.strip_prefix(b"C"));
-                    format!("E:{}", text(code.unwrap_or_default()))
+                    format!("{}:{}", char::from(kind), text(code.unwrap_or_default()))
                 }
                 _ => char::from(kind).to_string(),
             };
@@ -108,6 +126,21 @@ impl Wire {
         }
         told
     }
+}
+
+/// The values of a row as texts; NULL is empty.
+fn values(mut body: &[u8]) -> Vec<String> {
+    let (count, rest) = body.split_at(2);
+    body = rest;
+    let count = u16::from_be_bytes(count.try_into().expect("two bytes"));
+    let value = |_| {
+        let (length, rest) = body.split_at(4);
+        let length = i32::from_be_bytes(length.try_into().expect("four bytes")).max(0);
+        let (value, rest) = rest.split_at(length as usize);
+        body = rest;
+        String::from_utf8_lossy(value).into_owned()
+    };
+    (0..count).map(value).collect()
 }
 
 async fn check(server: &Promlake, what: &str, messages: &[Vec<u8>], expected: &str) {
@@ -187,10 +220,10 @@ async fn values_and_formats_that_do_not_fit() {
         (&[], text, &[0, 1], wrong),
         (&[], &text[..2], &[], wrong),
         (&[], &[None; 4], &[], wrong),
-        (&[1], &[Some(&long[..7]), Some(&double), None], &[], "1 2 E:22P03 Z:I"),
-        (&[1], &[Some(b""), Some(&double), None], &[], "1 2 E:22P03 Z:I"),
-        (&[1], &[Some(&long), Some(&double), Some(b"\xff")], &[], "1 2 E:22021 Z:I"),
-        (&[0], &[Some(b"seven"), None, None], &[], "1 2 E:22P02 Z:I"),
+        (&[1], &[Some(&long[..7]), Some(&double), None], &[], "1 E:22P03 Z:I"),
+        (&[1], &[Some(b""), Some(&double), None], &[], "1 E:22P03 Z:I"),
+        (&[1], &[Some(&long), Some(&double), Some(b"\xff")], &[], "1 E:22021 Z:I"),
+        (&[0], &[Some(b"seven"), None, None], &[], "1 E:22P02 Z:I"),
     ];
     for (formats, values, results, expected) in cases {
         let messages = [parse("", THREE, &[20, 701, 25]), bind(formats, values, results), execute(0), sync()];

@@ -11,6 +11,8 @@ use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 mod chains;
 /// The parser's attempts are counted.
 mod dialect;
+/// FETCH and MOVE.
+pub mod fetch;
 /// How deep and how heavy a statement is.
 mod shape;
 /// How deep a text can become.

@@ -3,14 +3,14 @@
 
 use std::net::SocketAddr;
 
-use futures::SinkExt;
 use pgwire::error::PgWireResult;
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::startup::Authentication;
 
-use super::connection::{Client, Shared};
+use super::client::Client;
+use super::errors::fatal;
 use super::receive::Incoming;
-use super::startup::fatal;
+use super::shared::Shared;
 use crate::server::access::door::Password;
 
 /// How a client is connected.

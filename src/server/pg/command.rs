@@ -1,28 +1,23 @@
-//! Statements answered without the engine: SET, SHOW, RESET, transactions, DISCARD and friends.
-//!
-//! Transactions hold nothing, since every statement reads its own consistent snapshot; they are tracked so
-//! that drivers see the states they expect. Savepoints likewise.
+//! What statements that are answered without the engine say: SET and SHOW, and the modes of transactions. What they do to
+//! transactions, portals and prepared statements is done by the connection.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::sql::sqlparser::ast::{self, Expr, Set, Statement, TransactionAccessMode, TransactionMode, Value};
+use datafusion::sql::sqlparser::ast::{
+    self, ContextModifier, Expr, Set, SetSessionAuthorizationParamKind, Statement, TransactionAccessMode,
+    TransactionIsolationLevel, TransactionMode, Value,
+};
 use pgwire::error::PgWireResult;
 
-use super::errors;
-use super::session::{READ_ONLY_DEFAULT, Session};
+use super::session::Session;
+use super::settings::table::{self, SETTINGS};
+use super::settings::values::{Scope, Settings};
+use super::settings::zone::Zone;
+use super::{errors, names};
 
-/// What a command answers.
-pub enum Outcome {
-    /// A command tag.
-    Done(&'static str),
-    Begin(&'static str),
-    End(&'static str),
-    Rows(RecordBatch),
-}
-
-/// True for statements this module answers.
+/// True for statements that are answered without the engine.
 pub fn is_command(statement: &Statement) -> bool {
     matches!(
         statement,
@@ -39,47 +34,10 @@ pub fn is_command(statement: &Statement) -> bool {
             | Statement::LISTEN { .. }
             | Statement::UNLISTEN { .. }
             | Statement::Close { .. }
+            | Statement::Prepare { .. }
+            | Statement::Execute { .. }
+            | Statement::Fetch { .. }
     )
-}
-
-/// Runs a command; the caller has checked [`is_command`].
-pub fn run(session: &Session, statement: &Statement) -> PgWireResult<Outcome> {
-    Ok(match statement {
-        Statement::Set(set) => {
-            assign(session, set)?;
-            Outcome::Done("SET")
-        }
-        Statement::Reset(reset) => {
-            match &reset.reset {
-                ast::Reset::ALL => session.reset_all(),
-                ast::Reset::ConfigurationParameter(name) => session.set(&setting_name(name), None)?,
-            }
-            Outcome::Done("RESET")
-        }
-        Statement::ShowVariable { .. } => Outcome::Rows(show(session, statement)?),
-        Statement::StartTransaction { begin, .. } => {
-            Outcome::Begin(if *begin { "BEGIN" } else { "START TRANSACTION" })
-        }
-        Statement::Commit { .. } => Outcome::End("COMMIT"),
-        Statement::Rollback { savepoint: Some(_), .. } => Outcome::Done("ROLLBACK"),
-        Statement::Rollback { .. } => Outcome::End("ROLLBACK"),
-        Statement::Savepoint { .. } => Outcome::Done("SAVEPOINT"),
-        Statement::ReleaseSavepoint { .. } => Outcome::Done("RELEASE"),
-        Statement::Discard { object_type } => {
-            session.reset_all();
-            Outcome::Done(match object_type {
-                ast::DiscardObject::ALL => "DISCARD ALL",
-                ast::DiscardObject::PLANS => "DISCARD PLANS",
-                ast::DiscardObject::SEQUENCES => "DISCARD SEQUENCES",
-                ast::DiscardObject::TEMP => "DISCARD TEMP",
-            })
-        }
-        Statement::Deallocate { .. } => Outcome::Done("DEALLOCATE"),
-        Statement::LISTEN { .. } => Outcome::Done("LISTEN"),
-        Statement::UNLISTEN { .. } => Outcome::Done("UNLISTEN"),
-        Statement::Close { .. } => Outcome::Done("CLOSE CURSOR"),
-        other => return Err(errors::unsupported(other)),
-    })
 }
 
 /// The rows of a SHOW, also used to describe one before it runs.
@@ -90,20 +48,21 @@ pub fn show(session: &Session, statement: &Statement) -> PgWireResult<RecordBatc
     let words: Vec<String> = variable.iter().map(|i| i.value.to_ascii_lowercase()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     if words == ["all"] {
-        let all = session.show_all();
+        let settings = session.settings();
         return batch(&[
-            ("name", all.iter().map(|r| r.0.clone()).collect()),
-            ("setting", all.iter().map(|r| r.1.clone()).collect()),
-            ("description", all.iter().map(|r| r.2.to_string()).collect()),
+            ("name", SETTINGS.iter().map(|s| s.name.to_string()).collect()),
+            ("setting", SETTINGS.iter().map(|s| settings.value(s)).collect()),
+            ("description", SETTINGS.iter().map(|s| s.about.to_string()).collect()),
         ]);
     }
     let name = match words.as_slice() {
-        ["time", "zone"] => "TimeZone".to_string(),
-        ["transaction", "isolation", "level"] => "transaction_isolation".to_string(),
-        ["session", "authorization"] => return batch(&[("session_authorization", vec![session.user.clone()])]),
+        ["time", "zone"] => table::TIME_ZONE.to_string(),
+        ["transaction", "isolation", "level"] => table::ISOLATION_NOW.to_string(),
+        ["session", "authorization"] => table::USER.to_string(),
         _ => words.join("."),
     };
-    batch(&[(name.as_str(), vec![session.show(&name)?])])
+    let shown = table::find(&name).map_or(name.as_str(), |setting| setting.name);
+    batch(&[(shown, vec![session.show(&name)?])])
 }
 
 fn batch(columns: &[(&str, Vec<String>)]) -> PgWireResult<RecordBatch> {
@@ -112,38 +71,116 @@ fn batch(columns: &[(&str, Vec<String>)]) -> PgWireResult<RecordBatch> {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| errors::datafusion(e.into()))
 }
 
-fn assign(session: &Session, set: &Set) -> PgWireResult<()> {
+/// What a SET is of.
+#[derive(Debug, PartialEq)]
+pub enum Reach {
+    Session,
+    /// Said within a transaction, of nothing but it: the words it has for that.
+    Transaction(&'static str),
+}
+
+/// Does what a SET says.
+pub fn assign(settings: &mut Settings, set: &Set) -> PgWireResult<Reach> {
+    let (reach, scope) = match set {
+        Set::SingleAssignment { scope: Some(ContextModifier::Local), .. }
+        | Set::SetTimeZone { local: true, .. }
+        | Set::SetRole { context_modifier: Some(ContextModifier::Local), .. } => {
+            (Reach::Transaction("SET LOCAL"), Scope::Transaction)
+        }
+        Set::SetTransaction { session: false, .. } => (Reach::Transaction("SET TRANSACTION"), Scope::Transaction),
+        _ => (Reach::Session, Scope::Session),
+    };
     match set {
         Set::SingleAssignment { variable, values, .. } => {
             let name = setting_name(variable);
-            let values: Vec<String> = values.iter().map(literal).collect::<PgWireResult<_>>()?;
-            let value = values.join(", ");
-            session.set(&name, (!value.eq_ignore_ascii_case("default")).then_some(value.as_str()))
-        }
-        Set::SetTimeZone { value, .. } => session.set("TimeZone", Some(&literal(value)?)),
-        Set::SetNames { charset_name, .. } => session.set("client_encoding", Some(&charset_name.value)),
-        // Drivers ask for an isolation level, or for read write, and then only read: every statement has its
-        // own snapshot, and a statement that writes is refused within a transaction. What is said of the whole session holds
-        // for statements outside of them.
-        Set::SetTransaction { modes, session: true, .. } => {
-            let access = modes.iter().rev().find_map(|mode| match mode {
-                TransactionMode::AccessMode(access) => Some(*access),
-                TransactionMode::IsolationLevel(_) => None,
-            });
-            match access {
-                Some(TransactionAccessMode::ReadOnly) => session.set(READ_ONLY_DEFAULT, Some("on")),
-                Some(TransactionAccessMode::ReadWrite) if session.may_write() => {
-                    session.set(READ_ONLY_DEFAULT, Some("off"))
-                }
-                Some(TransactionAccessMode::ReadWrite) | None => Ok(()),
+            let mut values: Vec<String> = values.iter().map(literal).collect::<PgWireResult<_>>()?;
+            let is_default = matches!(values.as_slice(), [one] if one.eq_ignore_ascii_case("default"));
+            if name.eq_ignore_ascii_case(table::SEARCH_PATH) {
+                values = values.iter().map(|name| names::quoted(name)).collect();
             }
+            let value = values.join(", ");
+            settings.set(&name, (!is_default).then_some(value.as_str()), scope)?;
         }
-        Set::SetTransaction { .. } => Ok(()),
-        other => Err(errors::unsupported(format!("SET {other}"))),
+        Set::SetTimeZone { value, .. } => {
+            let value = time_zone(value)?;
+            settings.set(table::TIME_ZONE, value.as_deref(), scope)?;
+        }
+        Set::SetNames { charset_name, collation_name: None } => {
+            settings.set("client_encoding", Some(&charset_name.value), scope)?;
+        }
+        Set::SetNamesDefault {} => settings.set("client_encoding", None, scope)?,
+        Set::SetTransaction { snapshot: Some(_), .. } => {
+            return Err(errors::unsupported("SET TRANSACTION SNAPSHOT"));
+        }
+        Set::SetTransaction { modes, session, .. } => transaction_modes(settings, modes, *session)?,
+        // There is nobody else to be.
+        Set::SetRole { role_name: None, .. } => {}
+        Set::SetSessionAuthorization(param) if matches!(param.kind, SetSessionAuthorizationParamKind::Default) => {}
+        other => return Err(errors::unsupported(format!("SET {other}"))),
     }
+    Ok(reach)
 }
 
-fn setting_name(name: &ast::ObjectName) -> String {
+/// What a transaction is to be; of all new ones, where `session` says so.
+///
+/// Drivers ask for an isolation level, or for read write, and then only read: every statement has its own snapshot, and a
+/// statement that writes is refused within a transaction.
+pub fn transaction_modes(settings: &mut Settings, modes: &[TransactionMode], session: bool) -> PgWireResult<()> {
+    let (isolation, read_only, scope) = match session {
+        true => (table::ISOLATION_DEFAULT, table::READ_ONLY_DEFAULT, Scope::Session),
+        false => (table::ISOLATION_NOW, table::READ_ONLY_NOW, Scope::Transaction),
+    };
+    for mode in modes {
+        match mode {
+            TransactionMode::IsolationLevel(level) => {
+                let level = match level {
+                    TransactionIsolationLevel::ReadUncommitted => "read uncommitted",
+                    TransactionIsolationLevel::ReadCommitted => "read committed",
+                    TransactionIsolationLevel::RepeatableRead => "repeatable read",
+                    TransactionIsolationLevel::Serializable => "serializable",
+                    other => return Err(errors::unsupported(format!("ISOLATION LEVEL {other}"))),
+                };
+                settings.set(isolation, Some(level), scope)?;
+            }
+            TransactionMode::AccessMode(TransactionAccessMode::ReadOnly) => {
+                settings.set(read_only, Some("on"), scope)?;
+            }
+            TransactionMode::AccessMode(TransactionAccessMode::ReadWrite) if settings.may_write() => {
+                settings.set(read_only, Some("off"), scope)?;
+            }
+            TransactionMode::AccessMode(TransactionAccessMode::ReadWrite) => {}
+        }
+    }
+    Ok(())
+}
+
+/// `None` for the default. A bare number is of hours, an interval as long as it says.
+fn time_zone(value: &Expr) -> PgWireResult<Option<String>> {
+    if let Expr::Interval(interval) = value {
+        let bad = || errors::error("22023", format!("invalid value for parameter \"TimeZone\": {interval}"));
+        let text = literal(&interval.value)?;
+        let (sign, clock) = match text.trim().split_at_checked(1) {
+            Some(("-", clock)) => (-1, clock),
+            Some(("+", clock)) => (1, clock),
+            _ => (1, text.trim()),
+        };
+        let parts: Option<Vec<i32>> = clock.split(':').map(|part| part.parse().ok()).collect();
+        let seconds = match parts.as_deref() {
+            Some([hours]) if (0..168).contains(hours) => hours * 3600,
+            Some([hours, minutes]) if (0..168).contains(hours) && (0..60).contains(minutes) => {
+                hours * 3600 + minutes * 60
+            }
+            _ => return Err(bad()),
+        };
+        return Ok(Some(Zone::shown(sign * seconds).1));
+    }
+    let text = literal(value)?;
+    let is_default = ["default", "local"].iter().any(|word| text.eq_ignore_ascii_case(word));
+    Ok((!is_default).then_some(text))
+}
+
+/// The name of a setting, its parts joined.
+pub fn setting_name(name: &ast::ObjectName) -> String {
     let parts: Vec<String> =
         name.0.iter().map(|p| p.as_ident().map_or_else(|| p.to_string(), |i| i.value.clone())).collect();
     parts.join(".")
@@ -160,5 +197,44 @@ fn literal(e: &Expr) -> PgWireResult<String> {
         Expr::UnaryOp { op, expr } => Ok(format!("{op}{}", literal(expr)?)),
         Expr::Function(f) if f.args == ast::FunctionArguments::None => Ok(f.name.to_string()),
         other => Err(errors::error("42601", format!("invalid value for a setting: {other}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    /// What a setting is after a SET within a transaction, or the code of the error.
+    fn check(sql: &str, name: &str, want: &str) {
+        let mut settings = Settings::new("me", false);
+        settings.begin();
+        let Statement::Set(set) = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0) else {
+            panic!("{sql} is a SET");
+        };
+        let got = assign(&mut settings, &set).and_then(|_| settings.show(name));
+        assert_eq!(got.unwrap_or_else(|e| e.code().to_string()), want, "{sql}");
+    }
+
+    #[test]
+    fn what_is_set() {
+        check("SET TIME ZONE 'Asia/Tokyo'", "TimeZone", "Asia/Tokyo");
+        check("SET LOCAL TIME ZONE 'Asia/Tokyo'", "TimeZone", "Asia/Tokyo");
+        check("SET TIME ZONE -7", "TimeZone", "<-07>+07");
+        check("SET TIME ZONE INTERVAL '-08:30' HOUR TO MINUTE", "TimeZone", "<-08:30>+08:30");
+        check("SET TIME ZONE DEFAULT", "TimeZone", "UTC");
+        check("SET timezone TO '<x>-02'", "TimeZone", "<X>-02");
+        check("SET TIME ZONE 'Mars'", "TimeZone", "22023");
+        check("SET NAMES 'utf-8'", "client_encoding", "UTF8");
+        check("SET search_path = a, \"B\"", "search_path", "a, \"B\"");
+        check("SET search_path = 'a, b'", "search_path", "\"a, b\"");
+        check("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "transaction_isolation", "serializable");
+        check("SET TRANSACTION READ WRITE", "transaction_read_only", "on");
+        check("SET transaction_read_only = off", "transaction_read_only", "25006");
+        check("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "default_transaction_read_only", "on");
+        check("SET TRANSACTION SNAPSHOT '1'", "TimeZone", "0A000");
+        check("SET ROLE NONE", "TimeZone", "UTC");
+        check("SET ROLE somebody", "TimeZone", "0A000");
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use chrono::{DateTime, Datelike, NaiveDateTime, Offset, TimeDelta, Timelike};
-use chrono_tz::Tz;
+use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Timelike};
+
+use super::settings::zone::Zone;
 
 /// Microseconds from the Unix epoch to Postgres' epoch, 2000-01-01.
 pub const PG_EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -36,9 +37,9 @@ pub fn timestamp(out: &mut String, micros: i64) {
 }
 
 /// `timestamptz` in a zone, `2026-01-01 13:02:03+01`.
-pub fn timestamptz(out: &mut String, micros: i64, zone: Tz) {
+pub fn timestamptz(out: &mut String, micros: i64, zone: Zone) {
     let Some(utc) = naive(micros) else { return timestamp(out, micros) };
-    let offset = chrono::TimeZone::offset_from_utc_datetime(&zone, &utc).fix().local_minus_utc();
+    let offset = zone.offset(&utc);
     put_date_time(out, utc + TimeDelta::seconds(i64::from(offset)));
     let sign = if offset < 0 { '-' } else { '+' };
     let offset = offset.abs();
@@ -97,6 +98,7 @@ pub fn interval(out: &mut String, months: i32, days: i32, micros: i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono_tz::Tz;
 
     fn check(got: impl FnOnce(&mut String), want: &str) {
         let mut out = String::new();
@@ -108,9 +110,13 @@ mod tests {
     fn prints_as_postgres_does() {
         check(|o| timestamp(o, 1_767_225_600_000_000), "2026-01-01 00:00:00");
         check(|o| timestamp(o, 1_767_225_600_120_000), "2026-01-01 00:00:00.12");
-        check(|o| timestamptz(o, 1_767_225_600_000_000, Tz::UTC), "2026-01-01 00:00:00+00");
-        check(|o| timestamptz(o, 1_767_225_600_000_000, Tz::Europe__Berlin), "2026-01-01 01:00:00+01");
-        check(|o| timestamptz(o, 1_767_225_600_000_000, Tz::Asia__Kolkata), "2026-01-01 05:30:00+05:30");
+        check(|o| timestamptz(o, 1_767_225_600_000_000, Zone::UTC), "2026-01-01 00:00:00+00");
+        check(|o| timestamptz(o, 1_767_225_600_000_000, Zone::Named(Tz::Europe__Berlin)), "2026-01-01 01:00:00+01");
+        check(
+            |o| timestamptz(o, 1_767_225_600_000_000, Zone::Named(Tz::Asia__Kolkata)),
+            "2026-01-01 05:30:00+05:30",
+        );
+        check(|o| timestamptz(o, 1_767_225_600_000_000, Zone::Fixed(-12_600)), "2025-12-31 20:30:00-03:30");
         check(|o| date(o, 20_454), "2026-01-01");
         check(|o| time(o, 3_661_500_000), "01:01:01.5");
         check(|o| interval(o, 14, 3, 3_661_000_000), "1 year 2 mons 3 days 01:01:01");

@@ -4,35 +4,83 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
-use chrono_tz::Tz;
 use datafusion::arrow::array::*;
 use datafusion::arrow::datatypes::*;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use pgwire::api::Type;
 use pgwire::api::results::{FieldFormat, FieldInfo};
 use pgwire::error::PgWireResult;
-use pgwire::messages::data::DataRow;
 
+use super::settings::zone::Zone;
 use super::{datetime, errors};
 
-/// Encodes every row of a batch in the formats its fields ask for.
-pub fn rows(batch: &RecordBatch, fields: &[FieldInfo], zone: Tz) -> PgWireResult<Vec<DataRow>> {
-    let columns = batch
-        .columns()
-        .iter()
-        .zip(fields)
-        .map(|(array, field)| Column::new(array, field.datatype().clone(), field.format(), zone))
-        .collect::<PgWireResult<Vec<_>>>()?;
-    let mut text = String::new();
-    let mut out = Vec::with_capacity(batch.num_rows());
-    for row in 0..batch.num_rows() {
-        let mut data = BytesMut::with_capacity(columns.len() * 16);
-        for column in &columns {
-            column.put(row, &mut data, &mut text)?;
-        }
-        out.push(DataRow::new(data, columns.len() as i16));
+/// What a row of an answer begins with.
+const DATA_ROW: u8 = b'D';
+
+/// The rows of a batch, ready to be written.
+pub struct Rows {
+    columns: Vec<Column>,
+    /// Scratch space.
+    text: String,
+}
+
+impl Rows {
+    /// In the formats its fields ask for.
+    pub fn new(batch: &RecordBatch, fields: &[FieldInfo], zone: Zone) -> PgWireResult<Self> {
+        let columns = batch
+            .columns()
+            .iter()
+            .zip(fields)
+            .map(|(array, field)| Column::new(array, field.datatype().clone(), field.format(), zone))
+            .collect::<PgWireResult<Vec<_>>>()?;
+        Ok(Self { columns, text: String::new() })
     }
-    Ok(out)
+
+    /// Appends a row as a whole message.
+    ///
+    /// # Errors
+    /// 54000 for a row that is longer than messages can be.
+    pub fn put_message(&mut self, row: usize, out: &mut BytesMut) -> PgWireResult<()> {
+        let at = out.len();
+        out.put_u8(DATA_ROW);
+        out.put_i32(0);
+        self.put_fields(row, out)?;
+        close(out, at + 1, at + 1)
+    }
+
+    /// Appends the number of fields, and each with its length.
+    pub fn put_fields(&mut self, row: usize, out: &mut BytesMut) -> PgWireResult<()> {
+        // There are no more than messages have room for; descriptions are checked for that.
+        out.put_i16(self.columns.len() as i16);
+        for column in &self.columns {
+            column.put(row, out, &mut self.text)?;
+        }
+        Ok(())
+    }
+}
+
+impl Rows {
+    /// The texts of a row, `None` for NULL.
+    pub fn texts(&self, row: usize, texts: &mut Vec<Option<String>>) {
+        texts.resize_with(self.columns.len(), || None);
+        for (column, text) in self.columns.iter().zip(texts) {
+            if column.array.is_null(row) {
+                *text = None;
+                continue;
+            }
+            let text = text.get_or_insert_default();
+            text.clear();
+            column.write_text(row, text);
+        }
+    }
+}
+
+/// Writes the length of what was appended since `from` to its place.
+pub fn close(out: &mut BytesMut, place: usize, from: usize) -> PgWireResult<()> {
+    let length = i32::try_from(out.len() - from);
+    let length = length.map_err(|_| errors::error("54000", "a row is longer than messages can be"))?;
+    out[place..place + 4].copy_from_slice(&length.to_be_bytes());
+    Ok(())
 }
 
 /// One column, downcast.
@@ -40,7 +88,7 @@ struct Column {
     array: ArrayRef,
     values: Values,
     binary: bool,
-    zone: Tz,
+    zone: Zone,
 }
 
 enum Values {
@@ -87,7 +135,7 @@ fn longs(array: &ArrayRef) -> PgWireResult<Vec<i64>> {
 }
 
 impl Column {
-    fn new(array: &ArrayRef, pg: Type, format: FieldFormat, zone: Tz) -> PgWireResult<Self> {
+    fn new(array: &ArrayRef, pg: Type, format: FieldFormat, zone: Zone) -> PgWireResult<Self> {
         let binary = format == FieldFormat::Binary;
         let values = match array.data_type() {
             DataType::Dictionary(_, value) => return Self::new(&convert(array, value)?, pg, format, zone),
@@ -138,7 +186,7 @@ impl Column {
         Ok(Self { array: array.clone(), values, binary, zone })
     }
 
-    fn list(array: &ArrayRef, format: FieldFormat, zone: Tz) -> PgWireResult<Values> {
+    fn list(array: &ArrayRef, format: FieldFormat, zone: Zone) -> PgWireResult<Values> {
         let field = match array.data_type() {
             DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => f.clone(),
             _ => unreachable!("called for lists"),
@@ -167,9 +215,7 @@ impl Column {
         } else {
             self.put_text(row, out, text)
         }
-        let length = (out.len() - at - 4) as i32;
-        out[at..at + 4].copy_from_slice(&length.to_be_bytes());
-        Ok(())
+        close(out, at, at + 4)
     }
 
     fn put_binary(&self, row: usize, out: &mut BytesMut) -> PgWireResult<()> {

@@ -12,9 +12,33 @@ use crate::engine::sql::text;
 use crate::engine::sql::verify::{Reason, Refused};
 use crate::error::{Error, ErrorKind};
 
+/// The codes of errors that functions of a session have.
+const KNOWN: &[&str] = &["0A000", "22023", "25006", "42704", "54000", "55P02"];
+
 /// An error with a SQLSTATE.
 pub fn error(code: &str, message: impl Into<String>) -> PgWireError {
     PgWireError::UserError(Box::new(ErrorInfo::new("ERROR".into(), code.into(), message.into())))
+}
+
+/// An error that ends the connection.
+pub fn fatal(code: &str, message: impl Into<String>) -> PgWireError {
+    made_fatal(error(code, message))
+}
+
+/// The same error as one that ends the connection.
+pub fn made_fatal(error: PgWireError) -> PgWireError {
+    match error {
+        PgWireError::UserError(mut info) => {
+            info.severity = "FATAL".into();
+            PgWireError::UserError(info)
+        }
+        other => other,
+    }
+}
+
+/// What is said of a statement that was canceled.
+pub fn canceled() -> PgWireError {
+    error("57014", "canceling statement due to user request")
 }
 
 /// A thing of SQL that is not built, named.
@@ -127,6 +151,11 @@ fn external(e: &(dyn std::error::Error + Send + Sync + 'static)) -> (&'static st
             Reason::TooLarge => "54000",
         };
         return (code, Some(refused.message.clone()));
+    }
+    if let Some(PgWireError::UserError(info)) = e.downcast_ref::<PgWireError>() {
+        // What a function of a session has said, with its code.
+        let code = KNOWN.iter().find(|code| **code == info.code).copied().unwrap_or("XX000");
+        return (code, Some(info.message.clone()));
     }
     e.downcast_ref::<DataFusionError>().map_or(("XX000", None), classify)
 }

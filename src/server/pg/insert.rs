@@ -246,7 +246,10 @@ pub async fn run(
         () = limits.canceled.cancelled() => return Err(canceled().into()),
         () = tokio::time::sleep(limits.timeout) => return Err(Error::new(ErrorKind::Timeout, limits.too_late).into()),
     };
-    let (context, zone) = (session.context.clone(), session.time_zone().name().to_string());
+    let context = session.context.clone();
+    let zone = session.zone().arrow_name();
+    let zone =
+        zone.ok_or_else(|| errors::unsupported("INSERT with a time zone of seconds, or of more than a day"))?;
     let reading = Reading { target: target.clone(), zone };
     let statement = engine.run(&limits, |pass| reading.read(context, plan, pass)).await?;
     session.notices.add(&promql);
@@ -255,7 +258,9 @@ pub async fn run(
     let written = written.map_err(|_| errors::error("XX000", "an INSERT panicked"))??;
     match written {
         Ok(inserted) => {
-            session.notices.warn(passed_over(&inserted));
+            if let Some(text) = passed_over(&inserted) {
+                session.notices.warn("01000", text);
+            }
             Ok(inserted.new)
         }
         Err(refused) => Err(refusal(&refused)),

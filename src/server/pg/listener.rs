@@ -11,52 +11,16 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{self, Shared};
-use super::handlers::Handler;
+use super::connection;
 use super::receive::Receiving;
 use super::session::Sessions;
+use super::shared::{Limits, Shared};
 use crate::engine::session::Engine;
 use crate::past::insert::Inserter;
 use crate::server::access::door::Access;
 
-/// The one database.
-pub const DATABASE: &str = "promlake";
 /// How long to wait where no socket can be had; out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What connections may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Sessions at once. Twice as many may be starting, send cancel requests, or be told that there are too many.
-    pub connections: usize,
-    /// From the first byte to the session; Postgres' `authentication_timeout`.
-    pub startup_timeout: Duration,
-    /// The longest message, in bytes.
-    pub message_bytes: usize,
-    /// For all long messages being received or kept as values of portals, together; no message is longer. Those of
-    /// up to 256 KiB are bounded by the number of connections.
-    pub receive_bytes: usize,
-    /// For a message to arrive, once begun.
-    pub message_timeout: Duration,
-    /// For a client to take anything of what is sent to it.
-    pub write_timeout: Duration,
-    /// For statements to end at shutdown. Idle sessions end at once.
-    pub drain_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 100,
-            startup_timeout: Duration::from_secs(60),
-            message_bytes: 64 << 20,
-            receive_bytes: 256 << 20,
-            message_timeout: Duration::from_secs(300),
-            write_timeout: Duration::from_secs(300),
-            drain_timeout: Duration::from_secs(5),
-        }
-    }
-}
 
 /// Serves until `shutdown`; then accepts no more, and ends open connections after a short grace. Without an inserter no
 /// statement writes.
@@ -80,8 +44,8 @@ fn shared(
 ) -> Shared {
     Shared {
         access,
-        handler: Handler::new(engine.clone(), inserter),
         engine,
+        inserter,
         sessions: Arc::new(Sessions::default()),
         slots: Arc::new(Semaphore::new(limits.connections)),
         receiving: Arc::new(Receiving::new(limits.message_bytes, limits.message_timeout, limits.receive_bytes)),

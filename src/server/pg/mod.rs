@@ -1,61 +1,92 @@
-//! The Postgres wire protocol on `pgwire`, with our own handlers, sessions, encoder and catalog.
+//! The Postgres wire protocol on `pgwire`'s messages, with our own loop, sessions, encoder and catalog.
 //!
-//! A connection has a session of its own (settings, DataFusion context). Its messages are read, bounded and looked
-//! over here; the library decodes and encodes them, and keeps prepared statements and portals. Statements are parsed with
-//! PostgreSQL's dialect, planned by the engine, and run on the engine's query runtime; rows come back over a
-//! bounded channel that ends on cancel, deadline or disconnect. Nothing a statement says reaches the
-//! server's files: plans that write, copy or create are refused before they run. INSERT, where it is allowed, is the plan of its
-//! query, whose rows are then written as samples.
+//! A connection is one loop. Its messages are read, bounded and looked over here while an earlier one is dealt with; the
+//! library decodes and encodes them. The loop has what the client keeps (transaction, prepared statements, portals) and
+//! what runs for it, one piece at a time. Statements are parsed with PostgreSQL's dialect, planned by the engine, and run on
+//! the engine's query runtime; rows come back as encoded messages over a bounded channel that ends on cancel, deadline or
+//! disconnect. Nothing a statement says reaches the server's files: plans that write, copy or create are refused before they
+//! run. INSERT, where it is allowed, is the plan of its query, whose rows are then written as samples.
 
+/// Values of the arguments of EXECUTE.
+mod arguments;
 /// User and password.
 mod auth;
 /// `pg_catalog`: relations and functions clients ask for.
 pub mod catalog;
-/// SET, SHOW, transactions and other statements that are answered without the engine.
+/// Messages to a client.
+mod client;
+/// What SET, SHOW and the modes of transactions say.
 mod command;
 /// One connection from its first byte to its last.
 mod connection;
+/// The loop: messages one after the other, and what a client keeps between them.
+mod conversation;
+/// COPY TO STDOUT.
+mod copy;
 /// Joins that give way, so that cancel reaches them.
 mod cooperate;
 /// Timestamps, dates and intervals as Postgres prints them.
 mod datetime;
+/// DECLARE, FETCH and MOVE.
+mod cursors;
 /// Arrow columns to the text and binary formats.
 mod encode;
 /// DataFusion errors to SQLSTATE and Postgres' wording.
 mod errors;
-/// Simple and extended query protocol.
-mod handlers;
-/// What a client keeps between messages, bounded.
-mod kept;
+/// A statement run to its end, or as far as it was asked for.
+mod execute;
+/// Parse, Bind, Describe, Execute and Close.
+mod extended;
+/// What a client leaves with the server, counted.
+mod held;
+/// INSERT, where it is allowed.
+mod insert;
 /// Accepts connections and limits them.
 pub mod listener;
 /// Messages looked over before they are decoded.
 mod message;
+/// PREPARE and EXECUTE.
+mod named;
 /// Result column names as Postgres gives them.
 mod names;
-/// Warnings and infos of PromQL as notices.
+/// What statements have to say besides their rows.
 mod notices;
 /// Bound parameters to scalar values.
 mod params;
-/// INSERT, where it is allowed.
-mod insert;
+/// Portals of a transaction.
+mod portals;
 /// The incoming half: whole messages within limits of size, memory and time.
 mod receive;
 /// Rewrites that catalog queries need; user SQL without these constructs is untouched.
 mod rewrite;
-/// A plan to a stream of data rows, with cancel and deadline.
+/// Requests for rows, with cancel and deadline.
 mod run;
-/// Per-connection state: settings, time zone, the message that is dealt with.
+/// What functions and relations know of a connection.
 mod session;
+/// SET, SHOW and all that reads settings.
+mod settings;
+/// What connections have in common.
+mod shared;
+/// Rows between two requests for them.
+mod source;
 /// Cancel requests, who it is, the session.
 mod startup;
 /// SQL text to a planned statement.
 mod statement;
+/// Prepared statements.
+mod statements;
+/// Commands that change what the loop keeps.
+mod transact;
+/// The states of a transaction.
+mod transaction;
 /// The outgoing half, which cuts off clients that do not read.
 mod transmit;
 /// A socket with TLS or without, as client and server agree on it.
 mod transport;
 /// Arrow types to Postgres types.
 mod types;
+/// Batches to messages.
+mod writer;
 
-pub use listener::{Limits, serve};
+pub use listener::serve;
+pub use shared::Limits;

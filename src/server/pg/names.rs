@@ -7,6 +7,14 @@ pub fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 
+/// A name as it has to be written to be looked up as it is.
+pub fn quoted(name: &str) -> String {
+    let mut chars = name.chars();
+    let plain = chars.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
+        && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
 /// A name for every output column, `None` where the engine's own names hold (wildcards, set operations).
 pub fn output_names(statement: &Statement) -> Option<Vec<String>> {
     let Statement::Query(query) = statement else { return None };

@@ -1,20 +1,25 @@
-//! Warnings and infos of PromQL on their way to the client: `WARNING` and `NOTICE` messages between the last row of
-//! a statement and its completion, in the words and the number the HTTP API has.
+//! What a statement has to say besides its rows, on its way to the client: `WARNING` and `NOTICE` messages between the last
+//! row and the completion. Those of PromQL are in the words and the number the HTTP API has.
 
 use std::collections::BTreeSet;
 
-use futures::{Sink, SinkExt};
 use parking_lot::Mutex;
-use pgwire::error::ErrorInfo;
-use pgwire::messages::PgWireBackendMessage;
 
-use super::session::Session;
 use crate::engine::promql::annotations::{Level, shorten};
 use crate::engine::sql::promql::StatementPromql;
 
-/// Messages that wait for the end of their statement.
+/// A function may warn in each row.
+const MAX_WARNINGS: usize = 100;
+
+/// A message that waits for the end of its statement.
+pub struct Notice {
+    pub severity: &'static str,
+    pub code: &'static str,
+    pub text: String,
+}
+
 #[derive(Default)]
-pub struct Notices(Mutex<Vec<(Level, String)>>);
+pub struct Notices(Mutex<Vec<Notice>>);
 
 impl Notices {
     /// Takes over what the PromQL of a statement had to say; the same text is said once.
@@ -25,37 +30,27 @@ impl Notices {
             warnings.extend(warned);
             infos.extend(informed);
         }
-        let mut waiting = self.0.lock();
         for (level, texts) in [(Level::Warning, warnings), (Level::Info, infos)] {
             let mut texts: Vec<String> = texts.into_iter().collect();
             shorten(&mut texts, level);
-            waiting.extend(texts.into_iter().map(|text| (level, text)));
+            let (severity, code) = match level {
+                Level::Warning => ("WARNING", "01000"),
+                Level::Info => ("NOTICE", "00000"),
+            };
+            self.0.lock().extend(texts.into_iter().map(|text| Notice { severity, code, text }));
         }
     }
-}
 
-impl Notices {
-    /// Adds a warning, if there is one.
-    pub fn warn(&self, text: Option<String>) {
-        self.0.lock().extend(text.map(|text| (Level::Warning, text)));
-    }
-}
-
-/// Sends what waits, as far as the client wants it.
-pub async fn send<C>(client: &mut C, session: &Session) -> Result<(), C::Error>
-where
-    C: Sink<PgWireBackendMessage> + Unpin + Send,
-{
-    let waiting = std::mem::take(&mut *session.notices.0.lock());
-    for (level, text) in waiting {
-        let (severity, code) = match level {
-            Level::Warning => ("WARNING", "01000"),
-            Level::Info => ("NOTICE", "00000"),
-        };
-        if session.wants(&severity.to_ascii_lowercase()) {
-            let notice = ErrorInfo::new(severity.into(), code.into(), text);
-            client.feed(PgWireBackendMessage::NoticeResponse(notice.into())).await?;
+    /// Adds a warning.
+    pub fn warn(&self, code: &'static str, text: impl Into<String>) {
+        let mut waiting = self.0.lock();
+        if waiting.len() < MAX_WARNINGS {
+            waiting.push(Notice { severity: "WARNING", code, text: text.into() });
         }
     }
-    Ok(())
+
+    /// What waits.
+    pub fn take(&self) -> Vec<Notice> {
+        std::mem::take(&mut self.0.lock())
+    }
 }

@@ -9,6 +9,7 @@ use pgwire::api::{DEFAULT_NAME, Type};
 use pgwire::error::{PgWireError, PgWireResult};
 use std::sync::Arc;
 
+use super::arguments::Given;
 use super::{datetime, errors};
 
 /// Checks the formats of a Bind's values: none means text for all, one is for all, otherwise there is one for each.
@@ -70,6 +71,35 @@ pub fn decode(
         return Ok(value);
     }
     value.cast_to(&target).map_err(|_| invalid(index, &wire))
+}
+
+/// A value that is given in SQL, as the type that is wanted.
+///
+/// # Errors
+/// 22P02 for a text that is no value of the type, 42804 for a value of another type.
+pub fn converted(
+    index: usize,
+    given: Given,
+    declared: Option<&Type>,
+    inferred: Option<&DataType>,
+) -> PgWireResult<ScalarValue> {
+    let declared = declared.filter(|t| **t != Type::UNKNOWN);
+    match given {
+        Given::Text(text) => decode(index, Some(&Bytes::from(text)), false, declared, inferred),
+        Given::Null => decode(index, None, false, declared, inferred),
+        Given::Value(value) => {
+            let target = inferred.cloned().or_else(|| declared.map(super::types::arrow_type));
+            let target = target.unwrap_or_else(|| value.data_type());
+            let from = super::types::type_name(super::types::pg_type(&value.data_type()).oid());
+            value.cast_to(&target).map_err(|_| {
+                let wanted = super::types::type_name(super::types::pg_type(&target).oid());
+                let number = index + 1;
+                let text =
+                    format!("parameter ${number} of type {from} cannot be coerced to the expected type {wanted}");
+                errors::error("42804", text)
+            })
+        }
+    }
 }
 
 fn invalid(index: usize, wire: &Type) -> PgWireError {

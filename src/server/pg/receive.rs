@@ -15,8 +15,8 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 
+use super::errors::fatal;
 use super::message::{self, HEADER_BYTES, PASSWORD, TERMINATE};
-use super::startup;
 use super::transport::Reading;
 
 /// Bytes asked of the socket at a time, and what an idle connection keeps for them.
@@ -118,15 +118,15 @@ impl Incoming {
             _ => return Err(gone()),
         };
         if kind != PASSWORD {
-            return Err(startup::fatal("08P01", format!("expected password response, got message type {kind}")));
+            return Err(fatal("08P01", format!("expected password response, got message type {kind}")));
         }
         if !(HEADER_BYTES..=STARTUP_BYTES).contains(&length) {
-            return Err(startup::fatal("08P01", "invalid password packet size"));
+            return Err(fatal("08P01", "invalid password packet size"));
         }
         let mut password = self.exactly(length + 1 - HEADER_BYTES).await?.ok_or_else(gone)?;
         match memchr::memchr(0, &password) {
             Some(end) if end + 1 == password.len() => password.truncate(end),
-            _ => return Err(startup::fatal("08P01", "invalid password packet size")),
+            _ => return Err(fatal("08P01", "invalid password packet size")),
         }
         Ok(password)
     }
@@ -275,7 +275,7 @@ impl Incoming {
 }
 
 fn refused(code: &str, text: String) -> End {
-    End::Refused(startup::fatal(code, text))
+    End::Refused(fatal(code, text))
 }
 
 fn slow(limit: Duration) -> End {

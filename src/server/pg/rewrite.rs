@@ -97,7 +97,7 @@ impl VisitorMut for Rules {
     fn post_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
         if let [part] = relation.0.as_slice()
             && let Some(ident) = part.as_ident()
-            && super::catalog::is_relation(&ident.value)
+            && super::catalog::names::is_relation(&ident.value)
         {
             relation.0.insert(0, ObjectNamePart::Identifier(Ident::new("pg_catalog")));
         }

@@ -7,21 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures::SinkExt;
-use pgwire::api::ClientInfo;
-use pgwire::api::auth::{DefaultServerParameterProvider, finish_authentication};
 use pgwire::error::{PgWireError, PgWireResult};
-use pgwire::messages::startup::{NegotiateProtocolVersion, SecretKey};
+use pgwire::messages::response::{ReadyForQuery, TransactionStatus};
+use pgwire::messages::startup::{
+    Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
+};
 use pgwire::messages::{PgWireBackendMessage, ProtocolVersion};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::auth::{self, Peer};
-use super::connection::{Client, Shared};
-use super::listener::DATABASE;
+use super::catalog;
+use super::client::Client;
+use super::errors::{self, fatal};
 use super::receive::Incoming;
-use super::session::{Registered, SERVER_VERSION, Session};
-use super::{catalog, errors};
+use super::session::{Registered, Session};
+use super::settings::values::Scope;
+use super::shared::{DATABASE, Shared};
 
 const CANCEL_REQUEST: i32 = 80_877_102;
 /// The major version of the protocol, in the upper half of the code.
@@ -64,7 +66,7 @@ pub async fn start(
         Ok(opened) => Ok(Some(opened)),
         // Gone instead of telling its password.
         Err(PgWireError::IoError(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(made_fatal(error)),
+        Err(error) => Err(errors::made_fatal(error)),
     }
 }
 
@@ -88,23 +90,21 @@ async fn open(
     check_database(parameters.get("database").unwrap_or(&user), &user)?;
 
     let id = shared.sessions.next_process_id();
-    let key = cancel_key(client.protocol_version())?;
-    let session = Arc::new(
-        Session::new(user, id, catalog::context(&shared.engine)).that_may_write(shared.handler.may_write()),
-    );
+    let key = cancel_key(client.version)?;
+    let context = catalog::context(&shared.engine);
+    let session = Arc::new(Session::new(user, id, context, shared.inserter.is_some()));
     configure(&session, &parameters)?;
     catalog::install(&session);
     let registered = shared.sessions.add(id, key.to_bytes(), session.clone());
-    client.metadata_mut().extend(parameters);
-    client.set_pid_and_secret_key(id, key);
-    client.session_extensions().insert(session.clone());
 
-    let mut statuses = DefaultServerParameterProvider::default();
-    statuses.server_version = SERVER_VERSION.to_string();
-    statuses.time_zone = session.time_zone().name().to_string();
-    statuses.is_superuser = false;
-    statuses.default_transaction_read_only = true;
-    finish_authentication(client, &statuses).await?;
+    client.feed(PgWireBackendMessage::Authentication(Authentication::Ok)).await?;
+    let told = session.settings().untold();
+    for (name, value) in told {
+        let status = ParameterStatus::new(name.to_string(), value);
+        client.feed(PgWireBackendMessage::ParameterStatus(status)).await?;
+    }
+    client.feed(PgWireBackendMessage::BackendKeyData(BackendKeyData::new(id, key))).await?;
+    client.send(PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(TransactionStatus::Idle))).await?;
     Ok(Opened { session, _slot: slot, _registered: registered })
 }
 
@@ -144,7 +144,7 @@ async fn negotiate(client: &mut Client, version: i32, parameters: &HashMap<Strin
         let negotiate = NegotiateProtocolVersion::new(ours.into(), unknown);
         client.send(PgWireBackendMessage::NegotiateProtocolVersion(negotiate)).await?;
     }
-    client.set_protocol_version(ours);
+    client.version = ours;
     Ok(())
 }
 
@@ -169,41 +169,50 @@ fn check_database(name: &str, user: &str) -> PgWireResult<()> {
 /// Start-up parameters and `options=-c name=value` become settings.
 fn configure(session: &Session, parameters: &HashMap<String, String>) -> PgWireResult<()> {
     const NOT_SETTINGS: &[&str] = &["user", "database", "options", "replication"];
+    let is_off = |value: &str| ["false", "off", "no", "0"].contains(&value.to_ascii_lowercase().as_str());
+    if parameters.get("replication").is_some_and(|value| !is_off(value)) {
+        return Err(fatal("0A000", "replication is not supported"));
+    }
+    let mut settings = session.settings();
     // In order, so that a start that fails does so for the same reason each time.
     for (name, value) in parameters.iter().collect::<BTreeMap<_, _>>() {
         if !NOT_SETTINGS.contains(&name.as_str()) && !name.starts_with(PROTOCOL_PARAMETER) {
-            session.set(name, Some(value))?;
+            settings.set(name, Some(value), Scope::Session)?;
         }
     }
-    let options = parameters.get("options").map(String::as_str).unwrap_or("");
-    let mut words = options.split_whitespace();
-    while let Some(word) = words.next() {
+    let options = words(parameters.get("options").map_or("", String::as_str));
+    let mut options = options.iter().map(String::as_str);
+    while let Some(word) = options.next() {
         let setting = match word.strip_prefix("-c").or_else(|| word.strip_prefix("--")) {
-            Some("") => words.next().unwrap_or(""),
+            Some("") => options.next().unwrap_or(""),
             Some(rest) => rest,
             None => return Err(fatal("42601", format!("unrecognized option \"{word}\""))),
         };
         let Some((name, value)) = setting.split_once('=') else {
             return Err(fatal("42601", format!("option \"{setting}\" has no value")));
         };
-        session.set(name, Some(value))?;
+        settings.set(&name.replace('-', "_"), Some(value), Scope::Session)?;
     }
+    settings.begin_session();
     Ok(())
 }
 
-/// An error that ends the connection.
-pub fn fatal(code: &str, message: impl Into<String>) -> PgWireError {
-    made_fatal(errors::error(code, message))
-}
-
-fn made_fatal(error: PgWireError) -> PgWireError {
-    match error {
-        PgWireError::UserError(mut info) => {
-            info.severity = "FATAL".into();
-            PgWireError::UserError(info)
+/// Words of `options`: a backslash makes the next character a part of its word.
+fn words(options: &str) -> Vec<String> {
+    let (mut words, mut word, mut begun) = (vec![], String::new(), false);
+    let mut chars = options.chars();
+    while let Some(c) = chars.next() {
+        if c.is_whitespace() {
+            if std::mem::take(&mut begun) {
+                words.push(std::mem::take(&mut word));
+            }
+            continue;
         }
-        other => other,
+        begun = true;
+        word.extend(if c == '\\' { chars.next() } else { Some(c) });
     }
+    words.extend(begun.then_some(word));
+    words
 }
 
 #[cfg(test)]
@@ -225,6 +234,14 @@ mod tests {
         check(b"user\0\0", None);
         check(b"user\0me\0\0more\0", None);
         check(b"us\xffer\0me\0\0", None);
+    }
+
+    #[test]
+    fn words_of_options() {
+        let check = |options: &str, want: &[&str]| assert_eq!(words(options), want, "{options:?}");
+        check("", &[]);
+        check("  -c a=b  --c=d ", &["-c", "a=b", "--c=d"]);
+        check("-c search_path=a,\\ b \\\\", &["-c", "search_path=a, b", "\\"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use pgwire::api::Type;
@@ -11,10 +11,12 @@ use pgwire::api::portal::Format;
 use pgwire::api::results::FieldInfo;
 use pgwire::error::PgWireResult;
 
+use super::copy::{self, Form};
 use super::insert::{self, Target};
-use super::listener::DATABASE;
+use super::run::Clock;
 use super::session::Session;
-use super::{command, errors, names, rewrite, run, types};
+use super::shared::DATABASE;
+use super::{command, errors, names, rewrite, source, types};
 use crate::engine::session::Engine;
 use crate::engine::sql::promql::StatementPromql;
 use crate::engine::sql::text;
@@ -26,6 +28,7 @@ const MAX_COLUMNS: usize = i16::MAX as usize;
 /// A statement, planned when it was parsed.
 #[derive(Clone)]
 pub struct Prepared {
+    /// As it was parsed, to be planned once more.
     pub statement: Arc<Statement>,
     pub work: Work,
     /// What the PromQL in the statement shares with its runs.
@@ -49,6 +52,16 @@ pub enum Work {
         plan: Arc<LogicalPlan>,
         target: Arc<Target>,
     },
+    /// The rows of a query, as data of a COPY.
+    Copy {
+        plan: Arc<LogicalPlan>,
+        names: Option<Arc<Vec<String>>>,
+        form: Arc<Form>,
+    },
+    /// A query that a cursor is to be of.
+    Declare {
+        query: Arc<Prepared>,
+    },
 }
 
 /// All statements of a text, in PostgreSQL's dialect.
@@ -57,24 +70,36 @@ pub fn parse(sql: &str) -> PgWireResult<Vec<Statement>> {
 }
 
 /// Plans a statement, refusing whatever is not a read, or an INSERT where that is allowed.
-pub async fn prepare(engine: &Engine, session: &Session, statement: Statement) -> PgWireResult<Prepared> {
+pub async fn prepare(
+    engine: &Engine,
+    session: &Session,
+    statement: Statement,
+    clock: &Clock,
+) -> PgWireResult<Prepared> {
     if command::is_command(&statement) {
         return Ok(Prepared { statement: Arc::new(statement), work: Work::Command, promql: Arc::default() });
     }
     match statement {
-        Statement::Insert(insert) if session.writes() => prepare_insert(engine, session, insert).await,
+        Statement::Copy { .. } => prepare_copy(engine, session, statement, clock).await,
+        Statement::Declare { .. } => prepare_cursor(engine, session, statement, clock).await,
+        Statement::Insert(insert) if session.writes() => prepare_insert(engine, session, insert, clock).await,
         Statement::Update { .. } | Statement::Delete(_) | Statement::Merge { .. } if session.writes() => {
             let what = first_word(&statement);
             Err(errors::error("0A000", format!("{what} is not supported: samples are inserted and do not change")))
         }
-        statement => prepare_read(engine, session, statement).await,
+        statement => prepare_read(engine, session, statement, clock).await,
     }
 }
 
-async fn prepare_insert(engine: &Engine, session: &Session, insert: ast::Insert) -> PgWireResult<Prepared> {
+async fn prepare_insert(
+    engine: &Engine,
+    session: &Session,
+    insert: ast::Insert,
+    clock: &Clock,
+) -> PgWireResult<Prepared> {
     let statement = Arc::new(Statement::Insert(insert.clone()));
     let parts = insert::parts(insert)?;
-    let read = prepare_read(engine, session, parts.query.clone()).await?;
+    let read = prepare_read(engine, session, parts.query.clone(), clock).await?;
     let Work::Query { plan, .. } = read.work else {
         return Err(errors::error("XX000", "a query was planned as something else"));
     };
@@ -83,27 +108,80 @@ async fn prepare_insert(engine: &Engine, session: &Session, insert: ast::Insert)
     Ok(Prepared { statement, work, promql: read.promql })
 }
 
-async fn prepare_read(engine: &Engine, session: &Session, mut statement: Statement) -> PgWireResult<Prepared> {
+async fn prepare_copy(
+    engine: &Engine,
+    session: &Session,
+    statement: Statement,
+    clock: &Clock,
+) -> PgWireResult<Prepared> {
+    let parsed = Arc::new(statement.clone());
+    let parts = copy::parts(statement)?;
+    let query = match parts.query {
+        copy::Query::Parsed(query) => *query,
+        copy::Query::Text(text) => {
+            let mut statements = parse(&text)?;
+            statements.pop().ok_or_else(|| errors::error("42601", "COPY names no table"))?
+        }
+    };
+    let read = prepare_read(engine, session, query, clock).await?;
+    let Work::Query { plan, names } = read.work.clone() else {
+        return Err(errors::error("XX000", "a query was planned as something else"));
+    };
+    if !read.parameter_types()?.is_empty() {
+        return Err(errors::error("42P02", "COPY has no parameters"));
+    }
+    let work = Work::Copy { plan, names, form: Arc::new(parts.form) };
+    let prepared = Prepared { statement: parsed, work, promql: read.promql };
+    prepared.copied_fields()?;
+    Ok(prepared)
+}
+
+async fn prepare_cursor(
+    engine: &Engine,
+    session: &Session,
+    statement: Statement,
+    clock: &Clock,
+) -> PgWireResult<Prepared> {
+    let query = match &statement {
+        Statement::Declare { stmts } => match stmts.as_slice() {
+            [one] => one.for_query.clone(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let query = query.ok_or_else(|| errors::unsupported("DECLARE of anything but a cursor"))?;
+    let query = prepare_read(engine, session, Statement::Query(query), clock).await?;
+    let promql = query.promql.clone();
+    Ok(Prepared { statement: Arc::new(statement), work: Work::Declare { query: Arc::new(query) }, promql })
+}
+
+async fn prepare_read(
+    engine: &Engine,
+    session: &Session,
+    mut statement: Statement,
+    clock: &Clock,
+) -> PgWireResult<Prepared> {
     refuse_writes(&statement)?;
+    let parsed = Arc::new(statement.clone());
     let names = names::output_names(&statement).map(Arc::new);
     rewrite::apply(&mut statement);
     follow_search_path(session, &mut statement).await?;
-    let limits = run::limits(engine, session.statement_timeout(), session.begin());
+    let limits = clock.limits(engine, session.open_message());
     let span = spans::span("sqlPrepare");
     if span.is_recorded() {
         span.text("db.query.text", &statement.to_string());
     }
-    let planned = span.around(engine.plan_sql(&session.context, statement.clone(), &limits)).await;
+    let planned = span.around(engine.plan_sql(&session.context, statement, &limits)).await;
     if let Err(error) = &planned {
         span.failed(|| error.to_string());
     }
     let (plan, promql) = planned.map_err(errors::datafusion)?;
     let plan = Arc::new(plan);
-    let work = match &statement {
+    let work = match &*parsed {
         Statement::Explain { .. } => Work::Explain { plan },
         _ => Work::Query { plan, names },
     };
-    Ok(Prepared { statement: Arc::new(statement), work, promql: Arc::new(promql) })
+    Ok(Prepared { statement: parsed, work, promql: Arc::new(promql) })
 }
 
 /// Looks names without a schema up along `search_path`. The engine looks in `public`, so there is nothing to do
@@ -144,9 +222,6 @@ fn refuse_writes(statement: &Statement) -> PgWireResult<()> {
             Err(errors::error("0A000", "EXPLAIN of INSERT is not supported; explain its query"))
         }
         Statement::Explain { statement, .. } => refuse_writes(statement),
-        Statement::Copy { .. } => {
-            Err(errors::error("42501", "COPY is not supported; no statement reads or writes the server's files"))
-        }
         Statement::Insert(_) | Statement::Update { .. } | Statement::Delete(_) | Statement::Merge { .. } => {
             let what = first_word(statement);
             Err(errors::error("25006", format!("cannot execute {what} in a read-only transaction")))
@@ -173,7 +248,11 @@ impl Prepared {
     pub fn parameter_types(&self) -> PgWireResult<Vec<Option<DataType>>> {
         let plan = match &self.work {
             Work::Command => return Ok(vec![]),
-            Work::Query { plan, .. } | Work::Explain { plan } | Work::Insert { plan, .. } => plan,
+            Work::Declare { query } => return query.parameter_types(),
+            Work::Query { plan, .. }
+            | Work::Explain { plan }
+            | Work::Insert { plan, .. }
+            | Work::Copy { plan, .. } => plan,
         };
         let mut numbered = Vec::new();
         for (name, data_type) in plan.get_parameter_types().map_err(errors::datafusion)? {
@@ -191,7 +270,7 @@ impl Prepared {
 
     /// False for commands that answer with a tag alone.
     pub fn returns_rows(&self) -> bool {
-        !matches!(self.work, Work::Command | Work::Insert { .. })
+        matches!(self.work, Work::Query { .. } | Work::Explain { .. })
             || matches!(&*self.statement, Statement::ShowVariable { .. })
     }
 
@@ -202,8 +281,8 @@ impl Prepared {
                 let rows: RecordBatch = command::show(session, &self.statement)?;
                 fields(&rows.schema(), None, format)
             }
-            Work::Command | Work::Insert { .. } => Ok(vec![]),
-            Work::Explain { .. } => fields(&explain_schema(), None, format),
+            Work::Command | Work::Insert { .. } | Work::Copy { .. } | Work::Declare { .. } => Ok(vec![]),
+            Work::Explain { .. } => fields(&source::explain_schema(), None, format),
             Work::Query { plan, names } => {
                 let schema = plan.schema().as_arrow();
                 fields(schema, names.as_deref().map(Vec::as_slice), format)
@@ -212,8 +291,18 @@ impl Prepared {
     }
 }
 
-pub fn explain_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![Field::new("QUERY PLAN", DataType::Utf8, false)]))
+impl Prepared {
+    /// What the data of a COPY is written by.
+    ///
+    /// # Errors
+    /// 0A000 for a type that cannot be written in its format.
+    pub fn copied_fields(&self) -> PgWireResult<Vec<FieldInfo>> {
+        let Work::Copy { plan, names, form } = &self.work else { return Ok(vec![]) };
+        let format = if form.is_binary() { Format::UnifiedBinary } else { Format::UnifiedText };
+        let fields = fields(plan.schema().as_arrow(), names.as_deref().map(Vec::as_slice), &format)?;
+        form.check(&fields)?;
+        Ok(fields)
+    }
 }
 
 /// Fields of a schema, under Postgres' names where they are known.

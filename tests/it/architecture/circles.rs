@@ -29,7 +29,6 @@ const CIRCULAR: &[(&str, usize)] = &[
     ("ingest/tsdb/chunk", 4),
     ("model/histogram", 2),
     ("model/re2", 4),
-    ("server/pg", 13),
     ("storage/head/packed", 2),
     ("storage/lake", 4),
     ("storage/store", 11),

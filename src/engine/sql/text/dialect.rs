@@ -7,10 +7,12 @@
 use std::any::TypeId;
 use std::cell::Cell;
 
-use datafusion::sql::sqlparser::ast::Expr;
+use datafusion::sql::sqlparser::ast::{Expr, Statement};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+
+use super::fetch;
 
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -52,6 +54,10 @@ impl Dialect for Bounded {
             }
             None => Some(Err(ParserError::RecursionLimitExceeded)),
         }
+    }
+
+    fn parse_statement(&self, parser: &mut Parser<'_>) -> Option<Result<Statement, ParserError>> {
+        fetch::parse(parser)
     }
 
     fn identifier_quote_style(&self, identifier: &str) -> Option<char> {

@@ -12,9 +12,11 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::relations;
-use crate::server::pg::listener::DATABASE;
-use crate::server::pg::session::{SERVER_VERSION, Session};
-use crate::server::pg::types;
+use crate::server::pg::session::Session;
+use crate::server::pg::settings::table::SERVER_VERSION;
+use crate::server::pg::settings::values::Scope;
+use crate::server::pg::shared::DATABASE;
+use crate::server::pg::{names, types};
 
 type Body = fn(&Session, &[ScalarValue]) -> Result<ScalarValue>;
 
@@ -34,6 +36,11 @@ const FUNCTIONS: &[(&str, DataType, Body)] = &[
     ("current_role", DataType::Utf8, |s, _| text(&s.user)),
     ("pg_backend_pid", DataType::Int32, |s, _| Ok(ScalarValue::Int32(Some(s.process_id)))),
     ("current_setting", DataType::Utf8, |s, a| setting(s, a)),
+    ("set_config", DataType::Utf8, |s, a| set_config(s, a)),
+    // There are no advisory locks, so nobody has one.
+    ("pg_advisory_unlock_all", DataType::Utf8, |_, _| text("")),
+    ("pg_advisory_unlock", DataType::Boolean, |s, _| not_locked(s, "ExclusiveLock")),
+    ("pg_advisory_unlock_shared", DataType::Boolean, |s, _| not_locked(s, "ShareLock")),
     ("pg_is_in_recovery", DataType::Boolean, |_, _| boolean(false)),
     ("pg_table_is_visible", DataType::Boolean, |s, a| visible(s, a)),
     ("pg_type_is_visible", DataType::Boolean, |_, _| boolean(true)),
@@ -61,18 +68,23 @@ const FUNCTIONS: &[(&str, DataType, Body)] = &[
     ("to_regnamespace", DataType::UInt32, |_, a| {
         Ok(ScalarValue::UInt32(string(a, 0).map(|n| relations::schema_oid(&n))))
     }),
-    ("quote_ident", DataType::Utf8, |_, a| Ok(ScalarValue::Utf8(string(a, 0).map(|n| quote(&n))))),
+    ("quote_ident", DataType::Utf8, |_, a| Ok(ScalarValue::Utf8(string(a, 0).map(|n| names::quoted(&n))))),
 ];
+
+/// Those that do something, and so are called whenever they are to be.
+const VOLATILE: &[&str] =
+    &["set_config", "pg_advisory_unlock_all", "pg_advisory_unlock", "pg_advisory_unlock_shared"];
 
 /// All functions, bound to a session.
 pub fn all(session: &Arc<Session>) -> impl Iterator<Item = ScalarUDF> {
     // The context holds the functions, so they must not hold the context's owner.
     let session = Arc::downgrade(session);
-    FUNCTIONS.iter().enumerate().map(move |(row, _)| {
+    FUNCTIONS.iter().enumerate().map(move |(row, (name, ..))| {
+        let volatility = if VOLATILE.contains(name) { Volatility::Volatile } else { Volatility::Stable };
         ScalarUDF::new_from_impl(CatalogFunction {
             row,
             session: session.clone(),
-            signature: Signature::variadic_any(Volatility::Stable).with_zero_arguments(),
+            signature: Signature::variadic_any(volatility).with_zero_arguments(),
         })
     })
 }
@@ -179,8 +191,28 @@ fn setting(session: &Session, arguments: &[ScalarValue]) -> Result<ScalarValue> 
     match session.show(&name) {
         Ok(value) => text(&value),
         Err(_) if arguments.get(1) == Some(&ScalarValue::Boolean(Some(true))) => Ok(ScalarValue::Utf8(None)),
-        Err(_) => Err(DataFusionError::Plan(format!("unrecognized configuration parameter \"{name}\""))),
+        Err(error) => Err(DataFusionError::External(Box::new(error))),
     }
+}
+
+fn set_config(session: &Session, arguments: &[ScalarValue]) -> Result<ScalarValue> {
+    let (Some(name), [_, _, local]) = (string(arguments, 0), arguments) else {
+        return Err(DataFusionError::Plan("set_config() takes a name, a value and whether it is local".into()));
+    };
+    let scope = match local {
+        ScalarValue::Boolean(Some(true)) => Scope::Transaction,
+        _ => Scope::Session,
+    };
+    let mut settings = session.settings();
+    // NULL resets it.
+    let set = settings.set(&name, string(arguments, 1).as_deref(), scope);
+    let shown = set.and_then(|()| settings.show(&name));
+    text(&shown.map_err(|error| DataFusionError::External(Box::new(error)))?)
+}
+
+fn not_locked(session: &Session, kind: &str) -> Result<ScalarValue> {
+    session.notices.warn("01000", format!("you don't own a lock of type {kind}"));
+    boolean(false)
 }
 
 /// What `\d` and tab completion list: the schemas a name is looked up in without being told.
@@ -216,7 +248,7 @@ fn regclass(session: &Session, arguments: &[ScalarValue]) -> Result<ScalarValue>
     let parts: Vec<String> = name.split('.').map(|p| p.trim_matches('"').to_string()).collect();
     let (path, table) = match parts.as_slice() {
         [schema, table] => (vec![schema.as_str()], table),
-        [table] if super::is_relation(table) => (vec!["pg_catalog"], table),
+        [table] if super::names::is_relation(table) => (vec!["pg_catalog"], table),
         [table] => (session.search_path(), table),
         _ => return Ok(ScalarValue::UInt32(None)),
     };
@@ -234,11 +266,4 @@ fn regtype(arguments: &[ScalarValue]) -> Result<ScalarValue> {
         return text(if oid == 0 { "-" } else { types::type_name(oid as u32) });
     }
     Ok(ScalarValue::Utf8(string(arguments, 0)))
-}
-
-fn quote(name: &str) -> String {
-    let mut chars = name.chars();
-    let plain = chars.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
-        && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }

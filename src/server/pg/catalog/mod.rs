@@ -6,8 +6,12 @@
 
 /// Scalar functions of `pg_catalog`.
 mod functions;
+/// What relations there are.
+pub mod names;
 /// Live relations.
 mod relations;
+/// `pg_settings`.
+mod settings;
 
 use std::sync::{Arc, Weak};
 
@@ -18,39 +22,9 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 
-use super::listener::DATABASE;
 use super::session::Session;
+use super::shared::DATABASE;
 use crate::engine::session::Engine;
-
-/// Views over nothing or over constants, each with the client query that needs it.
-pub const SHIMS: &[(&str, &str)] = &[
-    ("pg_am", include_str!("../../../../sql/pg_catalog/pg_am.sql")),
-    ("pg_attrdef", include_str!("../../../../sql/pg_catalog/pg_attrdef.sql")),
-    ("pg_collation", include_str!("../../../../sql/pg_catalog/pg_collation.sql")),
-    ("pg_constraint", include_str!("../../../../sql/pg_catalog/pg_constraint.sql")),
-    ("pg_database", include_str!("../../../../sql/pg_catalog/pg_database.sql")),
-    ("pg_description", include_str!("../../../../sql/pg_catalog/pg_description.sql")),
-    ("pg_extension", include_str!("../../../../sql/pg_catalog/pg_extension.sql")),
-    ("pg_foreign_server", include_str!("../../../../sql/pg_catalog/pg_foreign_server.sql")),
-    ("pg_foreign_table", include_str!("../../../../sql/pg_catalog/pg_foreign_table.sql")),
-    ("pg_index", include_str!("../../../../sql/pg_catalog/pg_index.sql")),
-    ("pg_inherits", include_str!("../../../../sql/pg_catalog/pg_inherits.sql")),
-    ("pg_policy", include_str!("../../../../sql/pg_catalog/pg_policy.sql")),
-    ("pg_publication", include_str!("../../../../sql/pg_catalog/pg_publication.sql")),
-    ("pg_publication_namespace", include_str!("../../../../sql/pg_catalog/pg_publication_namespace.sql")),
-    ("pg_publication_rel", include_str!("../../../../sql/pg_catalog/pg_publication_rel.sql")),
-    ("pg_rewrite", include_str!("../../../../sql/pg_catalog/pg_rewrite.sql")),
-    ("pg_roles", include_str!("../../../../sql/pg_catalog/pg_roles.sql")),
-    ("pg_statistic_ext", include_str!("../../../../sql/pg_catalog/pg_statistic_ext.sql")),
-    ("pg_tables", include_str!("../../../../sql/pg_catalog/pg_tables.sql")),
-    ("pg_trigger", include_str!("../../../../sql/pg_catalog/pg_trigger.sql")),
-    ("pg_views", include_str!("../../../../sql/pg_catalog/pg_views.sql")),
-];
-
-/// Names of every relation, for resolving them without their schema as Postgres does.
-pub fn is_relation(name: &str) -> bool {
-    relations::NAMES.contains(&name) || SHIMS.iter().any(|(shim, _)| *shim == name)
-}
 
 /// The context of a new connection.
 pub fn context(engine: &Engine) -> SessionContext {
@@ -90,7 +64,8 @@ impl std::fmt::Debug for PgCatalog {
 #[async_trait]
 impl SchemaProvider for PgCatalog {
     fn table_names(&self) -> Vec<String> {
-        relations::NAMES.iter().copied().chain(SHIMS.iter().map(|s| s.0)).map(String::from).collect()
+        let live = relations::NAMES.iter().copied().chain([settings::NAME]);
+        live.chain(names::SHIMS.iter().map(|s| s.0)).map(String::from).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -100,12 +75,15 @@ impl SchemaProvider for PgCatalog {
         if let Some(live) = relations::table(name, &catalog) {
             return Ok(Some(live));
         }
-        let Some((_, sql)) = SHIMS.iter().find(|(shim, _)| *shim == name) else { return Ok(None) };
+        if name == settings::NAME {
+            return settings::table(&session).map(Some);
+        }
+        let Some((_, sql)) = names::SHIMS.iter().find(|(shim, _)| *shim == name) else { return Ok(None) };
         let plan = session.context.state().create_logical_plan(sql).await?;
         Ok(Some(Arc::new(ViewTable::new(plan, Some((*sql).to_string())))))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        is_relation(name)
+        names::is_relation(name)
     }
 }

@@ -1,0 +1,245 @@
+//! The loop of a connection: its messages one after the other, and what the client keeps between them: the transaction,
+//! prepared statements and portals, which are here and nowhere else.
+
+use std::io;
+use std::sync::Arc;
+
+use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+use pgwire::messages::response::ReadyForQuery;
+use pgwire::messages::startup::ParameterStatus;
+use pgwire::messages::{DecodeContext, PgWireBackendMessage, PgWireFrontendMessage};
+use tokio::time::{Instant, sleep_until};
+
+use super::client::Client;
+use super::errors::{self, fatal};
+use super::held::Holder;
+use super::message;
+use super::portals::Portals;
+use super::receive::{Frame, Messages};
+use super::run::Clock;
+use super::session::Session;
+use super::settings::table;
+use super::shared::Shared;
+use super::statements::Statements;
+use super::transaction::Transaction;
+
+/// One client, from its first message to its last.
+pub struct Conversation<'a> {
+    pub shared: &'a Shared,
+    pub session: &'a Arc<Session>,
+    pub client: &'a mut Client,
+    pub transaction: Transaction,
+    pub statements: Statements,
+    pub portals: Portals,
+    pub holder: Arc<Holder>,
+    /// Counts messages: a simple query, or in the extended protocol everything up to Sync.
+    pub message: u64,
+    /// The message has several statements, which are a transaction.
+    pub many: bool,
+    /// After an error, up to Sync.
+    skipping: bool,
+    /// When the client was told that it may go on, if it has not.
+    idle_since: Option<Instant>,
+}
+
+/// What the loop waits for.
+enum Next {
+    Frame(Frame),
+    /// A portal has waited for too long.
+    PortalEnds,
+    End(Option<PgWireError>),
+}
+
+impl<'a> Conversation<'a> {
+    pub fn new(shared: &'a Shared, session: &'a Arc<Session>, client: &'a mut Client) -> Self {
+        let holder = Holder::new(shared.engine.memory("a Postgres session"));
+        Self {
+            shared,
+            session,
+            client,
+            transaction: Transaction::default(),
+            statements: Statements::new(holder.clone()),
+            portals: Portals::new(holder.clone()),
+            holder,
+            message: 1,
+            many: false,
+            skipping: false,
+            idle_since: Some(Instant::now()),
+        }
+    }
+
+    /// Until either side has enough; what to tell the client if that is us.
+    ///
+    /// # Errors
+    /// Whatever the socket said.
+    pub async fn run(&mut self, mut messages: Messages) -> io::Result<Option<PgWireError>> {
+        loop {
+            let frame = match self.next(&mut messages).await {
+                Next::Frame(frame) => frame,
+                Next::PortalEnds => {
+                    self.portals.end_waiting(std::time::Instant::now());
+                    continue;
+                }
+                Next::End(told) => return Ok(told),
+            };
+            let kind = frame.kind();
+            // What nobody reads is no sign of life.
+            if message::is_ignored(kind) || self.skipping && kind != message::SYNC {
+                continue;
+            }
+            self.idle_since = None;
+            match self.answer(frame).await {
+                Ok(()) => {}
+                Err(PgWireError::IoError(error)) => return Err(error),
+                Err(error) if error.is_fatal() => return Ok(Some(error)),
+                Err(error) => self.fail(kind, error).await?,
+            }
+        }
+    }
+
+    async fn next(&self, messages: &mut Messages) -> Next {
+        let idle = self.idle_end();
+        let portal = self.portals.next_end().map(Instant::from_std);
+        tokio::select! {
+            biased;
+            () = self.shared.shutdown.cancelled() => {
+                Next::End(Some(fatal("57P01", "terminating connection due to administrator command")))
+            }
+            next = messages.recv() => match next {
+                Some(Ok(frame)) => Next::Frame(frame),
+                Some(Err(error)) => Next::End(Some(error)),
+                None => Next::End(None),
+            },
+            () = until(idle) => Next::End(Some(match self.transaction.is_block() {
+                true => fatal("25P03", "terminating connection due to idle-in-transaction timeout"),
+                false => fatal("57P05", "terminating connection due to idle-session timeout"),
+            })),
+            () = until(portal) => Next::PortalEnds,
+        }
+    }
+
+    /// When the client has been idle for too long.
+    fn idle_end(&self) -> Option<Instant> {
+        let name = match self.transaction.is_block() {
+            true => table::IDLE_IN_TRANSACTION_TIMEOUT,
+            false => table::IDLE_TIMEOUT,
+        };
+        Some(self.idle_since? + self.session.settings().time(name)?)
+    }
+
+    async fn answer(&mut self, frame: Frame) -> PgWireResult<()> {
+        let kind = frame.kind();
+        message::check(&frame.bytes)?;
+        if kind == message::SYNC {
+            self.skipping = false;
+            return self.ready().await;
+        }
+        let canceled = self.session.open_message();
+        if canceled.is_cancelled() {
+            return Err(errors::canceled());
+        }
+        // Outside of a block, the message is the transaction.
+        self.session.settings().begin();
+        self.dispatch(frame).await?;
+        if kind == message::QUERY {
+            self.ready().await?;
+        }
+        Ok(())
+    }
+
+    async fn dispatch(&mut self, mut frame: Frame) -> PgWireResult<()> {
+        let mut context = DecodeContext::new(self.client.version);
+        context.awaiting_frontend_ssl = false;
+        context.awaiting_frontend_startup = false;
+        let Some(message) = PgWireFrontendMessage::decode(&mut frame.bytes, &context)? else { return Ok(()) };
+        match message {
+            PgWireFrontendMessage::Query(query) => self.simple(&query.query).await,
+            PgWireFrontendMessage::Parse(parse) => self.parse(parse).await,
+            PgWireFrontendMessage::Bind(bind) => self.bind(bind, frame.room.take()).await,
+            PgWireFrontendMessage::Describe(describe) => self.describe(describe).await,
+            PgWireFrontendMessage::Execute(execute) => self.execute(execute).await,
+            PgWireFrontendMessage::Close(close) => self.close(close).await,
+            PgWireFrontendMessage::Flush(_) => Ok(self.client.flush().await?),
+            // The kinds that can be read are all above; Sync is answered elsewhere.
+            other => Err(errors::unsupported(format!("message {other:?}"))),
+        }
+    }
+
+    /// A message was answered to its end.
+    async fn ready(&mut self) -> PgWireResult<()> {
+        if !self.transaction.is_block() {
+            self.session.settings().commit();
+            self.portals.end_transaction();
+        }
+        self.message += 1;
+        self.many = false;
+        self.session.close_message();
+        self.tell_settings().await?;
+        let ready = ReadyForQuery::new(self.transaction.status());
+        self.client.send(PgWireBackendMessage::ReadyForQuery(ready)).await?;
+        self.idle_since = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn tell_settings(&mut self) -> PgWireResult<()> {
+        let untold = self.session.settings().untold();
+        for (name, value) in untold {
+            let status = ParameterStatus::new(name.to_string(), value);
+            self.client.feed(PgWireBackendMessage::ParameterStatus(status)).await?;
+        }
+        Ok(())
+    }
+
+    /// An error ends the message, and the transaction with it.
+    async fn fail(&mut self, kind: u8, error: PgWireError) -> io::Result<()> {
+        tracing::debug!(%error, "a Postgres statement failed");
+        // They were of a statement that has not ended well.
+        self.session.notices.take();
+        match self.transaction.is_block() {
+            // What a savepoint may go back to stays.
+            true if self.transaction.depth() > 0 => {}
+            true => self.portals.fail(),
+            false => {
+                self.session.settings().roll_back();
+                self.portals.end_transaction();
+            }
+        }
+        self.transaction.fail();
+        self.client.tell(error).await?;
+        if message::is_extended(kind) {
+            self.skipping = true;
+            return self.client.flush().await;
+        }
+        self.ready().await.map_err(io_error)
+    }
+
+    /// The time of a statement that begins.
+    pub fn clock(&self) -> Clock {
+        Clock::start(&self.shared.engine, self.session.statement_timeout())
+    }
+
+    /// Tells what the statement that ended has to say, as far as the client wants it.
+    pub async fn tell_notices(&mut self) -> PgWireResult<()> {
+        for notice in self.session.notices.take() {
+            if self.session.settings().wants(&notice.severity.to_ascii_lowercase()) {
+                let info = ErrorInfo::new(notice.severity.into(), notice.code.into(), notice.text);
+                self.client.feed(PgWireBackendMessage::NoticeResponse(info.into())).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn io_error(error: PgWireError) -> io::Error {
+    match error {
+        PgWireError::IoError(error) => error,
+        other => io::Error::other(other),
+    }
+}
+
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end).await,
+        None => std::future::pending().await,
+    }
+}
