@@ -1,6 +1,8 @@
 //! Runs the sqllogictest files of `tests/sql` over the same data in four storage states: all in the head, all
 //! flushed, half and half, and merged. Expectations do not depend on the state.
 //!
+//! Those of `tests/sql/ended` have data of their own: series that ended, and labels with names of columns.
+//!
 //! `SQL_FILTER` runs only files whose name contains it.
 
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use promlake::engine::session::{Engine, EngineOptions};
 use promlake::engine::sql::verify::verify;
 use promlake::model::labels::Labels;
 use promlake::model::metadata::{Metadata, MetricType};
+use promlake::model::sample::STALE_NAN;
 use promlake::storage::lake::alerts::AlertChange;
 use promlake::storage::store::{Options, Store};
 use promlake::storage::types::{SampleRow, WriteBatch};
@@ -62,10 +65,28 @@ fn series() -> Vec<(Labels, Values)> {
     ]
 }
 
-async fn append(store: &Store, minutes: std::ops::RangeInclusive<i64>) {
+/// Of `tests/sql/ended`.
+fn ended() -> Vec<(Labels, Values)> {
+    let labels = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied());
+    vec![
+        // Two targets, one of which vanishes after four minutes.
+        (labels(&[("__name__", "gone"), ("instance", "a:80")]), |i| Some(10.0 * i as f64)),
+        (labels(&[("__name__", "gone"), ("instance", "b:80")]), |i| match i {
+            0..4 => Some(1000.0 + i as f64),
+            4 => Some(STALE_NAN),
+            _ => None,
+        }),
+        (
+            labels(&[("__name__", "odd"), ("__values__", "v"), ("__timestamps__", "t"), ("__scalar_1__", "s")]),
+            |i| Some(i as f64),
+        ),
+    ]
+}
+
+async fn append(store: &Store, series: &[(Labels, Values)], minutes: std::ops::RangeInclusive<i64>) {
     let mut batch = WriteBatch::default();
-    for (labels, value) in series() {
-        let series = store.intern(&labels);
+    for (labels, value) in series {
+        let series = store.intern(labels);
         for minute in minutes.clone() {
             if let Some(value) = value(minute) {
                 let timestamp = START_MS + minute * MINUTE_MS;
@@ -79,7 +100,7 @@ async fn append(store: &Store, minutes: std::ops::RangeInclusive<i64>) {
     assert!(report.rejected_samples.is_empty(), "{:?}", report.rejected_samples);
 }
 
-async fn open(state: State, folder: &Path) -> Arc<Store> {
+async fn open(state: State, series: &[(Labels, Values)], folder: &Path) -> Arc<Store> {
     let options = Options {
         url: folder.to_string_lossy().into_owned(),
         node: "sql".to_string(),
@@ -92,11 +113,11 @@ async fn open(state: State, folder: &Path) -> Arc<Store> {
         ..Options::default()
     };
     let store = Store::open(options, Arc::new(|| NOW_MS)).await.unwrap();
-    append(&store, 0..=5).await;
+    append(&store, series, 0..=5).await;
     if matches!(state, State::Half | State::Merged) {
         store.flush().await.unwrap();
     }
-    append(&store, 6..=10).await;
+    append(&store, series, 6..=10).await;
     if matches!(state, State::Flushed | State::Merged) {
         store.flush().await.unwrap();
     }
@@ -170,21 +191,27 @@ impl AsyncDB for Database {
     async fn shutdown(&mut self) {}
 }
 
-fn files() -> Vec<PathBuf> {
+fn files(folder: &str) -> Vec<PathBuf> {
     let filter = std::env::var("SQL_FILTER").unwrap_or_default();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|e| e == "slt") && path.to_string_lossy().contains(&filter));
     files.sort();
-    assert!(!files.is_empty(), "no file of tests/sql matches {filter:?}");
     files
 }
 
 async fn run(state: State) {
+    let (usual, ended) = (files("tests/sql"), files("tests/sql/ended"));
+    assert!(!usual.is_empty() || !ended.is_empty(), "no file matches SQL_FILTER");
+    run_files(state, &series(), usual).await;
+    run_files(state, &self::ended(), ended).await;
+}
+
+async fn run_files(state: State, series: &[(Labels, Values)], files: Vec<PathBuf>) {
     let folder = tempfile::tempdir().unwrap();
-    let engine = engine(open(state, folder.path()).await);
+    let engine = engine(open(state, series, folder.path()).await);
     let mut failures = Vec::new();
-    for file in files() {
+    for file in files {
         let mut runner = Runner::new(|| async { Ok(Database { context: engine.sql_context() }) });
         if let Err(failure) = runner.run_file_async(&file).await {
             failures.push(failure.display(false).to_string());

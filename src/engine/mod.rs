@@ -4,6 +4,8 @@
 pub mod active;
 /// Numbers of series and their labels.
 pub mod cardinality;
+/// Names of the columns of vectors.
+pub mod columns;
 /// Slots, deadlines, flags and memory of all work.
 pub mod door;
 /// DataFusion's errors in our terms.

@@ -36,6 +36,7 @@ use super::query::EngineOptions;
 use super::scan::SeriesTable;
 use super::sql::functions::ConcatPlanner;
 use super::sql::milliseconds::RoundToMilliseconds;
+use super::sql::series::TellSeriesApart;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::telemetry::spans;
 
@@ -170,7 +171,8 @@ impl QueryRuntime {
 
     /// A state with DataFusion's own rules and functions, which also plans PromQL's operators; for SQL.
     pub fn sql_state(&self) -> SessionState {
-        let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(RoundToMilliseconds)];
+        let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+            vec![Arc::new(TellSeriesApart), Arc::new(RoundToMilliseconds)];
         rules.extend(Analyzer::new().rules);
         let mut builder = SessionStateBuilder::new().with_default_features();
         builder.expr_planners().get_or_insert_default().insert(0, Arc::new(ConcatPlanner));

@@ -588,6 +588,7 @@ async fn resolve_query(
     if duration_expressions::are_in(&expr) {
         duration_expressions::resolve(Arc::make_mut(&mut expr), grid.start, grid.end(), step)?;
     }
+    lower::named::by_columns(&mut expr);
     let kind = expr.value_type();
     let range = matches!(request.time, EvalTime::Range { .. });
     if range && matches!(kind, ValueType::Matrix | ValueType::String) {

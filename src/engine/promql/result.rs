@@ -16,6 +16,7 @@ use super::plan::layout::{Floats, Grid, HISTOGRAMS, Points, Sample, TIMESTAMPS, 
 use super::plan::ops::series::is_label;
 use super::plan::samples::{decode, decode_stored};
 use super::plan::work::Work;
+use crate::engine::columns::label_of;
 use crate::engine::query::{Point, ResultSeries};
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
@@ -33,7 +34,7 @@ impl<'a> RowLabels<'a> {
     fn of(batch: &'a RecordBatch) -> Result<Self> {
         let fields = batch.schema_ref().fields().iter().zip(batch.columns());
         let mut labels: Vec<(&str, &ArrayRef)> =
-            fields.map(|(f, a)| (f.name().as_str(), a)).filter(|(name, _)| is_label(name)).collect();
+            fields.filter(|(f, _)| is_label(f.name())).map(|(f, a)| (label_of(f.name()), a)).collect();
         labels.sort_unstable_by_key(|(name, _)| *name);
         let columns = labels.iter().map(|(_, array)| strings(*array)).collect::<Result<Vec<_>>>()?;
         Ok(Self { names: labels.into_iter().map(|(name, _)| name).collect(), columns })

@@ -88,7 +88,7 @@ impl SeriesMergeExec {
     ///
     /// [`leaf`]: SeriesMergeExec::leaf
     pub fn exchanged(&self, snapshot: Arc<Snapshot>, range: TimeRange) -> Self {
-        let wants = Wants::of(&self.table.columns, &snapshot);
+        let wants = Wants::of(&self.table.columns, self.table.shape, &snapshot);
         let chunks = std::iter::once(0..snapshot.series.len()).collect();
         let table = SeriesTable { snapshot, range, ..self.table.clone() };
         Self { table, wants, chunks, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }

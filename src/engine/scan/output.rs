@@ -18,7 +18,7 @@ use crate::engine::scan::merge::Segment;
 use crate::engine::scan::table::{Column, Shape, has_histograms, timestamp_type};
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::{Labels, METRIC_NAME, text};
-use crate::model::sample::TimeRange;
+use crate::model::sample::{TimeRange, is_stale};
 use crate::storage::types::{MemorySource, Run, Series, Snapshot};
 
 /// Which parts of a sample the output needs; timestamps always, as they decide what a sample is.
@@ -32,12 +32,15 @@ pub(super) struct Wants {
 }
 
 impl Wants {
-    pub fn of(columns: &[Column], snapshot: &Snapshot) -> Self {
-        let values = columns.contains(&Column::Value);
+    /// Rows are no rows where they are staleness markers, so there values are read whoever wants them.
+    pub fn of(columns: &[Column], shape: Shape, snapshot: &Snapshot) -> Self {
+        let rows = shape == Shape::Rows;
+        let values = rows || columns.contains(&Column::Value);
+        let has_histograms = has_histograms(snapshot);
         Self {
             values,
-            absent: values && has_histograms(snapshot),
-            histograms: columns.contains(&Column::Histogram),
+            absent: values && has_histograms,
+            histograms: rows && has_histograms || columns.contains(&Column::Histogram),
             start_timestamps: columns.contains(&Column::StartTimestamp),
         }
     }
@@ -109,6 +112,24 @@ impl SampleBuffer {
                 rows.push(*row);
             }
         }
+        permute(&mut self.timestamps, first, &rows);
+        permute(&mut self.values, first, &rows);
+        permute(&mut self.absent, first, &rows);
+        permute(&mut self.histograms, first, &rows);
+        permute(&mut self.start_timestamps, first, &rows);
+    }
+
+    /// Takes out the staleness markers from a row on. To be asked of a buffer that has values.
+    fn drop_markers(&mut self, first: usize) {
+        let is_marker = |row: usize| match self.absent.get(row) {
+            Some(true) => self.histograms[row].as_ref().is_some_and(|histogram| histogram.is_stale()),
+            _ => is_stale(self.values[row]),
+        };
+        let all = first..self.timestamps.len();
+        let rows: Vec<usize> = match all.clone().any(is_marker) {
+            true => all.filter(|row| !is_marker(*row)).collect(),
+            false => return,
+        };
         permute(&mut self.timestamps, first, &rows);
         permute(&mut self.values, first, &rows);
         permute(&mut self.absent, first, &rows);
@@ -217,9 +238,14 @@ impl BatchBuilder {
     }
 
     /// The samples appended since the last call are those of this series; a series without any is left out.
+    /// Of rows staleness markers are left out as well.
     pub fn close_series(&mut self, rank: usize) {
+        let start = self.ends.last().copied().unwrap_or(0);
+        if self.shape == Shape::Rows {
+            self.buffer.drop_markers(start);
+        }
         self.buffer.count_histograms();
-        if self.samples() > self.ends.last().copied().unwrap_or(0) {
+        if self.samples() > start {
             self.series.push(rank);
             self.ends.push(self.samples());
         }

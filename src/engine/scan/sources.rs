@@ -51,7 +51,7 @@ pub(super) async fn plan(
     limit: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let chunks = chunks(table.snapshot.series.len(), state.config().target_partitions());
-    let wants = Wants::of(&table.columns, &table.snapshot);
+    let wants = Wants::of(&table.columns, table.shape, &table.snapshot);
     let (inputs, pruned) = match table.snapshot.files.is_empty() {
         true => Default::default(),
         false => file_inputs(&table, state, &chunks, &wants).await?,

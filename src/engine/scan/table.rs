@@ -9,6 +9,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::engine::columns;
 use crate::engine::promql::cancel::Cancel;
 use crate::engine::scan::sources;
 use crate::model::sample::TimeRange;
@@ -16,10 +17,7 @@ use crate::promql::span::Span;
 use crate::storage::types::Snapshot;
 
 /// Data columns of the list shape.
-pub const TIMESTAMPS: &str = "__timestamps__";
-pub const VALUES: &str = "__values__";
-pub const HISTOGRAMS: &str = "__histograms__";
-pub const START_TIMESTAMPS: &str = "__start_timestamps__";
+pub use crate::engine::columns::{HISTOGRAMS, START_TIMESTAMPS, TIMESTAMPS, VALUES};
 
 /// Data columns of the row shape.
 pub const TIMESTAMP: &str = "timestamp";
@@ -135,8 +133,8 @@ impl SeriesTable {
     /// One row per series: its labels, then `__timestamps__`, `__values__`, and `__histograms__` and
     /// `__start_timestamps__` where a source holds any.
     pub fn lists(snapshot: Arc<Snapshot>, range: TimeRange, options: &ScanOptions) -> Arc<dyn TableProvider> {
-        let mut columns: Vec<(String, Column)> =
-            snapshot.label_names.iter().map(|name| (name.clone(), Column::Label(name.clone()))).collect();
+        let label = |name: &String| (columns::of_label(name).into_owned(), Column::Label(name.clone()));
+        let mut columns: Vec<(String, Column)> = snapshot.label_names.iter().map(label).collect();
         columns.push((TIMESTAMPS.to_string(), Column::Timestamp));
         columns.push((VALUES.to_string(), Column::Value));
         if has_histograms(&snapshot) {

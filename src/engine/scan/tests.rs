@@ -23,7 +23,7 @@ use crate::engine::scan::table::{HISTOGRAMS, VALUES};
 use crate::engine::scan::{ScanOptions, SeriesTable};
 use crate::model::histogram::{FloatHistogram, codec};
 use crate::model::labels::Labels;
-use crate::model::sample::TimeRange;
+use crate::model::sample::{STALE_NAN, TimeRange};
 use crate::storage::types::{MemorySource, NOWHERE, Run, SampleFile, Series, Snapshot};
 
 type Samples = Vec<(i64, f64)>;
@@ -373,6 +373,45 @@ async fn rows_can_be_counted_without_a_column_and_limited() {
     let frame = context(2).read_table(table).unwrap().limit(0, Some(7)).unwrap();
     let rows: usize = frame.collect().await.unwrap().iter().map(RecordBatch::num_rows).sum();
     assert_eq!(rows, 7);
+}
+
+/// A target that vanished left a marker, and after it `avg` and `last` of a metric were NaN.
+#[tokio::test]
+async fn staleness_markers_are_no_rows() {
+    let histogram = |sum| Some(Arc::new(FloatHistogram { count: 3.0, sum, ..FloatHistogram::default() }));
+    let mut lake = Lake::new(&[1, 2, 3]);
+    lake.file(&[(1, vec![(0, 1.5), (10, STALE_NAN), (20, f64::NAN)]), (2, vec![(0, STALE_NAN)])], Encoding::Value)
+        .await;
+    let run = Run {
+        timestamps: vec![0, 10, 20, 30],
+        values: vec![1.0, STALE_NAN, 0.0, 0.0],
+        histograms: vec![None, None, histogram(4.5), histogram(STALE_NAN)],
+        ..Run::default()
+    };
+    lake.memory(vec![(3, run)]);
+    let rows = |table| async move {
+        let frame = context(2).read_table(table).unwrap();
+        let counted = frame.clone().count().await.unwrap();
+        let batches = frame.select_columns(&["i", "timestamp"]).unwrap().collect().await.unwrap();
+        let mut rows = Vec::new();
+        for batch in &batches {
+            let (names, times) = (batch.column(0).as_string_view(), batch.column(1));
+            let times = times.as_primitive::<TimestampMillisecondType>();
+            rows.extend((0..batch.num_rows()).map(|row| (names.value(row).to_string(), times.value(row))));
+        }
+        assert_eq!(rows.len(), counted);
+        rows.sort();
+        rows
+    };
+    let table = SeriesTable::rows(lake.snapshot(), TimeRange::ALL, &ScanOptions::default());
+    let expected = [("1", 0), ("1", 20), ("3", 0), ("3", 20)].map(|(name, time)| (name.to_string(), time));
+    assert_eq!(rows(table).await, expected);
+    // PromQL needs them.
+    let table = SeriesTable::lists(lake.snapshot(), TimeRange::ALL, &ScanOptions::default());
+    let batches = context(1).read_table(table).unwrap().collect().await.unwrap();
+    let samples: usize =
+        batches.iter().map(|batch| batch.column_by_name(VALUES).unwrap().as_list::<i32>().values().len()).sum();
+    assert_eq!(samples, 8);
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ pub mod promql;
 pub mod pushdown;
 /// The table of one metric, or of all.
 pub mod samples;
+/// Counters of several series in a group.
+pub mod series;
 /// Schema `promlake`: series, metrics, files, and what the application registers.
 pub mod system;
 /// Text to statements, with limits.

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, iden
 use futures::future::BoxFuture;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::engine::columns::label_of;
 use crate::engine::door::canceled;
 use crate::engine::promql::annotations::{Annotations, Saved};
 use crate::engine::promql::cancel::Cancel;
@@ -202,7 +203,8 @@ fn to_rows(plan: LogicalPlan, steps: Expr) -> Result<LogicalPlan> {
     let has = |name: &str| names.iter().any(|n| n == name);
     let histograms = has(HISTOGRAMS);
     let labels: Vec<String> = names.iter().filter(|n| !data.contains(&n.as_str())).cloned().collect();
-    let label_columns = column_names(&labels, &[TIMESTAMP, VALUE, HISTOGRAM]);
+    let label_names: Vec<String> = labels.iter().map(|column| label_of(column).to_string()).collect();
+    let label_columns = column_names(&label_names, &[TIMESTAMP, VALUE, HISTOGRAM]);
     check_unique(&label_columns)?;
 
     let timestamps = match has(TIMESTAMPS) {

@@ -174,6 +174,8 @@ async fn vector() -> PlannedVector {
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("job", Arc::new(StringViewArray::from(vec!["a", "b"]))),
         ("value", Arc::new(StringViewArray::from(vec![Some("label"), None]))),
+        // The column of a label that is called `__values__`.
+        ("$__values__", Arc::new(StringViewArray::from(vec![None, Some("inner")]))),
         ("__values__", Arc::new(values)),
     ];
     let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
@@ -213,6 +215,9 @@ async fn promql_is_a_row_for_each_value() {
 | a   | label       | 1970-01-01T00:02:00Z | 3.0   |
 +-----+-------------+----------------------+-------+";
     assert_eq!(pretty_format_batches(&batches).unwrap().to_string(), expected);
+    let sql = format!("SELECT value FROM {CALL} WHERE __values__ = 'inner'");
+    let batches = with_promql().sql(&sql).await.unwrap().collect().await.unwrap();
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use super::lowered::{
     project, split,
 };
 use super::{scalar, string, vector};
+use crate::engine::columns;
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::annotations::text;
 use crate::engine::promql::kernel::buckets::quantile_label;
@@ -255,7 +256,7 @@ fn promised_labels(selector: &VectorSelector) -> Vec<(String, String)> {
     };
     let promised = selector.matchers.iter().enumerate().filter(known).map(|(_, matcher)| matcher);
     let promised = promised.filter(|m| !m.value.is_empty() && m.name != METRIC_NAME);
-    promised.map(|m| (m.name.clone(), m.value.clone())).collect()
+    promised.map(|m| (columns::of_label(&m.name).into_owned(), m.value.clone())).collect()
 }
 
 /// `histogram_quantile(q, v)` and `histogram_fraction(lower, upper, v)`.

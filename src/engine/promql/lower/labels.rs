@@ -4,6 +4,7 @@ use datafusion::logical_expr::lit;
 
 use super::lowered::{Context, Lowered, NameFate, column, label_literal};
 use super::{resolve, selectors, string, vector};
+use crate::engine::columns;
 use crate::engine::promql::plan::functions::labels as functions;
 use crate::engine::promql::plan::layout::DROP_NAME;
 use crate::engine::promql::plan::node::{VectorNode, VectorOp};
@@ -79,7 +80,7 @@ pub fn info(cx: &Context<'_>, call: &Call) -> Result<Lowered> {
     let op = InfoJoin {
         steps: cx.grid.steps,
         names: names.iter().map(NamePattern::new).collect(),
-        wanted: wanted.iter().map(|m| m.name.clone()).collect(),
+        wanted: wanted.iter().map(|m| columns::of_label(&m.name).into_owned()).collect(),
         optional: wanted.iter().all(|m| m.matches("")),
     };
     let mut labels = base.labels.clone();

@@ -11,6 +11,8 @@ pub mod aggregates;
 pub mod calls;
 /// Functions that work on labels: `label_replace`, `label_join`, `info`.
 pub mod labels;
+/// The labels that a query names, by their columns.
+pub mod named;
 /// What lowering knows of the query, and what a node returns.
 pub mod lowered;
 /// Binary and unary operators.

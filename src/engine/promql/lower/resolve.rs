@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 
 use super::lowered::is_metadata_label;
+use crate::engine::columns;
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::plan::layout::{Grid, MAX_STEPS};
@@ -256,7 +257,7 @@ pub async fn leaves(
         let range = if scan::has_histograms(&snapshot) { wider } else { request.range };
         let leaf = Leaf {
             span: request.span,
-            labels: snapshot.label_names.to_vec(),
+            labels: snapshot.label_names.iter().map(|name| columns::of_label(name).into_owned()).collect(),
             unique_unnamed: unique_unnamed(&snapshot, &request.matchers),
             snapshot,
             range,

@@ -274,6 +274,51 @@ fn scalars() {
     check("x 1 2 3", "clamp(x, 2, scalar(x) - 1)", minutes(0, 2), "{} 2@2");
 }
 
+/// Labels that have the names of columns of ours: every query of such a metric failed.
+#[test]
+fn labels_named_as_columns() {
+    let data = r#"
+        odd{__values__="1",__timestamps__="t",__scalar_1__="s",$__values__="d"} 1 2 3
+        odd{__values__="2",__histograms__="h",__drop_name__="n",__start_timestamps__="u"} 4 5 6
+        other{__values__="1"} 10 20 30
+    "#;
+    check(
+        data,
+        "odd",
+        at(1),
+        r#"odd{"$__values__"="d", __scalar_1__="s", __timestamps__="t", __values__="1"} 2@1
+        odd{__drop_name__="n", __histograms__="h", __start_timestamps__="u", __values__="2"} 5@1"#,
+    );
+    check(
+        data,
+        "sum by (__values__) (max_over_time(odd[1m])) + on (__values__) group_left () last_over_time(other[1m])",
+        at(1),
+        r#"{__values__="1"} 22@1"#,
+    );
+    check(
+        data,
+        "count without (__values__, __scalar_1__, __timestamps__, __histograms__) (other)",
+        at(1),
+        "{} 1@1",
+    );
+    check(data, "absent(nothing{__values__=\"x\"})", at(1), r#"{__values__="x"} 1@1"#);
+    check(
+        data,
+        "label_replace(other, \"__timestamps__\", \"<$1>\", \"__values__\", \"(.*)\")",
+        at(1),
+        r#"other{__timestamps__="<1>", __values__="1"} 20@1"#,
+    );
+    check(
+        data,
+        "label_join(other, \"__histograms__\", \"-\", \"__values__\", \"__name__\")",
+        at(1),
+        r#"other{__histograms__="1-other", __values__="1"} 20@1"#,
+    );
+    check(data, "count_values(\"__values__\", other)", at(1), r#"{__values__="20"} 1@1"#);
+    check(data, "topk by (__values__) (scalar(other), odd{__values__=\"2\"} offset 9m)", at(1), "");
+    check(data, "sort_by_label(other, \"__values__\")", at(1), r#"other{__values__="1"} 20@1"#);
+}
+
 const PAIRS: &str = r#"
     a{x="1"} 1 2 _ _ _ _ _ _
     a{x="2"} 3 4 5

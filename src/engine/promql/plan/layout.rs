@@ -15,18 +15,11 @@ use datafusion::error::{DataFusionError, Result};
 
 use super::samples::decode;
 use super::work::Work;
+use crate::engine::columns::SCALAR_PREFIX;
 use crate::engine::promql::kernel::types::{Mask, VectorIn};
 use crate::model::histogram::FloatHistogram;
 
-pub const VALUES: &str = "__values__";
-pub const HISTOGRAMS: &str = "__histograms__";
-pub const TIMESTAMPS: &str = "__timestamps__";
-pub const START_TIMESTAMPS: &str = "__start_timestamps__";
-/// Whether `__name__` of a row goes at the end of the query (delayed name removal).
-pub const DROP_NAME: &str = "__drop_name__";
-
-/// Columns of scalars that vary by step begin with this; see [`scalar_column`].
-pub const SCALAR_PREFIX: &str = "__scalar_";
+pub use crate::engine::columns::{DROP_NAME, HISTOGRAMS, START_TIMESTAMPS, TIMESTAMPS, VALUES};
 
 /// The column of a scalar, named by its place in the query, so that lowering needs no counter.
 pub fn scalar_column(at: usize) -> String {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionContext;
 
 /// Limits of functions that make much of little.
@@ -21,6 +21,11 @@ mod steps;
 mod time_bucket;
 
 pub use concat::ConcatPlanner;
+
+/// Whether it is `increase`, `rate` or `delta`.
+pub fn is_counter(function: &AggregateUDF) -> bool {
+    counter::is_counter(function)
+}
 
 /// Registers all of them, and limits DataFusion's own.
 pub fn register(context: &SessionContext) {

@@ -10,19 +10,13 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::error::Result;
 
-use crate::engine::promql::plan::layout::{
-    DROP_NAME, HISTOGRAMS, SCALAR_PREFIX, START_TIMESTAMPS, TIMESTAMPS, VALUES, strings,
-};
+pub use crate::engine::columns::is_label;
+use crate::engine::columns::label_of;
+use crate::engine::promql::plan::layout::strings;
 use crate::engine::promql::plan::work::Work;
 use crate::model::labels::is_legacy_label_name;
 
-/// Whether a column of a vector is a label.
-pub fn is_label(column: &str) -> bool {
-    !matches!(column, VALUES | HISTOGRAMS | DROP_NAME | TIMESTAMPS | START_TIMESTAMPS)
-        && !column.starts_with(SCALAR_PREFIX)
-}
-
-/// The label names among the columns of a schema.
+/// The columns of labels among those of a schema.
 pub fn label_columns(schema: &SchemaRef) -> Vec<String> {
     schema.fields().iter().map(|f| f.name().clone()).filter(|n| is_label(n)).collect()
 }
@@ -115,7 +109,7 @@ pub fn print_labels(batch: &RecordBatch, row: usize, keep: impl Fn(&str) -> bool
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         if is_label(field.name()) && keep(field.name()) && array.is_valid(row) {
             let column: &StringViewArray = strings(array)?;
-            pairs.push((field.name().as_str(), column.value(row)));
+            pairs.push((label_of(field.name()), column.value(row)));
         }
     }
     pairs.sort_unstable();
