@@ -9,8 +9,12 @@ mod alert_history;
 pub mod arguments;
 /// Schema `public`: metrics by name.
 pub mod catalog;
+/// Casts and comparisons of times.
+pub mod coerce;
 /// A session: catalog, functions, settings.
 pub mod context;
+/// Dates and times as text.
+pub mod datetime;
 /// Scalar and aggregate functions.
 pub mod functions;
 /// Tables that other parts of the process fill when they are read.
@@ -25,6 +29,10 @@ pub mod pushdown;
 pub mod samples;
 /// Counters of several series in a group.
 pub mod series;
+/// Errors with a SQLSTATE.
+pub mod state;
+/// Constructs that become calls of functions.
+pub mod syntax;
 /// Schema `promlake`: series, metrics, files, and what the application registers.
 pub mod system;
 /// Text to statements, with limits.
@@ -33,6 +41,8 @@ pub mod text;
 pub mod verify;
 /// Schema `promlake`: views, from `sql/views`.
 pub mod views;
+/// Time zones, and that of a session.
+pub mod zone;
 /// Waits for a future from a synchronous callback of DataFusion.
 mod wait;
 

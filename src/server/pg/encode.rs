@@ -13,7 +13,8 @@ use pgwire::api::results::{FieldFormat, FieldInfo};
 use pgwire::error::PgWireResult;
 use pgwire::messages::data::DataRow;
 
-use super::{datetime, errors};
+use super::errors;
+use crate::engine::sql::datetime::write as datetime;
 
 /// Encodes every row of a batch in the formats its fields ask for.
 pub fn rows(batch: &RecordBatch, fields: &[FieldInfo], zone: Tz) -> PgWireResult<Vec<DataRow>> {

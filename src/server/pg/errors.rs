@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use pgwire::error::{ErrorInfo, PgWireError};
 
 use crate::engine::error as limits;
+use crate::engine::sql::state::Raised;
 use crate::engine::sql::text;
 use crate::engine::sql::verify::{Reason, Refused};
 use crate::error::{Error, ErrorKind};
@@ -127,6 +128,9 @@ fn external(e: &(dyn std::error::Error + Send + Sync + 'static)) -> (&'static st
             Reason::TooLarge => "54000",
         };
         return (code, Some(refused.message.clone()));
+    }
+    if let Some(raised) = e.downcast_ref::<Raised>() {
+        return (raised.state, Some(raised.message.clone()));
     }
     e.downcast_ref::<DataFusionError>().map_or(("XX000", None), classify)
 }

@@ -17,8 +17,6 @@ mod command;
 mod connection;
 /// Joins that give way, so that cancel reaches them.
 mod cooperate;
-/// Timestamps, dates and intervals as Postgres prints them.
-mod datetime;
 /// Arrow columns to the text and binary formats.
 mod encode;
 /// DataFusion errors to SQLSTATE and Postgres' wording.

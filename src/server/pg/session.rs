@@ -170,6 +170,9 @@ impl Session {
         let defaults = defaults(self.may_write);
         let default = defaults.get(name).map_or("", String::as_str);
         let value = checked(name, value.unwrap_or(default), self.may_write)?;
+        if name == "TimeZone" {
+            crate::engine::sql::zone::set(&self.context, zone(&value).unwrap_or(Tz::UTC));
+        }
         self.settings.lock().insert(name.to_string(), value);
         Ok(())
     }
@@ -191,6 +194,7 @@ impl Session {
         let mut settings = self.settings.lock();
         let application_name = settings.get("application_name").cloned();
         *settings = defaults(self.may_write);
+        crate::engine::sql::zone::set(&self.context, Tz::UTC);
         settings.extend(application_name.map(|v| ("application_name".to_string(), v)));
     }
 

@@ -66,12 +66,16 @@ pub fn time(out: &mut String, micros: i64) {
 /// `interval` in style `postgres`: `1 mon 2 days 03:04:05.6`.
 pub fn interval(out: &mut String, months: i32, days: i32, micros: i64) {
     let start = out.len();
-    let unit = |out: &mut String, n: i32, one: &str| {
+    // What is above zero says so where the part before it is below.
+    let mut below = false;
+    let mut unit = |out: &mut String, n: i32, one: &str| {
         if n != 0 {
             if out.len() > start {
                 out.push(' ');
             }
-            let _ = write!(out, "{n} {one}{}", if n == 1 { "" } else { "s" });
+            let sign = if below && n > 0 { "+" } else { "" };
+            let _ = write!(out, "{sign}{n} {one}{}", if n == 1 { "" } else { "s" });
+            below = n < 0;
         }
     };
     unit(out, months / 12, "year");
@@ -81,8 +85,10 @@ pub fn interval(out: &mut String, months: i32, days: i32, micros: i64) {
         if out.len() > start {
             out.push(' ');
         }
-        if micros < 0 {
-            out.push('-');
+        match micros < 0 {
+            true => out.push('-'),
+            false if below => out.push('+'),
+            false => {}
         }
         let micros = micros.unsigned_abs();
         let seconds = micros / 1_000_000;
@@ -116,5 +122,6 @@ mod tests {
         check(|o| interval(o, 14, 3, 3_661_000_000), "1 year 2 mons 3 days 01:01:01");
         check(|o| interval(o, 0, 0, 0), "00:00:00");
         check(|o| interval(o, 0, 1, -1_500_000), "1 day -00:00:01.5");
+        check(|o| interval(o, 14, -3, 1_000_000), "1 year 2 mons -3 days +00:00:01");
     }
 }

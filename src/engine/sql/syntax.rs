@@ -1,0 +1,118 @@
+//! Constructs that DataFusion plans as something else than PostgreSQL means, put as calls of functions before anything is
+//! planned.
+//!
+//! | construct | becomes |
+//! | --- | --- |
+//! | `time AT TIME ZONE zone` | `timezone(zone, time)` |
+//! | `INTERVAL 'text' unit` | the interval as months, days and nanoseconds |
+
+use std::ops::ControlFlow;
+
+use arrow::datatypes::IntervalMonthDayNano;
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval,
+    ObjectName, ObjectNamePart, Statement, UnaryOperator, Value, VisitorMut,
+};
+
+use super::datetime::interval;
+use super::text::walk::walk_mut;
+
+/// Changes a statement in place.
+pub fn apply(statement: &mut Statement) {
+    let _ = walk_mut(statement, &mut Rules);
+}
+
+struct Rules;
+
+impl VisitorMut for Rules {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                let arguments = vec![take(time_zone), take(timestamp)];
+                *expr = call("timezone", arguments);
+            }
+            Expr::Interval(of) => plain_interval(of),
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
+                if let Expr::Interval(of) = inner.as_mut()
+                    && negate(of)
+                {
+                    *expr = take(inner);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// What is no interval is left to DataFusion, and to its error.
+fn plain_interval(of: &mut Interval) {
+    let Expr::Value(written) = of.value.as_mut() else { return };
+    let Value::SingleQuotedString(text) = &mut written.value else { return };
+    let unit = match (&of.leading_field, &of.last_field) {
+        (None, None) => String::new(),
+        // Of `day to second` the last counts.
+        (Some(unit), None) | (_, Some(unit)) => unit.to_string().to_ascii_lowercase(),
+    };
+    let Ok(read) = interval::read(text, &unit) else { return };
+    let IntervalMonthDayNano { months, days, nanoseconds } = read;
+    *text = format!("{months} months {days} days {nanoseconds} nanoseconds");
+    (of.leading_field, of.last_field) = (None, None);
+}
+
+/// All parts of a plain interval: DataFusion would put the sign before the first.
+fn negate(of: &mut Interval) -> bool {
+    let Expr::Value(written) = of.value.as_mut() else { return false };
+    let Value::SingleQuotedString(text) = &mut written.value else { return false };
+    let Ok(IntervalMonthDayNano { months, days, nanoseconds }) = interval::read(text, "") else { return false };
+    *text =
+        format!("{} months {} days {} nanoseconds", -i64::from(months), -i64::from(days), -i128::from(nanoseconds));
+    true
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Value(Value::Null.into()))
+}
+
+fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    Expr::Function(Function {
+        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: arguments.into_iter().map(argument).collect(),
+            clauses: vec![],
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    #[test]
+    fn constructs() {
+        let check = |sql: &str, expected: &str| {
+            let mut statement = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0);
+            apply(&mut statement);
+            assert_eq!(statement.to_string(), expected);
+        };
+        check(
+            "SELECT t AT TIME ZONE 'UTC' AT TIME ZONE z FROM (SELECT now() AT TIME ZONE 'x' AS t)",
+            "SELECT timezone(z, timezone('UTC', t)) FROM (SELECT timezone('x', now()) AS t)",
+        );
+        check("SELECT INTERVAL '1 day 02:03:04'", "SELECT INTERVAL '0 months 1 days 7384000000000 nanoseconds'");
+        check("SELECT -INTERVAL '1 day 02:00'", "SELECT INTERVAL '0 months -1 days -7200000000000 nanoseconds'");
+        check("SELECT INTERVAL '3' MONTH", "SELECT INTERVAL '3 months 0 days 0 nanoseconds'");
+    }
+}
