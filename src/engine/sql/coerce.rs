@@ -1,10 +1,11 @@
 //! Casts and comparisons of times in a plan, as PostgreSQL has them: what has no zone is in that of the session, and texts
-//! are read as PostgreSQL reads them. Intervals are compared, and sorted, by their length. A text that is written in the statement is read here, once, so that the optimizer
+//! are read as PostgreSQL reads them. Intervals are compared, and sorted, by their length; what there is of
+//! numbers is in [`floats`]. A text that is written in the statement is read here, once, so that the optimizer
 //! sees a time. Types of expressions stay what they are.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::DFSchema;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -14,6 +15,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::datetime::interval;
 use super::datetime::read::Now;
+use super::floats;
 use super::functions::intervals::{INTERVAL, Operation};
 use super::functions::time_text::{self, Kind};
 use super::functions::zoned::{self, utc};
@@ -30,31 +32,43 @@ fn node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
     let mut touched = false;
     plan.apply_expressions(|expr| {
         touched = touched || expr.exists(|expr| Ok(is_candidate(expr)))?;
-        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+        Ok(TreeNodeRecursion::Continue)
     })?;
     let sorts = matches!(plan, LogicalPlan::Sort(_));
     if !touched && !sorts {
-        return Ok(Transformed::no(plan));
+        return extremes(plan);
     }
     let schema = merge_schema(&plan.inputs());
     let names = NamePreserver::new(&plan);
-    plan.map_expressions(|expr| {
+    let fitted = plan.map_expressions(|expr| {
         let name = names.save(&expr);
         let fitted = expr.transform_up(|expr| fit(expr, &schema, now))?;
-        if sorts && fitted.data.get_type(&schema).is_ok_and(|of| is_interval(&of)) {
-            return Ok(Transformed::yes(Operation::Length.function().call(vec![fitted.data])));
+        if sorts && let Ok(of) = fitted.data.get_type(&schema) {
+            if is_interval(&of) {
+                return Ok(Transformed::yes(Operation::Length.function().call(vec![fitted.data])));
+            }
+            if floats::is_double(&of) {
+                return Ok(Transformed::yes(floats::sorted(fitted.data)));
+            }
         }
         Ok(fitted.update_data(|expr| name.restore(expr)))
-    })
+    })?;
+    fitted.transform_data(extremes)
+}
+
+fn extremes(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    floats::extremes(plan).map(|plan| Transformed::new(plan, true, TreeNodeRecursion::Continue))
 }
 
 fn is_candidate(expr: &Expr) -> bool {
     match expr {
         Expr::Cast(cast) => {
             let to = cast.field.data_type();
-            is_of_time(to) || is_text(to) || is_interval(to)
+            is_of_time(to) || is_text(to) || is_interval(to) || floats::is_integer(to)
         }
-        Expr::BinaryExpr(binary) => is_comparison(binary.op),
+        Expr::BinaryExpr(binary) => {
+            is_comparison(binary.op) || matches!(binary.op, Operator::Plus | Operator::Minus | Operator::Multiply)
+        }
         Expr::Between(_) | Expr::InList(_) => true,
         _ => false,
     }
@@ -97,6 +111,12 @@ fn fit(expr: Expr, schema: &DFSchema, now: Now) -> Result<Transformed<Expr>> {
                 }
             }
         }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if !op.is_logic_operator() => {
+            match (left.get_type(schema), right.get_type(schema)) {
+                (Ok(of_left), Ok(of_right)) => floats::checked(left, *op, right, (&of_left, &of_right)),
+                _ => None,
+            }
+        }
         Expr::Between(Between { expr: of, negated, low, high }) => {
             let (of_low, new_low) = pair(of, low, schema, now)?;
             let (of_high, new_high) = pair(of, high, schema, now)?;
@@ -108,19 +128,18 @@ fn fit(expr: Expr, schema: &DFSchema, now: Now) -> Result<Transformed<Expr>> {
             })
         }
         Expr::InList(InList { expr: of, list, negated }) => {
-            let of_interval = of.get_type(schema).is_ok_and(|of| is_interval(&of));
-            let mut new_list = Vec::with_capacity(list.len());
-            let mut changed = false;
-            for item in list {
-                let (_, new) = pair(of, item, schema, now)?;
-                changed |= new.is_some();
-                new_list.push(new.unwrap_or_else(|| item.clone()));
-            }
-            let of = match of_interval && changed {
-                true => Box::new(Operation::Length.function().call(vec![of.as_ref().clone()])),
-                false => of.clone(),
+            let pairs = list.iter().map(|item| pair(of, item, schema, now)).collect::<Result<Vec<_>>>()?;
+            let new_of = match pairs.iter().all(|(new_of, _)| new_of.is_some()) {
+                true => pairs.first().and_then(|(new_of, _)| new_of.clone()),
+                false => None,
             };
-            changed.then(|| Expr::InList(InList::new(of, new_list, *negated)))
+            let changed = pairs.iter().any(|(new_of, new)| new_of.is_some() || new.is_some());
+            changed.then(|| {
+                let item = |((_, new), old): ((_, Option<Expr>), &Expr)| new.unwrap_or_else(|| old.clone());
+                let items = pairs.into_iter().zip(list).map(item).collect();
+                let of = new_of.map_or_else(|| of.clone(), Box::new);
+                Expr::InList(InList::new(of, items, *negated))
+            })
         }
         _ => None,
     };
@@ -148,6 +167,9 @@ fn pair(left: &Expr, right: &Expr, schema: &DFSchema, now: Now) -> Result<(Optio
     if is_interval(&of_left) && is_interval(&of_right) {
         let length = |expr: &Expr| Some(Operation::Length.function().call(vec![expr.clone()]));
         return Ok((length(left), length(right)));
+    }
+    if let Some((left, right)) = floats::pair(left, right, (&of_left, &of_right)) {
+        return Ok((Some(left), Some(right)));
     }
     let lacks_zone =
         |of: &DataType| matches!(of, DataType::Timestamp(_, None) | DataType::Date32 | DataType::Date64);
@@ -198,6 +220,9 @@ fn cast_to(inner: &Expr, to: &DataType, schema: &DFSchema, now: Now) -> Result<O
         return Ok(Some(Expr::Literal(read_interval(text)?, None)));
     }
     let Ok(from) = inner.get_type(schema) else { return Ok(None) };
+    if let Some(number) = floats::cast(inner, &from, to) {
+        return Ok(Some(number));
+    }
     let inner = || inner.clone();
     let in_session = |expr: Expr| constant(zoned::in_session().call(vec![expr]), now);
     let whole_days = DataType::Timestamp(TimeUnit::Nanosecond, None);

@@ -15,6 +15,10 @@ pub mod coerce;
 pub mod context;
 /// Dates and times as text.
 pub mod datetime;
+/// Numbers in plans.
+pub mod floats;
+/// Doubles as text.
+pub mod float_text;
 /// Scalar and aggregate functions.
 pub mod functions;
 /// Tables that other parts of the process fill when they are read.

@@ -150,6 +150,15 @@ fn schema_error(e: &SchemaError) -> (&'static str, Option<String>) {
 fn arrow_error(e: &ArrowError) -> (&'static str, Option<String>) {
     match e {
         ArrowError::DivideByZero => ("22012", Some("division by zero".into())),
+        ArrowError::CastError(text) if text.starts_with("Can't cast value") => {
+            let name = match text.rsplit(' ').next() {
+                Some("Int16") => "smallint",
+                Some("Int32") => "integer",
+                Some("Int64") => "bigint",
+                _ => "value",
+            };
+            ("22003", Some(format!("{name} out of range")))
+        }
         ArrowError::CastError(_) | ArrowError::ParseError(_) => ("22P02", None),
         ArrowError::ArithmeticOverflow(_) => ("22003", None),
         ArrowError::ExternalError(inner) => match inner.downcast_ref::<DataFusionError>() {

@@ -21,6 +21,8 @@ mod first_last;
 mod histogram;
 /// Arithmetic with intervals.
 pub mod intervals;
+/// Numbers, as PostgreSQL checks, rounds and compares them.
+pub mod numbers;
 /// The time at which a statement began.
 mod now;
 /// `EXTRACT`
