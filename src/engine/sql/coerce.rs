@@ -19,6 +19,7 @@ use super::floats;
 use super::functions::intervals::{INTERVAL, Operation};
 use super::functions::time_text::{self, Kind};
 use super::functions::zoned::{self, utc};
+use super::matching_types;
 
 /// Changes all of a plan, its subqueries as well.
 ///
@@ -29,6 +30,9 @@ pub fn apply(plan: LogicalPlan, now: Now) -> Result<LogicalPlan> {
 }
 
 fn node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
+    if let LogicalPlan::Union(union) = &plan {
+        matching_types::check_union(union)?;
+    }
     let mut touched = false;
     plan.apply_expressions(|expr| {
         touched = touched || expr.exists(|expr| Ok(is_candidate(expr)))?;
@@ -69,7 +73,7 @@ fn is_candidate(expr: &Expr) -> bool {
         Expr::BinaryExpr(binary) => {
             is_comparison(binary.op) || matches!(binary.op, Operator::Plus | Operator::Minus | Operator::Multiply)
         }
-        Expr::Between(_) | Expr::InList(_) => true,
+        Expr::Between(_) | Expr::InList(_) | Expr::Case(_) => true,
         _ => false,
     }
 }
@@ -126,6 +130,10 @@ fn fit(expr: Expr, schema: &DFSchema, now: Now) -> Result<Transformed<Expr>> {
                 let of = new(of_low.or(of_high), of);
                 Expr::Between(Between::new(of, *negated, new(new_low, low), new(new_high, high)))
             })
+        }
+        Expr::Case(case) => {
+            matching_types::check_case(case, schema)?;
+            None
         }
         Expr::InList(InList { expr: of, list, negated }) => {
             let pairs = list.iter().map(|item| pair(of, item, schema, now)).collect::<Result<Vec<_>>>()?;

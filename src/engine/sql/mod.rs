@@ -23,8 +23,12 @@ pub mod float_text;
 pub mod functions;
 /// Tables that other parts of the process fill when they are read.
 pub mod live;
+/// Types that do not go together.
+pub mod matching_types;
 /// Comparisons of `timestamp` with finer constants.
 pub mod milliseconds;
+/// Patterns of `LIKE` and `SIMILAR TO`.
+pub mod patterns;
 /// `promql(query, start, end, step)` and `promql(query [, at])`.
 pub mod promql;
 /// WHERE clauses to matchers and a time range.

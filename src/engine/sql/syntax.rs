@@ -4,17 +4,21 @@
 //! | construct | becomes |
 //! | --- | --- |
 //! | `time AT TIME ZONE zone` | `timezone(zone, time)` |
+//! | `text::varchar(n)`, `text::char(n)` | `left(text, n)`, `rpad(text, n)` |
+//! | `text LIKE 'pattern' ESCAPE 'c'` | the pattern with backslashes |
+//! | `text SIMILAR TO 'pattern'` | `text ~ '^(?:…)$'` |
 //! | `INTERVAL 'text' unit` | the interval as months, days and nanoseconds |
 
 use std::ops::ControlFlow;
 
 use arrow::datatypes::IntervalMonthDayNano;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval,
-    ObjectName, ObjectNamePart, Statement, UnaryOperator, Value, VisitorMut,
+    CastKind, CharacterLength, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, Interval, ObjectName, ObjectNamePart, Statement, UnaryOperator, Value, VisitorMut,
 };
 
 use super::datetime::interval;
+use super::patterns;
 use super::text::walk::walk_mut;
 
 /// Changes a statement in place.
@@ -41,10 +45,43 @@ impl VisitorMut for Rules {
                     *expr = take(inner);
                 }
             }
+            Expr::Cast { expr: inner, data_type, .. } => {
+                if let Some(cut) = cut(inner, data_type) {
+                    *expr = cut;
+                }
+            }
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+                patterns::with_backslashes(pattern, escape_char);
+            }
+            Expr::SimilarTo { negated, expr: of, pattern, escape_char } => {
+                if let Some(similar) = patterns::similar(*negated, of, pattern, escape_char) {
+                    *expr = similar;
+                }
+            }
             _ => {}
         }
         ControlFlow::Continue(())
     }
+}
+
+/// A text of at most, or just, so many characters.
+fn cut(inner: &mut Expr, to: &mut DataType) -> Option<Expr> {
+    let (function, length) = match to {
+        DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
+        | DataType::CharacterVarying(Some(CharacterLength::IntegerLength { length, .. })) => ("left", *length),
+        DataType::Char(Some(CharacterLength::IntegerLength { length, .. }))
+        | DataType::Character(Some(CharacterLength::IntegerLength { length, .. })) => ("rpad", *length),
+        _ => return None,
+    };
+    let text = Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(take(inner)),
+        data_type: DataType::Text,
+        format: None,
+        array: false,
+    };
+    let length = Expr::Value(Value::Number(length.to_string(), false).into());
+    Some(call(function, vec![text, length]))
 }
 
 /// What is no interval is left to DataFusion, and to its error.
@@ -112,6 +149,10 @@ mod tests {
             "SELECT timezone(z, timezone('UTC', t)) FROM (SELECT timezone('x', now()) AS t)",
         );
         check("SELECT INTERVAL '1 day 02:03:04'", "SELECT INTERVAL '0 months 1 days 7384000000000 nanoseconds'");
+        check("SELECT x::varchar(2)", "SELECT left(x::TEXT, 2)".replace("x::TEXT", "CAST(x AS TEXT)").as_str());
+        check("SELECT x LIKE 'a!%\\b!!' ESCAPE '!'", "SELECT x LIKE 'a\\%\\\\b!'");
+        check("SELECT x NOT SIMILAR TO 'a|b_%'", "SELECT x !~ '^(?:a|b..*)$'");
+        check("SELECT x SIMILAR TO 'a.[^b-c]+#%' ESCAPE '#'", "SELECT x ~ '^(?:a\\.[^b-c]+%)$'");
         check("SELECT -INTERVAL '1 day 02:00'", "SELECT INTERVAL '0 months -1 days -7200000000000 nanoseconds'");
         check("SELECT INTERVAL '3' MONTH", "SELECT INTERVAL '3 months 0 days 0 nanoseconds'");
     }

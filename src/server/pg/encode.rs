@@ -158,7 +158,8 @@ impl Column {
 
     /// Appends the length-prefixed field; -1 for NULL. `text` is scratch space.
     fn put(&self, row: usize, out: &mut BytesMut, text: &mut String) -> PgWireResult<()> {
-        if self.array.is_null(row) {
+        // A column of nothing but NULL has no buffer that says so.
+        if self.array.is_null(row) || *self.array.data_type() == DataType::Null {
             out.put_i32(-1);
             return Ok(());
         }

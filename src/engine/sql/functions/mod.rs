@@ -23,6 +23,8 @@ mod histogram;
 pub mod intervals;
 /// Numbers, as PostgreSQL checks, rounds and compares them.
 pub mod numbers;
+/// `log(x)`
+mod logarithm;
 /// The time at which a statement began.
 mod now;
 /// `EXTRACT`
@@ -53,6 +55,7 @@ pub fn register(context: &SessionContext) {
             date_part::date_part().clone(),
             date_trunc::date_trunc(),
             histogram_json().as_ref().clone(),
+            logarithm::log(),
             time_bucket::time_bucket(),
             zoned::timezone(),
         ];
