@@ -19,7 +19,7 @@ use super::floats;
 use super::functions::intervals::{INTERVAL, Operation};
 use super::functions::time_text::{self, Kind};
 use super::functions::zoned::{self, utc};
-use super::matching_types;
+use super::{matching_types, multisets};
 
 /// Changes all of a plan, its subqueries as well.
 ///
@@ -30,6 +30,17 @@ pub fn apply(plan: LogicalPlan, now: Now) -> Result<LogicalPlan> {
 }
 
 fn node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
+    if matches!(plan, LogicalPlan::Join(_)) {
+        let joined = multisets::numbered(plan)?;
+        if !matches!(joined, LogicalPlan::Join(_)) {
+            return Ok(Transformed::yes(joined));
+        }
+        return fit_node(joined, now);
+    }
+    fit_node(plan, now)
+}
+
+fn fit_node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
     if let LogicalPlan::Union(union) = &plan {
         matching_types::check_union(union)?;
     }

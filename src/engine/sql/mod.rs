@@ -27,12 +27,16 @@ pub mod live;
 pub mod matching_types;
 /// Comparisons of `timestamp` with finer constants.
 pub mod milliseconds;
+/// `EXCEPT ALL` and `INTERSECT ALL`.
+pub mod multisets;
 /// Patterns of `LIKE` and `SIMILAR TO`.
 pub mod patterns;
 /// `promql(query, start, end, step)` and `promql(query [, at])`.
 pub mod promql;
 /// WHERE clauses to matchers and a time range.
 pub mod pushdown;
+/// `ANY` and `ALL` of subqueries.
+pub mod quantified;
 /// The table of one metric, or of all.
 pub mod samples;
 /// Counters of several series in a group.

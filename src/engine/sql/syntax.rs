@@ -7,6 +7,7 @@
 //! | `text::varchar(n)`, `text::char(n)` | `left(text, n)`, `rpad(text, n)` |
 //! | `text LIKE 'pattern' ESCAPE 'c'` | the pattern with backslashes |
 //! | `text SIMILAR TO 'pattern'` | `text ~ '^(?:…)$'` |
+//! | `x > ALL (query)` and the like | a CASE over its extremes |
 //! | `INTERVAL 'text' unit` | the interval as months, days and nanoseconds |
 
 use std::ops::ControlFlow;
@@ -19,6 +20,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::datetime::interval;
 use super::patterns;
+use super::quantified::{self, Quantifier};
 use super::text::walk::walk_mut;
 
 /// Changes a statement in place.
@@ -36,6 +38,20 @@ impl VisitorMut for Rules {
             Expr::AtTimeZone { timestamp, time_zone } => {
                 let arguments = vec![take(time_zone), take(timestamp)];
                 *expr = call("timezone", arguments);
+            }
+            Expr::AnyOp { left, compare_op, right, .. } => {
+                if let Expr::Subquery(query) = right.as_ref()
+                    && let Some(plain) = quantified::plain(left, compare_op, Quantifier::Any, query)
+                {
+                    *expr = plain;
+                }
+            }
+            Expr::AllOp { left, compare_op, right } => {
+                if let Expr::Subquery(query) = right.as_ref()
+                    && let Some(plain) = quantified::plain(left, compare_op, Quantifier::All, query)
+                {
+                    *expr = plain;
+                }
             }
             Expr::Interval(of) => plain_interval(of),
             Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
