@@ -390,7 +390,7 @@ impl Engine {
         let runs = Arc::new(StatementRuns::new(limits.flag.clone()));
         let _ended = runs.given_up();
         state.config_mut().set_extension(Arc::clone(&runs));
-        sql::syntax::apply(&mut statement);
+        sql::syntax::apply(&mut statement)?;
         let statement = sql_parser::Statement::Statement(Box::new(statement));
         let now = sql::datetime::read::Now::of(&state);
         let planning = |pass: Pass| async move {

@@ -7,6 +7,8 @@
 mod alert_history;
 /// Constants in the arguments of table functions: times, durations, text.
 pub mod arguments;
+/// Arrays that are written as text.
+pub mod array_text;
 /// Schema `public`: metrics by name.
 pub mod catalog;
 /// Casts and comparisons of times.

@@ -8,27 +8,53 @@
 //! | `text LIKE 'pattern' ESCAPE 'c'` | the pattern with backslashes |
 //! | `text SIMILAR TO 'pattern'` | `text ~ '^(?:…)$'` |
 //! | `x > ALL (query)` and the like | a CASE over its extremes |
+//! | `'{a,b}'::text[]`, `x = ANY ('{a,b}')` | `ARRAY['a'::text, 'b'::text]`, `x IN ('a', 'b')` |
 //! | `INTERVAL 'text' unit` | the interval as months, days and nanoseconds |
 
 use std::ops::ControlFlow;
 
 use arrow::datatypes::IntervalMonthDayNano;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::sql::sqlparser::ast::{
-    CastKind, CharacterLength, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, Interval, ObjectName, ObjectNamePart, Statement, UnaryOperator, Value, VisitorMut,
+    BinaryOperator, CastKind, CharacterLength, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, ObjectNamePart, Statement, UnaryOperator,
+    Value, VisitorMut,
 };
 
+use super::array_text::{self, Element};
 use super::datetime::interval;
 use super::patterns;
 use super::quantified::{self, Quantifier};
 use super::text::walk::walk_mut;
 
 /// Changes a statement in place.
-pub fn apply(statement: &mut Statement) {
-    let _ = walk_mut(statement, &mut Rules);
+///
+/// # Errors
+/// 22P02 of texts that are no arrays.
+pub fn apply(statement: &mut Statement) -> Result<()> {
+    let mut rules = Rules { wrong: None };
+    let _ = walk_mut(statement, &mut rules);
+    rules.wrong.map_or(Ok(()), Err)
 }
 
-struct Rules;
+#[derive(Default)]
+struct Rules {
+    wrong: Option<DataFusionError>,
+}
+
+impl Rules {
+    fn array(&mut self, expr: &mut Expr, made: Result<Option<Expr>>) -> ControlFlow<()> {
+        match made {
+            Ok(Some(array)) => *expr = array,
+            Ok(None) => {}
+            Err(error) => {
+                self.wrong = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
 
 impl VisitorMut for Rules {
     type Break = ();
@@ -44,6 +70,11 @@ impl VisitorMut for Rules {
                     && let Some(plain) = quantified::plain(left, compare_op, Quantifier::Any, query)
                 {
                     *expr = plain;
+                } else if let Some(text) = array_text::written(right)
+                    && *compare_op == BinaryOperator::Eq
+                {
+                    let made = array_text::read(text).map(|elements| Some(one_of(left, &elements)));
+                    return self.array(expr, made);
                 }
             }
             Expr::AllOp { left, compare_op, right } => {
@@ -64,7 +95,10 @@ impl VisitorMut for Rules {
             Expr::Cast { expr: inner, data_type, .. } => {
                 if let Some(cut) = cut(inner, data_type) {
                     *expr = cut;
+                    return ControlFlow::Continue(());
                 }
+                let made = array_text::array_of(inner, data_type);
+                return self.array(expr, made);
             }
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
                 patterns::with_backslashes(pattern, escape_char);
@@ -78,6 +112,14 @@ impl VisitorMut for Rules {
         }
         ControlFlow::Continue(())
     }
+}
+
+fn one_of(left: &Expr, elements: &[Element]) -> Expr {
+    if elements.is_empty() {
+        return Expr::Value(Value::Boolean(false).into());
+    }
+    let list = elements.iter().map(array_text::literal).collect();
+    Expr::InList { expr: Box::new(left.clone()), list, negated: false }
 }
 
 /// A text of at most, or just, so many characters.
@@ -157,7 +199,7 @@ mod tests {
     fn constructs() {
         let check = |sql: &str, expected: &str| {
             let mut statement = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0);
-            apply(&mut statement);
+            apply(&mut statement).unwrap();
             assert_eq!(statement.to_string(), expected);
         };
         check(
@@ -165,6 +207,8 @@ mod tests {
             "SELECT timezone(z, timezone('UTC', t)) FROM (SELECT timezone('x', now()) AS t)",
         );
         check("SELECT INTERVAL '1 day 02:03:04'", "SELECT INTERVAL '0 months 1 days 7384000000000 nanoseconds'");
+        check("SELECT '{1,NULL}'::int[]", "SELECT ARRAY[CAST('1' AS INT), CAST(NULL AS INT)]");
+        check("SELECT x = ANY ('{a,b}')", "SELECT x IN ('a', 'b')");
         check("SELECT x::varchar(2)", "SELECT left(x::TEXT, 2)".replace("x::TEXT", "CAST(x AS TEXT)").as_str());
         check("SELECT x LIKE 'a!%\\b!!' ESCAPE '!'", "SELECT x LIKE 'a\\%\\\\b!'");
         check("SELECT x NOT SIMILAR TO 'a|b_%'", "SELECT x !~ '^(?:a|b..*)$'");

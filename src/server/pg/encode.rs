@@ -277,10 +277,12 @@ fn list_text(out: &mut String, items: Option<&Column>) {
         }
         item.clear();
         column.write_text(i, &mut item);
+        // An array within an array is no text of one.
+        let is_array = matches!(column.values, Values::List(..));
         let quote = item.is_empty()
             || item.eq_ignore_ascii_case("null")
             || item.contains([',', '{', '}', '"', '\\', ' ', '\t', '\n']);
-        if quote {
+        if quote && !is_array {
             out.push('"');
             out.push_str(&item.replace('\\', "\\\\").replace('"', "\\\""));
             out.push('"');

@@ -25,6 +25,8 @@ pub mod intervals;
 pub mod numbers;
 /// `log(x)`
 mod logarithm;
+/// `array_length` and `array_remove`
+mod lengths;
 /// The time at which a statement began.
 mod now;
 /// `EXTRACT`
@@ -60,6 +62,7 @@ pub fn register(context: &SessionContext) {
             zoned::timezone(),
         ];
         functions.extend(now::functions());
+        functions.extend(lengths::functions());
         functions
     });
     for function in SCALARS.iter() {

@@ -3,8 +3,8 @@
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::error::Result;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, GetFieldAccess, Operator, lit, when};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
@@ -19,6 +19,25 @@ pub struct TimePlanner;
 impl ExprPlanner for TimePlanner {
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
         Ok(PlannerResult::Planned(date_part().call(args)))
+    }
+
+    /// An array has no elements before the first; DataFusion counts from its end there.
+    fn plan_field_access(
+        &self,
+        access: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        let RawFieldAccessExpr { field_access: GetFieldAccess::ListIndex { key }, expr } = access else {
+            return Ok(PlannerResult::Original(access));
+        };
+        let is_array =
+            expr.get_type(schema).is_ok_and(|of| matches!(of, DataType::List(_) | DataType::LargeList(_)));
+        let is_written = matches!(key.as_ref(), Expr::Literal(ScalarValue::Int64(Some(1..)), _));
+        let key = match is_array && !is_written {
+            true => Box::new(when(key.as_ref().clone().gt(lit(0_i64)), key.as_ref().clone()).end()?),
+            false => key,
+        };
+        Ok(PlannerResult::Original(RawFieldAccessExpr { field_access: GetFieldAccess::ListIndex { key }, expr }))
     }
 
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
