@@ -379,8 +379,8 @@ mod tests {
     const NOW_US: i64 = 1_795_908_600_000_000;
 
     fn check(text: &str, expected: &str) {
-        let zone = Tz::Europe__Berlin;
-        let now = Now { zone: Zone::Named(zone), micros: NOW_US };
+        let zone = Zone::Named(Tz::Europe__Berlin);
+        let now = Now { zone, micros: NOW_US };
         let mut out = String::new();
         match timestamptz(text, now) {
             Ok(micros) => write::timestamptz(&mut out, micros, zone),

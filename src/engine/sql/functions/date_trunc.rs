@@ -236,7 +236,7 @@ mod tests {
             let time = read::timestamptz(time, Now { zone, micros: 0 }).unwrap();
             let truncated = Unit::named(unit, "x").unwrap().of(time, 1_000_000, Some(zone)).unwrap();
             let mut out = String::new();
-            write::timestamptz(&mut out, truncated, tz);
+            write::timestamptz(&mut out, truncated, zone);
             assert_eq!(out, expected, "{unit} {time}");
         };
         let berlin = Tz::Europe__Berlin;

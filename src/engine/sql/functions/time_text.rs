@@ -1,6 +1,5 @@
 //! Casts between text and times, under the names that PostgreSQL's have. Sessions do not know them: plans are given them.
 
-use std::fmt::Write;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, StringArray, StringBuilder, TimestampNanosecondArray};
@@ -177,7 +176,7 @@ impl TimeText {
                 // Rounded down, as nothing of PostgreSQL's is finer.
                 let micros = (i128::from(time) * 1_000_000).div_euclid(i128::from(per)) as i64;
                 match self.kind {
-                    Kind::Timestamptz => write_in(&mut text, micros, zone),
+                    Kind::Timestamptz => write::timestamptz(&mut text, micros, zone),
                     _ => write::timestamp(&mut text, micros),
                 }
             }
@@ -185,15 +184,5 @@ impl TimeText {
         }
         let out: StringArray = out.finish();
         Ok(Arc::new(out))
-    }
-}
-
-fn write_in(out: &mut String, micros: i64, zone: Zone) {
-    match zone {
-        Zone::Named(tz) => write::timestamptz(out, micros, tz),
-        Zone::Fixed(seconds) => {
-            write::timestamp(out, micros + i64::from(seconds) * 1_000_000);
-            let _ = write!(out, "{}{:02}", if seconds < 0 { '-' } else { '+' }, seconds.abs() / 3600);
-        }
     }
 }
