@@ -29,6 +29,8 @@ mod logarithm;
 mod lengths;
 /// The time at which a statement began.
 mod now;
+/// `to_char`, `to_timestamp` and `to_date` with patterns
+mod patterned;
 /// `EXTRACT`
 mod planner;
 /// The evaluation times of a query, in plans of `promql()`.
@@ -52,6 +54,7 @@ pub fn is_counter(function: &AggregateUDF) -> bool {
 /// Registers all of them, and limits DataFusion's own.
 pub fn register(context: &SessionContext) {
     bounded::register(context);
+    patterned::register(context);
     static SCALARS: LazyLock<Vec<ScalarUDF>> = LazyLock::new(|| {
         let mut functions = vec![
             date_part::date_part().clone(),
