@@ -175,7 +175,7 @@ impl AsyncDB for Database {
     async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, DataFusionError> {
         // The protocol has its own settings; of those plans know the time zone.
         if let Some(zone) = sql.trim().strip_prefix("SET TimeZone = ") {
-            zone::set(&self.context, zone.trim_matches('\'').parse().expect("a time zone"));
+            zone::set(&self.context, zone::Zone::named(zone.trim_matches('\'')).expect("a time zone"));
             return Ok(DBOutput::StatementComplete(0));
         }
         let parsed = text::parse(sql).ok().map(|mut statements| statements.remove(0));

@@ -470,7 +470,10 @@ impl Fields {
                 rest
             }
             Part::ZoneHour | Part::Offset => {
-                let end = text.get(1..).ok_or_else(invalid)?.find(|c: char| !c.is_ascii_digit() && (c != ':' || part == Part::ZoneHour));
+                let end = text
+                    .get(1..)
+                    .ok_or_else(invalid)?
+                    .find(|c: char| !c.is_ascii_digit() && (c != ':' || part == Part::ZoneHour));
                 let end = end.map_or(text.len(), |end| end + 1);
                 self.offset = Some(offset(&text[..end]).ok_or_else(invalid)?);
                 &text[end..]
