@@ -2,6 +2,7 @@
 //! against it and tells all that is wrong, another prints it with every default filled in and no secret shown. Nothing
 //! else needs to know which keys there are.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use serde_yaml::value::{Tag, TaggedValue};
@@ -314,7 +315,9 @@ impl Kind {
                 items.iter().map(|item| kind.show(item)).collect::<Vec<_>>().into()
             }
             (Kind::Map(kind), Value::Map(entries)) => {
-                let shown = entries.iter().map(|(key, node)| (key.text.as_str().into(), kind.show(node)));
+                // As Go prints a map.
+                let sorted: BTreeMap<_, _> = entries.iter().map(|(key, node)| (key.text.as_str(), node)).collect();
+                let shown = sorted.into_iter().map(|(key, node)| (key.into(), kind.show(node)));
                 Yaml::Mapping(shown.collect())
             }
             (_, Value::Scalar(scalar)) => self.shown_text(scalar),

@@ -1,5 +1,7 @@
 //! One entry of `scrape_configs`, with everything it inherits from `global` filled in.
 
+use std::collections::BTreeMap;
+
 use serde_yaml::Value as Yaml;
 
 use crate::config::discovery::{self, Discovery};
@@ -259,7 +261,8 @@ impl StaticConfig {
         let mut out = serde_yaml::Mapping::new();
         out.insert("targets".into(), self.targets.clone().into());
         if !self.labels.is_empty() {
-            let labels = self.labels.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into()));
+            let labels: BTreeMap<_, _> = self.labels.iter().map(|(name, value)| (name.as_str(), value)).collect();
+            let labels = labels.into_iter().map(|(name, value)| (name.into(), value.as_str().into()));
             out.insert("labels".into(), Yaml::Mapping(labels.collect()));
         }
         Yaml::Mapping(out)

@@ -24,7 +24,8 @@ YAML_OURS = re.compile(
     r"|^storage:\n  tsdb:\n    out_of_order_time_window: 1h\n|^  - PrometheusProto\n", re.M)
 # What is Go's, and the formats that 3.5 chooses by a feature flag: of the global section, and protobuf.
 YAML_THEIRS = re.compile(
-    r"^runtime:\n  gogc: 75\n|^ *metric_name_(validation|escaping)_scheme: .*\n"
+    # The third is a field of Prometheus' that nobody meant to be printed.
+    r"^runtime:\n  gogc: 75\n|^    outofordertimewindow: .*\n|^ *metric_name_(validation|escaping)_scheme: .*\n"
     r"|^  scrape_protocols:\n(  - .*\n)+(?=  evaluation_interval)|^  - PrometheusProto\n", re.M)
 
 
