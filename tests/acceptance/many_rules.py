@@ -98,13 +98,13 @@ def most_memory(server):
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1]) / 1024
 
 
-def of_rules(server, args):
+def of_rules(server):
     """promlake or Prometheus, which evaluate by themselves: failed, missed, evaluations, and the groups' last durations together."""
     total = lambda name: server.metric(f"prometheus_rule_{name}")
     return total("evaluation_failures_total"), total("group_iterations_missed_total"), total("evaluations_total"), total("group_last_duration_seconds")
 
 
-def of_vmalert(server, args):
+def of_vmalert(server):
     metrics = call(f"{server.url}/metrics")[1].decode()
     total = lambda name: sum(float(line.rsplit(" ", 1)[1]) for line in metrics.splitlines() if line.startswith(name))
     return (total("vmalert_execution_errors_total"), total("vmalert_iteration_missed_total"),
@@ -143,12 +143,12 @@ def measure(args, checks, name, servers, counts):
             stack.enter_context(server)
         time.sleep(args.settle)
         before, begun = [cpu_seconds(server) for server in servers], time.time()
-        done = counts(servers[-1], args)[2]
+        done = counts(servers[-1])[2]
         time.sleep(args.seconds)
         spent = sum(cpu_seconds(server) for server in servers) - sum(before)
         cores = spent / (time.time() - begun)
         memory = sum(most_memory(server) for server in servers)
-        failed, missed, evaluated, duration = counts(servers[-1], args)
+        failed, missed, evaluated, duration = counts(servers[-1])
         rate = (evaluated - done) / (time.time() - begun)
         due = HOSTS * (RECORDS + ALERTS) / INTERVAL_S
         checks.check(f"{name}: evaluations", failed == missed == 0 and rate > 0.9 * due,

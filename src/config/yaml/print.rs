@@ -6,6 +6,7 @@ use libyaml_safer::{Emitter, Encoding, Event, MappingStyle, ScalarStyle, Sequenc
 use serde_yaml::{Number, Value};
 
 use crate::config::yaml::Scalar;
+use crate::model::float::format_general;
 
 /// The tag of a list that stands in one line.
 pub const IN_ONE_LINE: &str = "flow";
@@ -69,7 +70,7 @@ fn number_text(number: &Number) -> String {
             f64::INFINITY => ".inf".to_string(),
             f64::NEG_INFINITY => "-.inf".to_string(),
             float if float.is_nan() => ".nan".to_string(),
-            float => float.to_string(),
+            float => format_general(float),
         },
         _ => number.to_string(),
     }
@@ -215,7 +216,8 @@ mod tests {
         let text = "a:\n- b: 1\n  y: |\n    two\n    lines\n  z: true\n- []\n- {}\n- null\n\"on\":\n  c: 1.5\n";
         let value: Value = serde_yaml::from_str(text).unwrap();
         assert_eq!(print(&value), text.replace("  y:", "  \"y\":"));
-        assert_eq!(print(&Value::Sequence(vec![f64::INFINITY.into(), f64::NAN.into()])), "- .inf\n- .nan\n");
+        let floats = [f64::INFINITY, f64::NAN, 1e300, 0.25].map(Value::from).to_vec();
+        assert_eq!(print(&Value::Sequence(floats)), "- .inf\n- .nan\n- 1e+300\n- 0.25\n");
     }
 
     #[test]
