@@ -338,8 +338,9 @@ async fn a_cancel_request_ends_the_whole_message() {
     };
     let cases = [
         ("first of three", query(&format!("{compute}; SELECT 2; SELECT 3")), 0),
-        ("second of three", query(&format!("SELECT 1; {compute}; SELECT 3")), 1),
-        ("streaming", query(&format!("SELECT 1; {ENDLESS}")), 1),
+        // What is before it is no work of the engine's, so the one query that is seen is the endless one.
+        ("second of three", query(&format!("SET DateStyle TO ISO; {compute}; SELECT 3")), 1),
+        ("streaming", query(&format!("SET DateStyle TO ISO; {ENDLESS}")), 1),
         ("extended", [portal(&compute), portal("SELECT 2"), message(b'S', b"")].concat(), 0),
     ];
     for (what, bytes, complete) in cases {
