@@ -11,12 +11,13 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use promlake::model::labels::Labels;
+use promlake::storage::head::sorted::Builder;
 use promlake::storage::lake::Lake;
 use promlake::storage::lake::merge::Limits;
 use promlake::storage::lake::reader::RunStream;
 use promlake::storage::lake::writer::SampleWriter;
 use promlake::storage::object;
-use promlake::storage::types::{Block, BlockSeries, Run, Series};
+use promlake::storage::types::{Run, Series};
 
 const DAY_START: i64 = 1_767_225_600_000;
 
@@ -74,21 +75,19 @@ async fn whole_day(series: usize) {
     let (mut flushing, mut merging, mut merges) = (Duration::ZERO, Duration::ZERO, 0);
     let mut random = fastrand::Rng::with_seed(3);
     for flush in 0..144i64 {
-        let mut block = Block::default();
+        let mut sorted = Builder::default();
         for (at, series) in listed.iter().enumerate() {
             let mut run = run_from(kinds[at % kinds.len()], 40, 0, levels[at], &mut random);
             run.timestamps.iter_mut().for_each(|t| *t += flush * 600_000);
             levels[at] = run.values[39];
-            let start = block.timestamps.len();
-            block.timestamps.append(&mut run.timestamps);
-            block.values.append(&mut run.values);
-            block.series.push(BlockSeries { series: Arc::clone(series), start, end: start + 40 });
+            sorted.push(series, (&run).into());
         }
+        let sorted = sorted.finish();
         now_ms.store(DAY_START + (flush + 1) * 600_000, Ordering::Relaxed);
         let begun = Instant::now();
         let day = (DAY_START / 86_400_000) as i32;
         let new = if flush == 0 { listed.clone() } else { Vec::new() };
-        lake.commit_flush(flush as u64 + 1, &block, &[(day, new)], &[], &[]).await.expect("a flush commits");
+        lake.commit_flush(flush as u64 + 1, &sorted, &[(day, new)], &[], &[]).await.expect("a flush commits");
         flushing += begun.elapsed();
         if flush == 143 {
             now_ms.store(DAY_START + 2 * 86_400_000, Ordering::Relaxed);

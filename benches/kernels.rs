@@ -146,7 +146,7 @@ fn selectors(group: &mut BenchmarkGroup<'_, WallTime>) {
     });
     let mut builder = Builder::default();
     builder.push(1, (&run).into());
-    let block: PackedBlock = builder.finish(0);
+    let block: PackedBlock = builder.finish();
     let mut read = Run::default();
     group.bench_function("packed run", |b| {
         b.iter(|| {

@@ -12,7 +12,7 @@ use crate::model::labels::{Labels, LabelsBuilder};
 use crate::model::metadata::{Metadata, MetricType};
 use crate::model::relabel;
 use crate::model::relabel::Rule;
-use crate::storage::head::block::IdHasher;
+use crate::storage::head::packed::IdHasher;
 
 /// Series without a sample for two of these are forgotten.
 const SWEEP: Duration = Duration::from_secs(1800);

@@ -617,7 +617,7 @@ impl Inner {
 /// Room a batch needs in a queue of `room` bytes.
 fn queue_bytes_of(batch: &WriteBatch, room: usize) -> u32 {
     let histograms: usize =
-        batch.histograms.iter().map(|row| crate::storage::head::block::histogram_bytes(&row.histogram)).sum();
+        batch.histograms.iter().map(|row| crate::storage::head::packed::histogram_bytes(&row.histogram)).sum();
     let bytes = batch.samples.len() * 40 + batch.exemplars.len() * 200 + batch.metadata.len() * 200 + histograms;
     // A batch larger than the queue gets all of it.
     u32::try_from(bytes.clamp(1, room)).expect("the queue is smaller than 4 GiB")

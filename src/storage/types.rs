@@ -7,7 +7,7 @@ use object_store::ObjectStore;
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
 use crate::model::metadata::Metadata;
-use crate::model::sample::TimeRange;
+use crate::model::sample::{TimeRange, day_of};
 
 /// A handle to a series of the head, from `Store::intern`. Valid until the series is evicted; the store
 /// then answers `Rejection::UnknownSeries` and the caller interns again.
@@ -137,6 +137,16 @@ pub struct Run {
     pub start_timestamps: Vec<i64>,
 }
 
+impl Run {
+    /// Empties it, and keeps its room.
+    pub fn clear(&mut self) {
+        self.timestamps.clear();
+        self.values.clear();
+        self.histograms.clear();
+        self.start_timestamps.clear();
+    }
+}
+
 /// Samples of one series, borrowed; see [`Run`].
 #[derive(Clone, Copy, Debug)]
 pub struct RunSlice<'a> {
@@ -226,25 +236,31 @@ pub struct Snapshot {
     pub objects: Arc<dyn ObjectStore>,
 }
 
-/// Samples of many series, sorted by (metric, id, timestamp), timestamps unique within a series. What a flush
-/// writes to Parquet, what a merge reads back, and what the cache keeps.
-#[derive(Default, Debug)]
-pub struct Block {
-    pub series: Vec<BlockSeries>,
-    pub timestamps: Vec<i64>,
-    pub values: Vec<f64>,
-    /// Empty where the block has none, else parallel to `timestamps`.
-    pub histograms: Vec<Option<Arc<FloatHistogram>>>,
-    /// Empty where the block has none, else parallel to `timestamps`, 0 for unset.
-    pub start_timestamps: Vec<i64>,
-}
+/// Samples of many series in the order of their keys, (metric, id), each series once: what a flush writes to Parquet.
+pub trait SortedRuns: Send + Sync {
+    fn series(&self) -> &[Arc<Series>];
+    /// From the first to the last sample of the series at a position of [`SortedRuns::series`].
+    fn times(&self, at: usize) -> TimeRange;
+    /// Appends its samples within `range`, as [`MemorySource::read_at`].
+    fn read(&self, at: usize, range: TimeRange, run: &mut Run);
+    /// Whether any histogram / any start timestamp is held.
+    fn has_histograms(&self) -> bool;
+    fn has_start_timestamps(&self) -> bool;
 
-/// The rows `start..end` of a block.
-#[derive(Clone, Debug)]
-pub struct BlockSeries {
-    pub series: Arc<Series>,
-    pub start: usize,
-    pub end: usize,
+    /// The UTC days since the epoch on which the series has samples, ascending.
+    fn days(&self, at: usize) -> Vec<i32> {
+        let times = self.times(at);
+        let (first, last) = (day_of(times.start_inclusive), day_of(times.end_inclusive));
+        // The ends are samples.
+        if last == first || first.checked_add(1) == Some(last) {
+            return (first..=last).collect();
+        }
+        let mut run = Run::default();
+        self.read(at, times, &mut run);
+        let mut days: Vec<i32> = run.timestamps.iter().map(|timestamp| day_of(*timestamp)).collect();
+        days.dedup();
+        days
+    }
 }
 
 /// Rows accepted by the registry, on their way: logged as one object, then applied to the open memtable in this

@@ -109,7 +109,7 @@ async fn pack(mut cursor: FileCursor, reading: &Reading<'_>, reservation: &Memor
     }
     let priority = cursor.priority;
     drop(cursor);
-    let block = builder.finish(0);
+    let block = builder.finish();
     drop(open);
     reservation.try_grow(block.bytes())?;
     Ok(Packed { block, priority })

@@ -14,18 +14,25 @@ use crate::storage::head::packed::PackedBlock;
 
 #[derive(Debug)]
 pub struct Entry {
-    pub blocks: Vec<Arc<PackedBlock>>,
+    pub blocks: Vec<Placed>,
     /// Paths of the files that hold the rows of the blocks.
     pub files: Vec<String>,
 }
 
+/// A block and the position of the commit that holds the same rows; of equal timestamps the later one wins.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    pub commit: i64,
+    pub block: Arc<PackedBlock>,
+}
+
 impl Entry {
     pub fn bytes(&self) -> usize {
-        self.blocks.iter().map(|block| block.bytes()).sum()
+        self.blocks.iter().map(|placed| placed.block.bytes()).sum()
     }
 
     fn newest_commit(&self) -> i64 {
-        self.blocks.iter().map(|block| block.commit).max().unwrap_or(0)
+        self.blocks.iter().map(|placed| placed.commit).max().unwrap_or(0)
     }
 }
 
@@ -54,7 +61,7 @@ pub fn after_merge(entries: &[Arc<Entry>], inputs: &[String], outputs: &[String]
         let others = cached.into_iter().filter(|f| !inputs.contains(f));
         let files = others.chain(outputs).cloned().collect();
         let mut blocks: Vec<_> = touched.iter().flat_map(|e| e.blocks.iter().cloned()).collect();
-        blocks.sort_by_key(|block| block.commit);
+        blocks.sort_by_key(|placed| placed.commit);
         kept.push(Arc::new(Entry { blocks, files }));
     }
     kept
@@ -88,7 +95,8 @@ pub fn joined(entries: &[Arc<Entry>], parts: &[Arc<Entry>], block: Arc<PackedBlo
         return entries.to_vec();
     }
     let files = found.iter().flat_map(|entry| entry.files.iter().cloned()).collect();
-    kept.push(Arc::new(Entry { blocks: vec![block], files }));
+    let commit = found.iter().map(|entry| entry.newest_commit()).max().unwrap_or(0);
+    kept.push(Arc::new(Entry { blocks: vec![Placed { commit, block }], files }));
     kept
 }
 

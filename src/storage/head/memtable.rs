@@ -2,8 +2,8 @@
 //!
 //! Appending is O(1) and keeps arrival order; a series that got a sample behind its newest is sorted when it is
 //! read. One lock covers the table: the writer holds it for a thousand rows at a time, a reader while it copies
-//! one series, so neither waits long for the other. A frozen memtable is never written again and leaves as one
-//! sorted [`Block`].
+//! one series, so neither waits long for the other. A frozen memtable is never written again and leaves packed, as
+//! [`Sorted`].
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -15,8 +15,9 @@ use parking_lot::RwLock;
 use crate::model::histogram::FloatHistogram;
 use crate::model::metadata::Metadata;
 use crate::model::sample::{TimeRange, day_of};
-use crate::storage::head::block::{IdHasher, SortedBlock, histogram_bytes};
-use crate::storage::types::{Block, BlockSeries, LogExemplar, LogRows, MemorySource, NOWHERE, Run, Series};
+use crate::storage::head::packed::{IdHasher, histogram_bytes};
+use crate::storage::head::sorted::{self, Sorted};
+use crate::storage::types::{LogExemplar, LogRows, MemorySource, NOWHERE, Run, Series};
 
 /// Rows applied under one lock.
 const ROWS_PER_LOCK: usize = 1024;
@@ -127,24 +128,18 @@ impl Memtable {
         days
     }
 
-    /// Everything held as one sorted block.
-    pub fn to_block(&self) -> SortedBlock {
+    /// Everything held, in the order of the series.
+    pub fn sorted(&self) -> Sorted {
         let table = self.table.read();
         let mut order: Vec<&Points> = table.series.iter().filter(|s| !s.points.is_empty()).collect();
         order.sort_by_cached_key(|s| (s.series.labels.metric().to_string(), s.series.id));
-        let mut block = Block {
-            series: Vec::with_capacity(order.len()),
-            timestamps: Vec::with_capacity(table.samples),
-            values: Vec::with_capacity(table.samples),
-            ..Block::default()
-        };
-        let mut run = Run::default();
+        let (mut sorted, mut run) = (sorted::Builder::default(), Run::default());
         for points in order {
-            clear(&mut run);
+            run.clear();
             points.read(TimeRange::ALL, &mut run);
-            append_run(&mut block, &points.series, &run);
+            sorted.push(&points.series, (&run).into());
         }
-        SortedBlock::new(block, self.generation)
+        sorted.finish()
     }
 
     /// Exemplars and the series they belong to.
@@ -333,31 +328,6 @@ fn end_of(points: &[Point], before: impl Fn(i64) -> bool) -> usize {
             _ => return start + points[start..end].partition_point(|p| before(p.timestamp)),
         }
     }
-}
-
-fn clear(run: &mut Run) {
-    run.timestamps.clear();
-    run.values.clear();
-    run.histograms.clear();
-    run.start_timestamps.clear();
-}
-
-fn append_run(block: &mut Block, series: &Arc<Series>, run: &Run) {
-    let start = block.timestamps.len();
-    block.timestamps.extend_from_slice(&run.timestamps);
-    block.values.extend_from_slice(&run.values);
-    let end = block.timestamps.len();
-    if !run.histograms.is_empty() || !block.histograms.is_empty() {
-        block.histograms.resize(start, None);
-        block.histograms.extend_from_slice(&run.histograms);
-        block.histograms.resize(end, None);
-    }
-    if !run.start_timestamps.is_empty() || !block.start_timestamps.is_empty() {
-        block.start_timestamps.resize(start, 0);
-        block.start_timestamps.extend_from_slice(&run.start_timestamps);
-        block.start_timestamps.resize(end, 0);
-    }
-    block.series.push(BlockSeries { series: series.clone(), start, end });
 }
 
 #[cfg(test)]

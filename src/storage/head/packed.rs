@@ -1,4 +1,4 @@
-//! Samples of the cache, packed: a block of runs in a few bytes a sample instead of sixteen.
+//! Samples that change no more, packed: a block of runs in a few bytes a sample instead of sixteen.
 //!
 //! Integers lie in frames of [`FRAME_ROWS`], as offsets from the frame's smallest one, or their deltas as offsets from
 //! the smallest delta, in as many whole bytes as the largest offset needs; a frame decodes in plain loops without those
@@ -6,6 +6,7 @@
 //! frame is kept at all. Values are integers where that is exact (see [`crate::storage::scaled`]), with the few that
 //! are not listed beside them. Histograms and start timestamps lie beside the runs that have them.
 
+use std::hash::{BuildHasherDefault, Hasher};
 use std::mem::size_of;
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,7 +16,6 @@ use multiversion::multiversion;
 
 use crate::model::histogram::FloatHistogram;
 use crate::model::sample::TimeRange;
-use crate::storage::head::block::{IdHasher, SortedBlock, histogram_bytes};
 use crate::storage::scaled;
 use crate::storage::types::{MemorySource, NOWHERE, Run, RunSlice};
 
@@ -207,6 +207,36 @@ fn position(length: usize) -> u32 {
     u32::try_from(length).expect("a builder is full before that")
 }
 
+/// Series ids are hashes already; hashing them again would only cost time.
+pub type IdHasher = BuildHasherDefault<IdentityHasher>;
+
+#[derive(Default, Clone, Copy, Debug)]
+pub struct IdentityHasher(u64);
+
+impl Hasher for IdentityHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only i64 keys are hashed");
+    }
+
+    fn write_i64(&mut self, id: i64) {
+        self.0 = id as u64;
+    }
+}
+
+/// Memory of one histogram, roughly.
+pub fn histogram_bytes(histogram: &Arc<FloatHistogram>) -> usize {
+    let numbers = histogram.positive_spans.len()
+        + histogram.negative_spans.len()
+        + histogram.positive_buckets.len()
+        + histogram.negative_buckets.len()
+        + histogram.custom_values.len();
+    size_of::<FloatHistogram>() + 16 + numbers * 8
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Values {
     /// `scaled / 10^scale`, but for the exceptions.
@@ -234,8 +264,6 @@ struct PackedRun {
 /// See the module. Immutable.
 #[derive(Debug, Default)]
 pub struct PackedBlock {
-    /// Position of the commit that holds the same rows; of equal timestamps the later one wins.
-    pub commit: i64,
     by_id: HashMap<i64, u32, IdHasher>,
     runs: Vec<PackedRun>,
     ints: Ints,
@@ -250,24 +278,15 @@ pub struct PackedBlock {
 }
 
 impl PackedBlock {
-    /// Packs a block that was flushed; `None` where it is too large to be packed.
-    pub fn of(sorted: &SortedBlock, commit: i64) -> Option<Self> {
-        let mut builder = Builder::default();
-        let block = &sorted.block;
-        for series in &block.series {
-            let rows = series.start..series.end;
-            let run = RunSlice {
-                timestamps: &block.timestamps[rows.clone()],
-                values: &block.values[rows.clone()],
-                histograms: block.histograms.get(rows.clone()).unwrap_or_default(),
-                start_timestamps: block.start_timestamps.get(rows).unwrap_or_default(),
-            };
-            builder.push(series.series.id, run);
-            if builder.is_full() {
-                return None;
-            }
-        }
-        Some(builder.finish(commit))
+    /// How many series there are; their places are the numbers below.
+    pub fn series(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// From the first to the last sample of the series at a place.
+    pub fn times(&self, place: u32) -> TimeRange {
+        let run = &self.runs[place as usize];
+        TimeRange::new(self.timestamp(run, 0), self.timestamp(run, run.rows as usize - 1))
     }
 
     /// Memory held, roughly.
@@ -452,9 +471,8 @@ impl Builder {
         self.block.runs.push(packed);
     }
 
-    pub fn finish(self, commit: i64) -> PackedBlock {
+    pub fn finish(self) -> PackedBlock {
         let mut block = self.block;
-        block.commit = commit;
         block.by_id.shrink_to_fit();
         block.runs.shrink_to_fit();
         block.ints.frames.shrink_to_fit();

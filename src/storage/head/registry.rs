@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
-use crate::storage::head::block::IdHasher;
+use crate::storage::head::packed::IdHasher;
 use crate::storage::types::{
     LogExemplar, LogHistogram, LogRows, Rejection, SampleRow, Series, SeriesRef, WriteBatch, WriteReport,
 };

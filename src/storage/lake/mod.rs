@@ -1,6 +1,6 @@
 //! The lake: Delta tables of samples, series, exemplars, metadata and changes of alerts below the store's root.
 //!
-//! A flush comes in as a sorted [`Block`] and leaves as Parquet files in one commit per table; a query takes the
+//! A flush comes in as [`SortedRuns`] and leaves as Parquet files in one commit per table; a query takes the
 //! current [`FileSet`]; merging rewrites small files into large ones. The format, and why a crash at any point
 //! is safe, is in `FORMAT.md` beside this file. Delta is a log here and nothing more: `deltalake` replays it and
 //! writes its checkpoints; commits, Parquet files, merging and pruning are ours. The lake keeps no samples in

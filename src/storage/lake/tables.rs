@@ -1,7 +1,7 @@
 //! The lake as the store sees it: tables that are flushed to together and read as one file set. How the history of alerts is
 //! written is in [`super::alerts`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::error::{Context, ErrorKind, Result};
 use crate::model::metadata::Metadata;
-use crate::model::sample::{DAY_MS, day_of};
+use crate::model::sample::{DAY_MS, TimeRange, day_of};
 use crate::storage::lake::files::{self, FileSet, RowFile};
 use crate::storage::lake::merge::{self, MergeJob};
 use crate::storage::lake::migrate;
@@ -22,7 +22,7 @@ use crate::storage::lake::output::{FILE_BYTES, Output, Target};
 use crate::storage::lake::rows::{self, Exemplar, StoredExemplar};
 use crate::storage::lake::table::{AddFile, Change, Committed, LiveFile, Table, Transaction};
 use crate::storage::object::{self, Objects};
-use crate::storage::types::{Block, BlockSeries, RunSlice, SampleFile, Series, Stamp};
+use crate::storage::types::{Run, SampleFile, Series, SortedRuns, Stamp};
 
 /// Milliseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -154,7 +154,7 @@ impl Lake {
     pub async fn commit_flush(
         &self,
         seq: u64,
-        block: &Block,
+        samples: &dyn SortedRuns,
         series_by_day: &[(i32, Vec<Arc<Series>>)],
         exemplars: &[Exemplar],
         metadata: &[(String, Metadata)],
@@ -166,7 +166,7 @@ impl Lake {
         self.commit_metadata(seq, metadata).await?;
         self.commit_exemplars(seq, exemplars).await?;
         self.commit_series(seq, series_by_day).await?;
-        let add = self.upload_block(block).await?;
+        let add = self.upload_samples(samples).await?;
         let mut paths: Vec<String> = add.iter().map(|file| format!("samples/{}", file.path)).collect();
         if self.commit_rows(&self.tables.samples, seq, add).await? == Committed::Before {
             // A lost answer hides our own commit; its files are live then, and otherwise they never were.
@@ -281,24 +281,28 @@ impl Lake {
         self.reload().await
     }
 
-    /// One file, or several when large, for each day the block touches.
-    async fn upload_block(&self, block: &Block) -> Result<Vec<AddFile>> {
+    /// One file, or several when large, for each day that has samples.
+    async fn upload_samples(&self, samples: &dyn SortedRuns) -> Result<Vec<AddFile>> {
         let commit = self.next_position(&self.tables.samples).await?;
-        let mut add = Vec::new();
-        for day in days_of(block) {
+        let days: BTreeSet<i32> = (0..samples.series().len()).flat_map(|at| samples.days(at)).collect();
+        let (mut add, mut run) = (Vec::new(), Run::default());
+        for day in days {
             let target = Target {
                 day,
                 commit,
                 level: 0,
-                histograms: block.histograms.iter().any(Option::is_some),
-                start_timestamps: block.start_timestamps.iter().any(|start| *start != 0),
+                histograms: samples.has_histograms(),
+                start_timestamps: samples.has_start_timestamps(),
                 now_ms: (self.clock)(),
                 file_bytes: FILE_BYTES,
             };
             let mut output = Output::new(Arc::clone(&self.root), target);
-            for series in &block.series {
-                let run = slice_of_day(block, series, day);
-                output.push(series.series.labels.metric(), series.series.id, run).await?;
+            let start_ms = i64::from(day).saturating_mul(DAY_MS);
+            let range = TimeRange::new(start_ms, start_ms.saturating_add(DAY_MS - 1));
+            for (at, series) in samples.series().iter().enumerate() {
+                run.clear();
+                samples.read(at, range, &mut run);
+                output.push(series.labels.metric(), series.id, (&run).into()).await?;
             }
             add.extend(output.finish().await?);
         }
@@ -600,33 +604,4 @@ fn by_day(files: Vec<Arc<RowFile>>) -> BTreeMap<i32, Vec<Arc<RowFile>>> {
         days.entry(file.day).or_default().push(file);
     }
     days
-}
-
-/// The UTC days a block has samples on, ascending.
-fn days_of(block: &Block) -> Vec<i32> {
-    let mut days = std::collections::BTreeSet::new();
-    for series in &block.series {
-        let timestamps = &block.timestamps[series.start..series.end];
-        let mut at = 0;
-        while let Some(first) = timestamps.get(at) {
-            let day = day_of(*first);
-            days.insert(day);
-            let end = (i64::from(day) + 1) * DAY_MS;
-            at += timestamps[at..].partition_point(|t| *t < end);
-        }
-    }
-    days.into_iter().collect()
-}
-
-fn slice_of_day<'a>(block: &'a Block, series: &BlockSeries, day: i32) -> RunSlice<'a> {
-    let timestamps = &block.timestamps[series.start..series.end];
-    let start_ms = i64::from(day) * DAY_MS;
-    let start = series.start + timestamps.partition_point(|t| *t < start_ms);
-    let end = series.start + timestamps.partition_point(|t| *t < start_ms + DAY_MS);
-    RunSlice {
-        timestamps: &block.timestamps[start..end],
-        values: &block.values[start..end],
-        histograms: block.histograms.get(start..end).unwrap_or_default(),
-        start_timestamps: block.start_timestamps.get(start..end).unwrap_or_default(),
-    }
 }

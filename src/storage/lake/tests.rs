@@ -27,9 +27,10 @@ use crate::model::histogram::{CounterResetHint, FloatHistogram, Span};
 use crate::model::labels::Labels;
 use crate::model::metadata::{Metadata, MetricType};
 use crate::model::sample::{DAY_MS, STALE_NAN};
+use crate::storage::head::sorted::{Builder, Sorted};
 use crate::storage::object::{self, Kind, Objects};
 use crate::storage::runs::combine;
-use crate::storage::types::{Block, BlockSeries, Run, Series};
+use crate::storage::types::{Run, Series, SortedRuns};
 
 /// The history of alerts.
 mod alerts;
@@ -46,28 +47,12 @@ fn series(metric: &str, instance: &str) -> Arc<Series> {
     Arc::new(Series { id: labels.hash_id(), labels })
 }
 
-/// A block of one run for each series, sorted as blocks are.
-fn block(mut runs: Vec<(Arc<Series>, Run)>) -> Block {
+/// One run for each series, in the order of their keys.
+fn block(mut runs: Vec<(Arc<Series>, Run)>) -> Sorted {
     runs.sort_by(|(a, _), (b, _)| (a.labels.metric(), a.id).cmp(&(b.labels.metric(), b.id)));
-    let histograms = runs.iter().any(|(_, run)| !run.histograms.is_empty());
-    let starts = runs.iter().any(|(_, run)| !run.start_timestamps.is_empty());
-    let mut block = Block::default();
-    for (series, run) in runs {
-        let start = block.timestamps.len();
-        block.timestamps.extend(&run.timestamps);
-        block.values.extend(&run.values);
-        let end = block.timestamps.len();
-        block.series.push(BlockSeries { series, start, end });
-        if histograms {
-            block.histograms.extend(run.histograms);
-            block.histograms.resize(end, None);
-        }
-        if starts {
-            block.start_timestamps.extend(run.start_timestamps);
-            block.start_timestamps.resize(end, 0);
-        }
-    }
-    block
+    let mut sorted = Builder::default();
+    runs.iter().for_each(|(series, run)| sorted.push(series, run.into()));
+    sorted.finish()
 }
 
 fn floats(samples: &[(i64, f64)]) -> Run {
@@ -94,8 +79,8 @@ fn histogram(count: f64) -> Arc<FloatHistogram> {
     })
 }
 
-async fn flush(lake: &Lake, seq: u64, block: &Block) -> crate::error::Result<usize> {
-    let listed: Vec<Arc<Series>> = block.series.iter().map(|s| Arc::clone(&s.series)).collect();
+async fn flush(lake: &Lake, seq: u64, block: &Sorted) -> crate::error::Result<usize> {
+    let listed: Vec<Arc<Series>> = block.series().to_vec();
     lake.commit_flush(seq, block, &[(DAY, listed)], &[], &[]).await.map(|files| files.len())
 }
 

@@ -44,7 +44,7 @@ impl Store {
         for frozen in &view.frozen {
             match &frozen.source {
                 Source::Memtable(memtable) => of_memtable(memtable, &mut visit)?,
-                Source::Block(_, rest) => {
+                Source::Sorted(_, rest) => {
                     let mut wanted = rest.exemplars.iter().filter(|e| is_wanted(e.series.id, e.timestamp));
                     wanted.try_for_each(&mut visit)?;
                 }

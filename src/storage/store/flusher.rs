@@ -1,5 +1,5 @@
-//! The flusher task: frozen memtables to the lake, oldest first. Sorting frees the memtable before the Parquet
-//! files are written, the block is packed and becomes a cache entry once they are committed, and the log objects up to
+//! The flusher task: frozen memtables to the lake, oldest first. Packing frees the memtable before the Parquet
+//! files are written, what is packed becomes a cache entry once they are committed, and the log objects up to
 //! it are deleted, save what a reader of the log still needs. A flush that fails is tried again until it succeeds; queries and the log hold the rows.
 
 use std::collections::hash_map::Entry;
@@ -10,15 +10,14 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Context, ErrorKind, Result};
 use crate::model::metadata::Metadata;
-use crate::model::sample::{DAY_MS, day_of};
-use crate::storage::head::block::SortedBlock;
-use crate::storage::head::cache;
+use crate::model::sample::day_of;
+use crate::storage::head::cache::{self, Placed};
 use crate::storage::head::memtable::Memtable;
-use crate::storage::head::packed::PackedBlock;
+use crate::storage::head::sorted::Sorted;
 use crate::storage::lake::rows::Exemplar;
 use crate::storage::store::Inner;
 use crate::storage::store::view::{Frozen, Source, View};
-use crate::storage::types::{Block, LogExemplar, SampleFile, Series};
+use crate::storage::types::{LogExemplar, SampleFile, Series, SortedRuns};
 
 /// A series without samples for this long leaves the registry.
 const IDLE_MS: i64 = 3 * 3_600_000;
@@ -87,18 +86,13 @@ impl Flusher {
         let started = Instant::now();
         let inner = self.inner.clone();
         let _alone = inner.packing.lock().await;
-        let (block, rest) = match frozen.source {
+        let (sorted, rest) = match frozen.source {
             Source::Memtable(memtable) => self.sort(memtable).await?,
             // Sorted by an earlier life of this task.
-            Source::Block(block, rest) => (block, rest),
+            Source::Sorted(sorted, rest) => (sorted, rest),
         };
-        let (files, listed) = self.commit_until_done(frozen.last_sequence, &block, &rest).await;
-        // Without a file there is nothing for a block to stand for, and without room no reason to make one.
-        let packed = match files.first() {
-            Some(file) if self.inner.options.cache_bytes > 0 => pack(block, file.commit).await?,
-            _ => None,
-        };
-        self.publish(packed, &files);
+        let (files, listed) = self.commit_until_done(frozen.last_sequence, &sorted, &rest).await;
+        self.publish(&sorted, &files);
         self.listed.note(&listed);
         self.delete_log(frozen.last_sequence).await;
         self.ended.push_back((frozen.generation, (self.inner.clock)()));
@@ -109,38 +103,38 @@ impl Flusher {
         Some(())
     }
 
-    /// Sorts a memtable, which then is the block for everybody. `None` where that failed, which only a defect or the
+    /// Packs a memtable, for everybody from then on. `None` where that failed, which only a defect or the
     /// end of the runtime can do.
-    async fn sort(&self, memtable: Arc<Memtable>) -> Option<(Arc<SortedBlock>, Arc<Rest>)> {
+    async fn sort(&self, memtable: Arc<Memtable>) -> Option<(Arc<Sorted>, Arc<Rest>)> {
         let sorted = tokio::task::spawn_blocking(move || {
             let exemplars = memtable.exemplars().into_iter().map(exemplar_of).collect();
             let rest = Rest { exemplars, metadata: memtable.metadata() };
-            (Arc::new(memtable.to_block()), Arc::new(rest))
+            (Arc::new(memtable.sorted()), Arc::new(rest))
         });
-        let (block, rest) = sorted
+        let (sorted, rest) = sorted
             .await
             .context(ErrorKind::Internal, || "sorting a memtable".to_string())
             .inspect_err(|e| tracing::error!("{e}"))
             .ok()?;
         self.inner.update_view(|view| {
             let mut frozen = view.frozen.clone();
-            frozen[0].source = Source::Block(block.clone(), rest.clone());
+            frozen[0].source = Source::Sorted(sorted.clone(), rest.clone());
             View { frozen, ..view.clone() }
         });
-        Some((block, rest))
+        Some((sorted, rest))
     }
 
-    /// Tries until the block is in the lake; returns its files and the series it listed. Does not return once another
+    /// Tries until the rows are in the lake; returns its files and the series it listed. Does not return once another
     /// process has the node, since its rows are for that one to flush.
     async fn commit_until_done(
         &mut self,
         sequence: u64,
-        block: &SortedBlock,
+        sorted: &Sorted,
         rest: &Rest,
     ) -> (Vec<Arc<SampleFile>>, SeriesByDay) {
         let mut wait = FIRST_RETRY;
         loop {
-            let error = match self.commit(sequence, block, rest).await {
+            let error = match self.commit(sequence, sorted, rest).await {
                 Ok(done) => return done,
                 Err(error) => error,
             };
@@ -164,13 +158,13 @@ impl Flusher {
     async fn commit(
         &mut self,
         sequence: u64,
-        block: &SortedBlock,
+        sorted: &Sorted,
         rest: &Rest,
     ) -> Result<(Vec<Arc<SampleFile>>, SeriesByDay)> {
-        let series_by_day = self.listed.missing(&self.inner, &block.block).await?;
-        let (nothing, no_exemplars) = (Block::default(), vec![]);
+        let series_by_day = self.listed.missing(&self.inner, sorted).await?;
+        let (nothing, no_exemplars) = (Sorted::default(), vec![]);
         let (samples, exemplars) = match self.inner.options.log_only {
-            None => (&block.block, &rest.exemplars),
+            None => (sorted, &rest.exemplars),
             // Which series the ids in the log are must be known after a restart; the samples are in the log alone.
             Some(_) => (&nothing, &no_exemplars),
         };
@@ -195,12 +189,14 @@ impl Flusher {
         self.inner.update_view(|view| view.with_files(self.inner.lake.files()));
     }
 
-    /// Swaps the frozen memtable for the files, and the block that caches them if there is one.
-    fn publish(&self, block: Option<PackedBlock>, files: &[Arc<SampleFile>]) {
+    /// Swaps the frozen memtable for the files, and the cache entry that stands for them.
+    fn publish(&self, sorted: &Sorted, files: &[Arc<SampleFile>]) {
         let budget_bytes = self.inner.options.cache_bytes;
-        let entry = block.map(|block| {
+        // Without a file there is nothing for a block to stand for.
+        let entry = files.first().filter(|_| budget_bytes > 0).map(|file| {
+            let placed = |block: &Arc<_>| Placed { commit: file.commit, block: Arc::clone(block) };
             let files = files.iter().map(|file| file.path.clone()).collect();
-            Arc::new(cache::Entry { blocks: vec![Arc::new(block)], files })
+            Arc::new(cache::Entry { blocks: sorted.blocks().iter().map(placed).collect(), files })
         });
         self.inner.update_view(|view| {
             let mut next = view.with_files(self.inner.lake.files());
@@ -247,11 +243,6 @@ impl Flusher {
     }
 }
 
-/// The block as the cache keeps it, if it can be packed. `None` outside where the runtime ends.
-async fn pack(block: Arc<SortedBlock>, commit: i64) -> Option<Option<PackedBlock>> {
-    tokio::task::spawn_blocking(move || PackedBlock::of(&block, commit)).await.ok()
-}
-
 fn exemplar_of((series, row): (Arc<Series>, LogExemplar)) -> Exemplar {
     Exemplar { series, timestamp: row.timestamp, value: row.value, labels: row.labels }
 }
@@ -265,16 +256,12 @@ struct Listed {
 }
 
 impl Listed {
-    /// The series of a block by day, without those the day lists already.
-    async fn missing(&mut self, inner: &Inner, block: &Block) -> Result<Vec<(i32, Vec<Arc<Series>>)>> {
+    /// The series of a flush by day, without those the day lists already.
+    async fn missing(&mut self, inner: &Inner, sorted: &Sorted) -> Result<Vec<(i32, Vec<Arc<Series>>)>> {
         let mut by_day: BTreeMap<i32, Vec<Arc<Series>>> = BTreeMap::new();
-        for series in &block.series {
-            let mut rest = &block.timestamps[series.start..series.end];
-            while let Some(first) = rest.first() {
-                let day = day_of(*first);
-                by_day.entry(day).or_default().push(series.series.clone());
-                let next_day = (i64::from(day) + 1).saturating_mul(DAY_MS);
-                rest = &rest[rest.partition_point(|t| *t < next_day)..];
+        for (at, series) in sorted.series().iter().enumerate() {
+            for day in sorted.days(at) {
+                by_day.entry(day).or_default().push(series.clone());
             }
         }
         for (day, series) in &mut by_day {

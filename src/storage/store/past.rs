@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 
 use crate::error::Result;
 use crate::model::sample::TimeRange;
-use crate::storage::head::block::IdHasher;
+use crate::storage::head::packed::IdHasher;
 use crate::storage::lake::reader::RunStream;
 use crate::storage::store::Inner;
 use crate::storage::store::tails::Tail;

@@ -6,7 +6,7 @@ use crate::model::sample::TimeRange;
 use crate::storage::head::cache;
 use crate::storage::head::registry::Late;
 use crate::storage::store::{Inner, Store};
-use crate::storage::types::{MemorySource, WriteReport};
+use crate::storage::types::WriteReport;
 use crate::telemetry::summary::{Summary, SummaryValue};
 
 /// Counters since the start.
@@ -106,9 +106,8 @@ impl Inner {
             let gate = self.gate.lock();
             (gate.registry.len(), gate.registry.late, gate.queued_bytes(), gate.queued_since_ms())
         };
-        let sources =
-            view.frozen.iter().map(|frozen| frozen.source.as_memory().bounds()).chain([view.open.bounds()]);
-        let head = sources.flatten().reduce(|a, b| a.union(&b));
+        let sources = view.head();
+        let head = sources.iter().filter_map(|source| source.bounds()).reduce(|a, b| a.union(&b));
         let files = &view.files.samples;
         let newest = files.iter().map(|file| file.max_timestamp).max();
         let oldest = files.iter().map(|file| file.min_timestamp).min();
@@ -119,8 +118,7 @@ impl Inner {
         let c = &self.counters;
         StoreStats {
             head_series,
-            head_samples: view.open.samples()
-                + view.frozen.iter().map(|f| f.source.as_memory().samples()).sum::<usize>(),
+            head_samples: sources.iter().map(|source| source.samples()).sum(),
             head_bytes: view.head_bytes(),
             queued_bytes,
             cache_blocks: view.cached.iter().map(|entry| entry.blocks.len()).sum(),

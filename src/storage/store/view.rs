@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::model::sample::TimeRange;
-use crate::storage::head::block::SortedBlock;
 use crate::storage::head::cache::{self, Entry};
 use crate::storage::head::memtable::Memtable;
+use crate::storage::head::sorted::Sorted;
 use crate::storage::lake::files::FileSet;
 use crate::storage::store::flusher::Rest;
 use crate::storage::types::{MemorySource, SampleFile, Series};
@@ -31,25 +31,26 @@ pub struct Frozen {
     pub source: Source,
 }
 
-/// The rows of a frozen memtable, before and after they were sorted.
+/// The rows of a frozen memtable, before and after they were packed.
 #[derive(Clone, Debug)]
 pub enum Source {
     Memtable(Arc<Memtable>),
-    Block(Arc<SortedBlock>, Arc<Rest>),
+    Sorted(Arc<Sorted>, Arc<Rest>),
 }
 
 impl Source {
     pub fn bytes(&self) -> usize {
         match self {
             Source::Memtable(memtable) => memtable.bytes(),
-            Source::Block(block, _) => block.bytes(),
+            Source::Sorted(sorted, _) => sorted.bytes(),
         }
     }
 
-    pub fn as_memory(&self) -> Arc<dyn MemorySource> {
+    /// Where queries read them; each series is in one of these.
+    pub fn as_memory(&self) -> Vec<Arc<dyn MemorySource>> {
         match self {
-            Source::Memtable(memtable) => memtable.clone(),
-            Source::Block(block, _) => block.clone(),
+            Source::Memtable(memtable) => vec![memtable.clone()],
+            Source::Sorted(sorted, _) => sorted.blocks().iter().map(|block| block.clone() as _).collect(),
         }
     }
 }
@@ -75,8 +76,8 @@ impl View {
     /// Sources in memory with samples in a range, oldest first.
     pub fn memory(&self, range: TimeRange) -> Vec<Arc<dyn MemorySource>> {
         let mut blocks: Vec<_> = self.cached.iter().flat_map(|entry| &entry.blocks).collect();
-        blocks.sort_by_key(|block| block.commit);
-        let cached = blocks.into_iter().map(|block| block.clone() as Arc<dyn MemorySource>);
+        blocks.sort_by_key(|placed| placed.commit);
+        let cached = blocks.into_iter().map(|placed| placed.block.clone() as Arc<dyn MemorySource>);
         let in_range = |source: &Arc<dyn MemorySource>| {
             source.bounds().is_some_and(|held| held.overlaps(range.start_inclusive, range.end_inclusive))
         };
@@ -85,7 +86,7 @@ impl View {
 
     /// Sources of rows that are not in the lake yet, oldest first.
     pub fn head(&self) -> Vec<Arc<dyn MemorySource>> {
-        let frozen = self.frozen.iter().map(|frozen| frozen.source.as_memory());
+        let frozen = self.frozen.iter().flat_map(|frozen| frozen.source.as_memory());
         frozen.chain(std::iter::once(self.open.clone() as Arc<dyn MemorySource>)).collect()
     }
 

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::storage::head::cache::{self, Entry};
+use crate::storage::head::cache::{self, Entry, Placed};
 use crate::storage::head::packed::{self, Builder, PackedBlock};
 use crate::storage::lake::reader::RunStream;
 use crate::storage::store::Inner;
@@ -62,7 +62,8 @@ impl Inner {
             }
             let _alone = self.packing.lock().await;
             let mut blocks: Vec<_> = parts.iter().flat_map(|entry| entry.blocks.iter().cloned()).collect();
-            blocks.sort_by_key(|block| block.commit);
+            blocks.sort_by_key(|placed| placed.commit);
+            let blocks: Vec<_> = blocks.into_iter().map(|placed| placed.block).collect();
             let block = tokio::task::spawn_blocking(move || packed::join(&blocks)).await;
             // Too large, or the end of the runtime: they stay as they are.
             let Ok(Some(block)) = block else { return };
@@ -96,7 +97,7 @@ impl Inner {
                 tokio::task::yield_now().await;
             }
         }
-        let block = builder.finish(file.commit);
+        let block = builder.finish();
         Ok((block.bytes() <= room_bytes).then_some(block))
     }
 }
@@ -105,7 +106,8 @@ impl Inner {
 fn with_entry(view: &View, file: &SampleFile, block: PackedBlock) -> View {
     let mut cached = view.cached.clone();
     if !cache::holds(&cached, &file.path) {
-        cached.push(Arc::new(Entry { blocks: vec![Arc::new(block)], files: vec![file.path.clone()] }));
+        let placed = Placed { commit: file.commit, block: Arc::new(block) };
+        cached.push(Arc::new(Entry { blocks: vec![placed], files: vec![file.path.clone()] }));
     }
     View { cached, ..view.clone() }.with_files(view.files.clone())
 }

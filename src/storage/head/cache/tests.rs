@@ -7,7 +7,7 @@ fn entry(commits: &[i64], files: &[&str]) -> Arc<Entry> {
         let mut builder = Builder::default();
         let run = Run { timestamps: vec![0], values: vec![0.5], ..Run::default() };
         builder.push(1, (&run).into());
-        Arc::new(builder.finish(*commit))
+        Placed { commit: *commit, block: Arc::new(builder.finish()) }
     };
     Arc::new(Entry { blocks: commits.iter().map(block).collect(), files: strings(files) })
 }
@@ -71,7 +71,8 @@ fn sized(commit: i64, series: i64) -> Arc<Entry> {
     let mut builder = Builder::default();
     let run = Run { timestamps: vec![0], values: vec![0.5], ..Run::default() };
     (0..series).for_each(|id| builder.push(id, (&run).into()));
-    Arc::new(Entry { blocks: vec![Arc::new(builder.finish(commit))], files: vec![commit.to_string()] })
+    let placed = Placed { commit, block: Arc::new(builder.finish()) };
+    Arc::new(Entry { blocks: vec![placed], files: vec![commit.to_string()] })
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn an_entry_of_several_blocks_becomes_one_block() {
 #[test]
 fn joined_blocks_stand_for_all_their_files() {
     let all = [entry(&[1], &["a"]), entry(&[2], &["b1", "b2"]), entry(&[3], &["c"])];
-    let block = entry(&[2], &[]).blocks[0].clone();
+    let block = entry(&[2], &[]).blocks[0].block.clone();
     check(&joined(&all, &all[..2], block.clone()), &[(&[3], &["c"]), (&[2], &["a", "b1", "b2"])]);
     // One of them is gone meanwhile, or was merged.
     check(&joined(&all[1..], &all[..2], block), &[(&[2], &["b1", "b2"]), (&[3], &["c"])]);

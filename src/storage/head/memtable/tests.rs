@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::labels::Labels;
-use crate::storage::types::LogHistogram;
+use crate::storage::types::{LogHistogram, SortedRuns};
 
 fn series(id: i64, metric: &str) -> Arc<Series> {
     Arc::new(Series { id, labels: Labels::from_pairs([("__name__", metric)]) })
@@ -33,8 +33,9 @@ fn reads() {
     ));
     // Behind the newest, and an old timestamp again: the last one wins.
     memtable.apply(&rows(&[], &[(3, 6, 3.0, 0), (3, 5, 4.0, 0), (3, 9, 5.0, 0)]));
-    let block = memtable.to_block();
-    for source in [&memtable as &dyn MemorySource, &block] {
+    let sorted = memtable.sorted();
+    let [block] = sorted.blocks() else { panic!("one block") };
+    for source in [&memtable as &dyn MemorySource, block.as_ref()] {
         check(source, 10, (i64::MIN, i64::MAX), &[(1, 1.5), (2, 2.5)]);
         check(source, 10, (2, 2), &[(2, 2.5)]);
         check(source, 10, (3, 9), &[]);
@@ -44,9 +45,9 @@ fn reads() {
         assert_eq!(source.bounds(), Some(TimeRange::new(1, 9)));
     }
     assert_eq!((memtable.samples(), block.samples()), (7, 6));
-    let order: Vec<_> = block.block.series.iter().map(|s| (s.series.id, s.start..s.end)).collect();
-    assert_eq!(order, [(10, 0..2), (30, 2..6)]);
-    assert!(memtable.bytes() >= 7 * 16 && block.bytes() >= 6 * 16);
+    let order: Vec<_> = sorted.series().iter().zip(0..).map(|(s, at)| (s.id, sorted.times(at))).collect();
+    assert_eq!(order, [(10, TimeRange::new(1, 2)), (30, TimeRange::new(5, 9))]);
+    assert!(memtable.bytes() >= 7 * 16 && sorted.bytes() >= block.bytes());
 }
 
 #[test]
@@ -60,8 +61,9 @@ fn histograms_and_start_timestamps_stay_parallel() {
     let row = LogHistogram { slot: 0, series_id: 1, timestamp: 3, histogram, start_timestamp: 0 };
     memtable.apply(&LogRows { histograms: vec![row], ..LogRows::default() });
     memtable.apply(&rows(&[], &[(0, 4, 4.0, 0), (0, 2, 5.0, 8)]));
-    let block = memtable.to_block();
-    for source in [&memtable as &dyn MemorySource, &block] {
+    let sorted = memtable.sorted();
+    let [block] = sorted.blocks() else { panic!("one block") };
+    for source in [&memtable as &dyn MemorySource, block.as_ref()] {
         let mut run = Run::default();
         source.read(1, TimeRange::ALL, &mut run);
         assert_eq!(run.timestamps, [1, 2, 3, 4]);

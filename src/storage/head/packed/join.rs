@@ -10,7 +10,7 @@ use crate::storage::types::{MemorySource, Run};
 /// A run and the block it lies in.
 type Part<'a> = (&'a PackedBlock, &'a PackedRun);
 
-/// One block with the samples of all; of equal timestamps those of the later block. `blocks` are oldest commit first.
+/// One block with the samples of all; of equal timestamps those of the later block.
 /// `None` where it would be too large.
 pub fn join(blocks: &[Arc<PackedBlock>]) -> Option<PackedBlock> {
     let mut builder = with_room_for(blocks);
@@ -27,7 +27,7 @@ pub fn join(blocks: &[Arc<PackedBlock>]) -> Option<PackedBlock> {
             return None;
         }
     }
-    Some(builder.finish(blocks.iter().map(|block| block.commit).max().unwrap_or(0)))
+    Some(builder.finish())
 }
 
 /// What is joined takes no more room than its parts, but for frames that begin elsewhere.

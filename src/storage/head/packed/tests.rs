@@ -11,7 +11,7 @@ fn check(run: &Run) {
     let mut builder = Builder::default();
     builder.push(1, RunSlice::from(&Run { timestamps: vec![7], values: vec![0.1], ..Run::default() }));
     builder.push(2, run.into());
-    let block = builder.finish(5);
+    let block = builder.finish();
     let last = run.timestamps.len() - 1;
     for (from, to) in [(0, last), (0, 0), (last, last), (last / 3, last / 2), (1.min(last), last)] {
         let mut read = Run::default();
@@ -96,7 +96,7 @@ fn regular_counters_take_little() {
     let mut builder = Builder::default();
     let counter = run(regular(rows), (0..rows).map(|row| (row * 40) as f64).collect());
     (0..100).for_each(|id| builder.push(id, (&counter).into()));
-    let bytes_per_sample = builder.finish(0).bytes() as f64 / (100 * rows) as f64;
+    let bytes_per_sample = builder.finish().bytes() as f64 / (100 * rows) as f64;
     assert!(bytes_per_sample < 2.5, "{bytes_per_sample}");
 }
 
@@ -105,7 +105,7 @@ fn series_are_found_in_any_order() {
     let mut builder = Builder::default();
     let one = |id: i64| Run { timestamps: vec![id], values: vec![id as f64 * 2.0], ..Run::default() };
     (0..100).for_each(|id| builder.push(id * 7, RunSlice::from(&one(id * 7))));
-    let block = builder.finish(1);
+    let block = builder.finish();
     let mut random = fastrand::Rng::with_seed(5);
     let orders: [Vec<i64>; 4] = [
         (0..100).collect(),

@@ -2,10 +2,10 @@ use super::*;
 use crate::model::histogram::FloatHistogram;
 use crate::model::sample::STALE_NAN;
 
-fn block(runs: &[(i64, Run)], commit: i64) -> Arc<PackedBlock> {
+fn block(runs: &[(i64, Run)]) -> Arc<PackedBlock> {
     let mut builder = Builder::default();
     runs.iter().for_each(|(id, run)| builder.push(*id, run.into()));
-    Arc::new(builder.finish(commit))
+    Arc::new(builder.finish())
 }
 
 fn read(block: &PackedBlock, series_id: i64) -> Run {
@@ -17,9 +17,8 @@ fn read(block: &PackedBlock, series_id: i64) -> Run {
 /// The joined block has of each series what [`combine`] makes of its runs, and the series in order.
 #[track_caller]
 fn check(blocks: &[&[(i64, Run)]], order: &[i64]) -> PackedBlock {
-    let packed: Vec<_> = blocks.iter().zip(1..).map(|(runs, commit)| block(runs, commit)).collect();
+    let packed: Vec<_> = blocks.iter().map(|runs| block(runs)).collect();
     let joined = join(&packed).unwrap();
-    assert_eq!(joined.commit, blocks.len() as i64);
     assert_eq!(joined.runs.iter().map(|run| run.series_id).collect::<Vec<_>>(), order);
     for id in order {
         let runs = blocks.iter().flat_map(|runs| runs.iter()).filter(|(other, _)| other == id);
