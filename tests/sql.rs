@@ -12,8 +12,10 @@ use std::time::Duration;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::ast::Statement;
 use promlake::engine::session::{Engine, EngineOptions};
 use promlake::engine::sql::verify::verify;
+use promlake::engine::sql::{text, zone};
 use promlake::model::labels::Labels;
 use promlake::model::metadata::{Metadata, MetricType};
 use promlake::model::sample::STALE_NAN;
@@ -161,6 +163,7 @@ fn engine(store: Arc<Store>) -> Engine {
 
 /// One session, as a client has it.
 struct Database {
+    engine: Engine,
     context: SessionContext,
 }
 
@@ -170,8 +173,23 @@ impl AsyncDB for Database {
     type ColumnType = DefaultColumnType;
 
     async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, DataFusionError> {
-        let plan = self.context.state().create_logical_plan(sql).await?;
-        verify(&plan).map_err(|refused| DataFusionError::Plan(refused.to_string()))?;
+        // The protocol has its own settings; of those plans know the time zone.
+        if let Some(zone) = sql.trim().strip_prefix("SET TimeZone = ") {
+            zone::set(&self.context, zone::Zone::named(zone.trim_matches('\'')).expect("a time zone"));
+            return Ok(DBOutput::StatementComplete(0));
+        }
+        let parsed = text::parse(sql).ok().map(|mut statements| statements.remove(0));
+        let plan = match parsed {
+            Some(statement @ (Statement::Query(_) | Statement::Explain { .. })) => {
+                self.engine.plan_sql(&self.context, statement, &self.engine.limits(None)).await?.0
+            }
+            // The protocol refuses others before they are planned; what plans them is to refuse them as well.
+            _ => {
+                let plan = self.context.state().create_logical_plan(sql).await?;
+                verify(&plan).map_err(|refused| DataFusionError::Plan(refused.to_string()))?;
+                plan
+            }
+        };
         let frame = self.context.execute_logical_plan(plan).await?;
         let types = vec![DefaultColumnType::Any; frame.schema().fields().len()];
         let options = FormatOptions::default().with_null("NULL").with_display_error(true);
@@ -212,7 +230,8 @@ async fn run_files(state: State, series: &[(Labels, Values)], files: Vec<PathBuf
     let engine = engine(open(state, series, folder.path()).await);
     let mut failures = Vec::new();
     for file in files {
-        let mut runner = Runner::new(|| async { Ok(Database { context: engine.sql_context() }) });
+        let mut runner =
+            Runner::new(|| async { Ok(Database { engine: engine.clone(), context: engine.sql_context() }) });
         if let Err(failure) = runner.run_file_async(&file).await {
             failures.push(failure.display(false).to_string());
         }

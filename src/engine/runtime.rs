@@ -34,7 +34,7 @@ use super::promql::plan::layout::rows_per_batch;
 use super::promql::plan::node::PromqlQueryPlanner;
 use super::query::EngineOptions;
 use super::scan::SeriesTable;
-use super::sql::functions::ConcatPlanner;
+use super::sql::functions::{ConcatPlanner, TimePlanner};
 use super::sql::milliseconds::RoundToMilliseconds;
 use super::sql::series::TellSeriesApart;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -174,10 +174,16 @@ impl QueryRuntime {
         let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
             vec![Arc::new(TellSeriesApart), Arc::new(RoundToMilliseconds)];
         rules.extend(Analyzer::new().rules);
+        let mut sql_config = config(self.partitions, self.spill_bytes);
+        // Of every `timestamptz`; in which zone a session shows it is another thing.
+        sql_config.options_mut().execution.time_zone = Some("UTC".into());
         let mut builder = SessionStateBuilder::new().with_default_features();
-        builder.expr_planners().get_or_insert_default().insert(0, Arc::new(ConcatPlanner));
         builder
-            .with_config(config(self.partitions, self.spill_bytes))
+            .expr_planners()
+            .get_or_insert_default()
+            .splice(0..0, [Arc::new(ConcatPlanner) as _, Arc::new(TimePlanner) as _]);
+        builder
+            .with_config(sql_config)
             .with_runtime_env(Arc::clone(&self.environment))
             .with_query_planner(Arc::new(PromqlQueryPlanner))
             .with_analyzer_rules(rules)

@@ -355,7 +355,13 @@ async fn what_is_too_far_behind_may_be_dropped() {
     let server = home.start(&remote(&sink, ""), &flags);
     let mut writer = Writer::new();
     writer.write(&server, 100).await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // Once they are flushed nothing but the remote needs the log of them.
+    let end = Instant::now() + DEADLINE;
+    while metric(&server, "promlake_head_samples").await > 0.0 {
+        assert!(Instant::now() < end, "not flushed within {DEADLINE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let old = writer.acknowledged.len();
     sink.answers(|_, _| stored());
     writer.write(&server, 5).await;

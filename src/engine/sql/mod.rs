@@ -7,24 +7,46 @@
 mod alert_history;
 /// Constants in the arguments of table functions: times, durations, text.
 pub mod arguments;
+/// Arrays that are written as text.
+pub mod array_text;
 /// Schema `public`: metrics by name.
 pub mod catalog;
+/// Casts and comparisons of times.
+pub mod coerce;
 /// A session: catalog, functions, settings.
 pub mod context;
+/// Dates and times as text.
+pub mod datetime;
+/// Numbers in plans.
+pub mod floats;
+/// Doubles as text.
+pub mod float_text;
 /// Scalar and aggregate functions.
 pub mod functions;
 /// Tables that other parts of the process fill when they are read.
 pub mod live;
+/// Types that do not go together.
+pub mod matching_types;
 /// Comparisons of `timestamp` with finer constants.
 pub mod milliseconds;
+/// `EXCEPT ALL` and `INTERSECT ALL`.
+pub mod multisets;
+/// Patterns of `LIKE` and `SIMILAR TO`.
+pub mod patterns;
 /// `promql(query, start, end, step)` and `promql(query [, at])`.
 pub mod promql;
 /// WHERE clauses to matchers and a time range.
 pub mod pushdown;
+/// `ANY` and `ALL` of subqueries.
+pub mod quantified;
 /// The table of one metric, or of all.
 pub mod samples;
 /// Counters of several series in a group.
 pub mod series;
+/// Errors with a SQLSTATE.
+pub mod state;
+/// Constructs that become calls of functions.
+pub mod syntax;
 /// Schema `promlake`: series, metrics, files, and what the application registers.
 pub mod system;
 /// Text to statements, with limits.
@@ -33,6 +55,8 @@ pub mod text;
 pub mod verify;
 /// Schema `promlake`: views, from `sql/views`.
 pub mod views;
+/// Time zones, and that of a session.
+pub mod zone;
 /// Waits for a future from a synchronous callback of DataFusion.
 mod wait;
 

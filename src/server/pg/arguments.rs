@@ -53,7 +53,7 @@ pub async fn values(
     if !prepared.parameter_types()?.is_empty() {
         return Err(errors::error("42P02", "there are no parameters in an argument of EXECUTE"));
     }
-    let (context, plan) = (session.context.clone(), plan.as_ref().clone());
+    let (context, plan) = (session.context().clone(), plan.as_ref().clone());
     let limits = clock.limits(engine, session.open_message());
     let row: PgWireResult<RecordBatch> = engine
         .run(&limits, |pass: Pass| async move {

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use pgwire::error::{ErrorInfo, PgWireError};
 
 use crate::engine::error as limits;
+use crate::engine::sql::state::Raised;
 use crate::engine::sql::text;
 use crate::engine::sql::verify::{Reason, Refused};
 use crate::error::{Error, ErrorKind};
@@ -157,6 +158,9 @@ fn external(e: &(dyn std::error::Error + Send + Sync + 'static)) -> (&'static st
         let code = KNOWN.iter().find(|code| **code == info.code).copied().unwrap_or("XX000");
         return (code, Some(info.message.clone()));
     }
+    if let Some(raised) = e.downcast_ref::<Raised>() {
+        return (raised.state, Some(raised.message.clone()));
+    }
     e.downcast_ref::<DataFusionError>().map_or(("XX000", None), classify)
 }
 
@@ -175,6 +179,15 @@ fn schema_error(e: &SchemaError) -> (&'static str, Option<String>) {
 fn arrow_error(e: &ArrowError) -> (&'static str, Option<String>) {
     match e {
         ArrowError::DivideByZero => ("22012", Some("division by zero".into())),
+        ArrowError::CastError(text) if text.starts_with("Can't cast value") => {
+            let name = match text.rsplit(' ').next() {
+                Some("Int16") => "smallint",
+                Some("Int32") => "integer",
+                Some("Int64") => "bigint",
+                _ => "value",
+            };
+            ("22003", Some(format!("{name} out of range")))
+        }
         ArrowError::CastError(_) | ArrowError::ParseError(_) => ("22P02", None),
         ArrowError::ArithmeticOverflow(_) => ("22003", None),
         ArrowError::ExternalError(inner) => match inner.downcast_ref::<DataFusionError>() {

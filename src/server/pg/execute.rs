@@ -205,7 +205,7 @@ impl Conversation<'_> {
             Work::Explain { plan } => (plan, Shape::Explain),
             Work::Command | Work::Insert { .. } | Work::Declare { .. } => return Err(cannot_run(name)),
         };
-        let context = self.session.context.clone();
+        let context = self.session.context().clone();
         let scrolls = portal.cursor.as_ref().is_some_and(|cursor| cursor.scrolls);
         Ok(Begin::Plan { context, plan: with_values(plan, portal.values.as_ref())?, shape, scrolls })
     }

@@ -246,7 +246,7 @@ pub async fn run(
         () = limits.canceled.cancelled() => return Err(canceled().into()),
         () = tokio::time::sleep(limits.timeout) => return Err(Error::new(ErrorKind::Timeout, limits.too_late).into()),
     };
-    let context = session.context.clone();
+    let context = session.context().clone();
     let zone = session.zone().arrow_name();
     let zone =
         zone.ok_or_else(|| errors::unsupported("INSERT with a time zone of seconds, or of more than a day"))?;

@@ -25,8 +25,6 @@ mod conversation;
 mod copy;
 /// Joins that give way, so that cancel reaches them.
 mod cooperate;
-/// Timestamps, dates and intervals as Postgres prints them.
-mod datetime;
 /// DECLARE, FETCH and MOVE.
 mod cursors;
 /// Arrow columns to the text and binary formats.

@@ -29,7 +29,7 @@ pub fn output_names(statement: &Statement) -> Option<Vec<String>> {
 fn item_name(item: &SelectItem) -> Option<String> {
     match item {
         SelectItem::UnnamedExpr(e) => Some(expr_name(e)),
-        SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.clone()),
+        SelectItem::ExprWithAlias { alias, .. } => Some(fold(alias)),
         _ => None,
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     fn names() {
         for (sql, want) in [
             ("select 1", Some(vec!["?column?"])),
-            ("select count(*), max(x), a.b, c as \"D\"", Some(vec!["count", "max", "b", "D"])),
+            ("select count(*), max(x), a.b, c as \"D\", 1 as Foo", Some(vec!["count", "max", "b", "D", "foo"])),
             ("select '1'::bigint, x::text, case when true then 1 end", Some(vec!["int8", "x", "case"])),
             ("select *", None),
             ("select 1 union select 2", None),

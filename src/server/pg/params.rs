@@ -10,7 +10,8 @@ use pgwire::error::{PgWireError, PgWireResult};
 use std::sync::Arc;
 
 use super::arguments::Given;
-use super::{datetime, errors};
+use super::errors;
+use crate::engine::sql::datetime::write as datetime;
 
 /// Checks the formats of a Bind's values: none means text for all, one is for all, otherwise there is one for each.
 ///

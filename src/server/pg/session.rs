@@ -16,6 +16,7 @@ use super::notices::Notices;
 use super::settings::table;
 use super::settings::values::Settings;
 use super::settings::zone::Zone;
+use crate::engine::sql::zone;
 
 /// The schemas there are.
 const SCHEMAS: &[&str] = &["public", "promlake", "pg_catalog", "information_schema"];
@@ -24,7 +25,7 @@ const SCHEMAS: &[&str] = &["public", "promlake", "pg_catalog", "information_sche
 pub struct Session {
     pub user: String,
     pub process_id: i32,
-    pub context: SessionContext,
+    context: SessionContext,
     /// What the statement that ended has to say besides its rows.
     pub notices: Notices,
     settings: Mutex<Settings>,
@@ -43,6 +44,12 @@ impl Session {
             notices: Notices::default(),
             message: Mutex::new(None),
         }
+    }
+
+    /// DataFusion's side of the session, which reads and shows times in the zone that it has now.
+    pub fn context(&self) -> &SessionContext {
+        zone::set(&self.context, self.zone());
+        &self.context
     }
 
     /// The settings, for a moment.

@@ -171,7 +171,7 @@ async fn prepare_read(
     if span.is_recorded() {
         span.text("db.query.text", &statement.to_string());
     }
-    let planned = span.around(engine.plan_sql(&session.context, statement, &limits)).await;
+    let planned = span.around(engine.plan_sql(session.context(), statement, &limits)).await;
     if let Err(error) = &planned {
         span.failed(|| error.to_string());
     }
@@ -191,7 +191,7 @@ async fn follow_search_path(session: &Session, statement: &mut Statement) -> PgW
     if path == ["public"] {
         return Ok(());
     }
-    let catalog = session.context.catalog(DATABASE);
+    let catalog = session.context().catalog(DATABASE);
     let catalog =
         catalog.ok_or_else(|| errors::error("3D000", format!("database \"{DATABASE}\" does not exist")))?;
     let mut found = vec![];

@@ -218,7 +218,7 @@ fn not_locked(session: &Session, kind: &str) -> Result<ScalarValue> {
 /// What `\d` and tab completion list: the schemas a name is looked up in without being told.
 fn visible(session: &Session, arguments: &[ScalarValue]) -> Result<ScalarValue> {
     let Some(oid) = number(arguments, 0) else { return Ok(ScalarValue::Boolean(None)) };
-    let catalog = session.context.catalog(DATABASE);
+    let catalog = session.context().catalog(DATABASE);
     let found = catalog.and_then(|c| relations::tables(&c).remove(&(oid as u32)));
     boolean(
         found.is_some_and(|(schema, _)| schema == "pg_catalog" || session.search_path().contains(&schema.as_str())),
@@ -252,7 +252,7 @@ fn regclass(session: &Session, arguments: &[ScalarValue]) -> Result<ScalarValue>
         [table] => (session.search_path(), table),
         _ => return Ok(ScalarValue::UInt32(None)),
     };
-    let tables = session.context.catalog(DATABASE).map(|c| relations::tables(&c)).unwrap_or_default();
+    let tables = session.context().catalog(DATABASE).map(|c| relations::tables(&c)).unwrap_or_default();
     let find = |schema: &&str| tables.iter().find(|(_, (s, t))| s == schema && t == table);
     match path.iter().find_map(find) {
         Some((oid, _)) => Ok(ScalarValue::UInt32(Some(*oid))),

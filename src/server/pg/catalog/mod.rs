@@ -38,9 +38,9 @@ pub fn context(engine: &Engine) -> SessionContext {
 /// Adds `pg_catalog` and its functions to a session.
 pub fn install(session: &Arc<Session>) {
     for function in functions::all(session) {
-        session.context.register_udf(function);
+        session.context().register_udf(function);
     }
-    let Some(catalog) = session.context.catalog(DATABASE) else { return };
+    let Some(catalog) = session.context().catalog(DATABASE) else { return };
     if catalog.schema("pg_catalog").is_none() {
         // The context holds the catalog and the catalog the schema, so the schema must hold neither.
         let schema = PgCatalog { catalog: Arc::downgrade(&catalog), session: Arc::downgrade(session) };
@@ -79,7 +79,7 @@ impl SchemaProvider for PgCatalog {
             return settings::table(&session).map(Some);
         }
         let Some((_, sql)) = names::SHIMS.iter().find(|(shim, _)| *shim == name) else { return Ok(None) };
-        let plan = session.context.state().create_logical_plan(sql).await?;
+        let plan = session.context().state().create_logical_plan(sql).await?;
         Ok(Some(Arc::new(ViewTable::new(plan, Some((*sql).to_string())))))
     }
 

@@ -123,7 +123,7 @@ async fn a_session_leaves_nothing_behind() {
     let world = World::new(Limits::default()).await;
     let mut socket = world.session().await;
     let session: Weak<_> = world.shared.sessions.all().pop().unwrap();
-    let state = session.upgrade().unwrap().context.state_weak_ref();
+    let state = session.upgrade().unwrap().context().state_weak_ref();
     for sql in [
         "SELECT count(*) FROM pg_class",
         "SELECT datname, current_user FROM pg_database",

@@ -1,25 +1,14 @@
 //! Time zones as PostgreSQL spells them: a name of the time zone database, hours east of Greenwich, or a zone as POSIX
 //! writes it, whose hours count west.
 
-use chrono::{NaiveDateTime, Offset};
-use chrono_tz::Tz;
+pub use crate::engine::sql::zone::Zone;
 
 /// No zone is further away, as in PostgreSQL.
 const MOST_SECONDS: i32 = 167 * 3600 + 59 * 60 + 59;
 /// Of a time zone that has a fixed offset in arithmetic on time stamps.
 const MOST_ARROW_SECONDS: i32 = 24 * 3600;
 
-/// A time zone.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Zone {
-    Named(Tz),
-    /// Seconds east of Greenwich, always.
-    Fixed(i32),
-}
-
 impl Zone {
-    pub const UTC: Zone = Zone::Named(Tz::UTC);
-
     /// Reads a value of `TimeZone`, and says how it is shown.
     pub fn read(text: &str) -> Option<(Zone, String)> {
         let text = text.trim();
@@ -61,14 +50,6 @@ impl Zone {
         text.push('>');
         clock(&mut text, west);
         (Zone::Fixed(seconds), text)
-    }
-
-    /// Seconds east of Greenwich at a time.
-    pub fn offset(self, utc: &NaiveDateTime) -> i32 {
-        match self {
-            Zone::Named(zone) => chrono::TimeZone::offset_from_utc_datetime(&zone, utc).fix().local_minus_utc(),
-            Zone::Fixed(seconds) => seconds,
-        }
     }
 
     /// As Arrow takes it. It has no zones of seconds, and none that are more than a day away.
@@ -113,6 +94,8 @@ fn posix(text: &str) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
+    use chrono_tz::Tz;
+
     use super::*;
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Timelike};
 
-use super::settings::zone::Zone;
+use crate::engine::sql::zone::Zone;
 
 /// Microseconds from the Unix epoch to Postgres' epoch, 2000-01-01.
 pub const PG_EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -39,7 +39,7 @@ pub fn timestamp(out: &mut String, micros: i64) {
 /// `timestamptz` in a zone, `2026-01-01 13:02:03+01`.
 pub fn timestamptz(out: &mut String, micros: i64, zone: Zone) {
     let Some(utc) = naive(micros) else { return timestamp(out, micros) };
-    let offset = zone.offset(&utc);
+    let offset = zone.offset_at(utc.and_utc().timestamp());
     put_date_time(out, utc + TimeDelta::seconds(i64::from(offset)));
     let sign = if offset < 0 { '-' } else { '+' };
     let offset = offset.abs();
@@ -67,12 +67,16 @@ pub fn time(out: &mut String, micros: i64) {
 /// `interval` in style `postgres`: `1 mon 2 days 03:04:05.6`.
 pub fn interval(out: &mut String, months: i32, days: i32, micros: i64) {
     let start = out.len();
-    let unit = |out: &mut String, n: i32, one: &str| {
+    // What is above zero says so where the part before it is below.
+    let mut below = false;
+    let mut unit = |out: &mut String, n: i32, one: &str| {
         if n != 0 {
             if out.len() > start {
                 out.push(' ');
             }
-            let _ = write!(out, "{n} {one}{}", if n == 1 { "" } else { "s" });
+            let sign = if below && n > 0 { "+" } else { "" };
+            let _ = write!(out, "{sign}{n} {one}{}", if n == 1 { "" } else { "s" });
+            below = n < 0;
         }
     };
     unit(out, months / 12, "year");
@@ -82,8 +86,10 @@ pub fn interval(out: &mut String, months: i32, days: i32, micros: i64) {
         if out.len() > start {
             out.push(' ');
         }
-        if micros < 0 {
-            out.push('-');
+        match micros < 0 {
+            true => out.push('-'),
+            false if below => out.push('+'),
+            false => {}
         }
         let micros = micros.unsigned_abs();
         let seconds = micros / 1_000_000;
@@ -122,5 +128,6 @@ mod tests {
         check(|o| interval(o, 14, 3, 3_661_000_000), "1 year 2 mons 3 days 01:01:01");
         check(|o| interval(o, 0, 0, 0), "00:00:00");
         check(|o| interval(o, 0, 1, -1_500_000), "1 day -00:00:01.5");
+        check(|o| interval(o, 14, -3, 1_000_000), "1 year 2 mons -3 days +00:00:01");
     }
 }

@@ -1,0 +1,219 @@
+//! Constructs that DataFusion plans as something else than PostgreSQL means, put as calls of functions before anything is
+//! planned.
+//!
+//! | construct | becomes |
+//! | --- | --- |
+//! | `time AT TIME ZONE zone` | `timezone(zone, time)` |
+//! | `text::varchar(n)`, `text::char(n)` | `left(text, n)`, `rpad(text, n)` |
+//! | `text LIKE 'pattern' ESCAPE 'c'` | the pattern with backslashes |
+//! | `text SIMILAR TO 'pattern'` | `text ~ '^(?:…)$'` |
+//! | `x > ALL (query)` and the like | a CASE over its extremes |
+//! | `'{a,b}'::text[]`, `x = ANY ('{a,b}')` | `ARRAY['a'::text, 'b'::text]`, `x IN ('a', 'b')` |
+//! | `INTERVAL 'text' unit` | the interval as months, days and nanoseconds |
+
+use std::ops::ControlFlow;
+
+use arrow::datatypes::IntervalMonthDayNano;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CastKind, CharacterLength, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, ObjectNamePart, Statement, UnaryOperator,
+    Value, VisitorMut,
+};
+
+use super::array_text::{self, Element};
+use super::datetime::interval;
+use super::patterns;
+use super::quantified::{self, Quantifier};
+use super::text::walk::walk_mut;
+
+/// Changes a statement in place.
+///
+/// # Errors
+/// 22P02 of texts that are no arrays.
+pub fn apply(statement: &mut Statement) -> Result<()> {
+    let mut rules = Rules { wrong: None };
+    let _ = walk_mut(statement, &mut rules);
+    rules.wrong.map_or(Ok(()), Err)
+}
+
+#[derive(Default)]
+struct Rules {
+    wrong: Option<DataFusionError>,
+}
+
+impl Rules {
+    fn array(&mut self, expr: &mut Expr, made: Result<Option<Expr>>) -> ControlFlow<()> {
+        match made {
+            Ok(Some(array)) => *expr = array,
+            Ok(None) => {}
+            Err(error) => {
+                self.wrong = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl VisitorMut for Rules {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                let arguments = vec![take(time_zone), take(timestamp)];
+                *expr = call("timezone", arguments);
+            }
+            Expr::AnyOp { left, compare_op, right, .. } => {
+                if let Expr::Subquery(query) = right.as_ref()
+                    && let Some(plain) = quantified::plain(left, compare_op, Quantifier::Any, query)
+                {
+                    *expr = plain;
+                } else if let Some(text) = array_text::written(right)
+                    && *compare_op == BinaryOperator::Eq
+                {
+                    let made = array_text::read(text).map(|elements| Some(one_of(left, &elements)));
+                    return self.array(expr, made);
+                }
+            }
+            Expr::AllOp { left, compare_op, right } => {
+                if let Expr::Subquery(query) = right.as_ref()
+                    && let Some(plain) = quantified::plain(left, compare_op, Quantifier::All, query)
+                {
+                    *expr = plain;
+                }
+            }
+            Expr::Interval(of) => plain_interval(of),
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
+                if let Expr::Interval(of) = inner.as_mut()
+                    && negate(of)
+                {
+                    *expr = take(inner);
+                }
+            }
+            Expr::Cast { expr: inner, data_type, .. } => {
+                if let Some(cut) = cut(inner, data_type) {
+                    *expr = cut;
+                    return ControlFlow::Continue(());
+                }
+                let made = array_text::array_of(inner, data_type);
+                return self.array(expr, made);
+            }
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+                patterns::with_backslashes(pattern, escape_char);
+            }
+            Expr::SimilarTo { negated, expr: of, pattern, escape_char } => {
+                if let Some(similar) = patterns::similar(*negated, of, pattern, escape_char) {
+                    *expr = similar;
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn one_of(left: &Expr, elements: &[Element]) -> Expr {
+    if elements.is_empty() {
+        return Expr::Value(Value::Boolean(false).into());
+    }
+    let list = elements.iter().map(array_text::literal).collect();
+    Expr::InList { expr: Box::new(left.clone()), list, negated: false }
+}
+
+/// A text of at most, or just, so many characters.
+fn cut(inner: &mut Expr, to: &mut DataType) -> Option<Expr> {
+    let (function, length) = match to {
+        DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
+        | DataType::CharacterVarying(Some(CharacterLength::IntegerLength { length, .. })) => ("left", *length),
+        DataType::Char(Some(CharacterLength::IntegerLength { length, .. }))
+        | DataType::Character(Some(CharacterLength::IntegerLength { length, .. })) => ("rpad", *length),
+        _ => return None,
+    };
+    let text = Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(take(inner)),
+        data_type: DataType::Text,
+        format: None,
+        array: false,
+    };
+    let length = Expr::Value(Value::Number(length.to_string(), false).into());
+    Some(call(function, vec![text, length]))
+}
+
+/// What is no interval is left to DataFusion, and to its error.
+fn plain_interval(of: &mut Interval) {
+    let Expr::Value(written) = of.value.as_mut() else { return };
+    let Value::SingleQuotedString(text) = &mut written.value else { return };
+    let unit = match (&of.leading_field, &of.last_field) {
+        (None, None) => String::new(),
+        // Of `day to second` the last counts.
+        (Some(unit), None) | (_, Some(unit)) => unit.to_string().to_ascii_lowercase(),
+    };
+    let Ok(read) = interval::read(text, &unit) else { return };
+    let IntervalMonthDayNano { months, days, nanoseconds } = read;
+    *text = format!("{months} months {days} days {nanoseconds} nanoseconds");
+    (of.leading_field, of.last_field) = (None, None);
+}
+
+/// All parts of a plain interval: DataFusion would put the sign before the first.
+fn negate(of: &mut Interval) -> bool {
+    let Expr::Value(written) = of.value.as_mut() else { return false };
+    let Value::SingleQuotedString(text) = &mut written.value else { return false };
+    let Ok(IntervalMonthDayNano { months, days, nanoseconds }) = interval::read(text, "") else { return false };
+    *text =
+        format!("{} months {} days {} nanoseconds", -i64::from(months), -i64::from(days), -i128::from(nanoseconds));
+    true
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Value(Value::Null.into()))
+}
+
+fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    Expr::Function(Function {
+        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: arguments.into_iter().map(argument).collect(),
+            clauses: vec![],
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    #[test]
+    fn constructs() {
+        let check = |sql: &str, expected: &str| {
+            let mut statement = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0);
+            apply(&mut statement).unwrap();
+            assert_eq!(statement.to_string(), expected);
+        };
+        check(
+            "SELECT t AT TIME ZONE 'UTC' AT TIME ZONE z FROM (SELECT now() AT TIME ZONE 'x' AS t)",
+            "SELECT timezone(z, timezone('UTC', t)) FROM (SELECT timezone('x', now()) AS t)",
+        );
+        check("SELECT INTERVAL '1 day 02:03:04'", "SELECT INTERVAL '0 months 1 days 7384000000000 nanoseconds'");
+        check("SELECT '{1,NULL}'::int[]", "SELECT ARRAY[CAST('1' AS INT), CAST(NULL AS INT)]");
+        check("SELECT x = ANY ('{a,b}')", "SELECT x IN ('a', 'b')");
+        check("SELECT x::varchar(2)", "SELECT left(x::TEXT, 2)".replace("x::TEXT", "CAST(x AS TEXT)").as_str());
+        check("SELECT x LIKE 'a!%\\b!!' ESCAPE '!'", "SELECT x LIKE 'a\\%\\\\b!'");
+        check("SELECT x NOT SIMILAR TO 'a|b_%'", "SELECT x !~ '^(?:a|b..*)$'");
+        check("SELECT x SIMILAR TO 'a.[^b-c]+#%' ESCAPE '#'", "SELECT x ~ '^(?:a\\.[^b-c]+%)$'");
+        check("SELECT -INTERVAL '1 day 02:00'", "SELECT INTERVAL '0 months -1 days -7200000000000 nanoseconds'");
+        check("SELECT INTERVAL '3' MONTH", "SELECT INTERVAL '3 months 0 days 0 nanoseconds'");
+    }
+}
