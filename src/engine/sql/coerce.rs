@@ -19,7 +19,7 @@ use super::floats;
 use super::functions::intervals::{INTERVAL, Operation};
 use super::functions::time_text::{self, Kind};
 use super::functions::zoned::{self, utc};
-use super::{matching_types, multisets};
+use super::{alike, matching_types, multisets};
 
 /// Changes all of a plan, its subqueries as well.
 ///
@@ -30,6 +30,10 @@ pub fn apply(plan: LogicalPlan, now: Now) -> Result<LogicalPlan> {
 }
 
 fn node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
+    alike::apply(plan)?.transform_data(|plan| fitted(plan, now))
+}
+
+fn fitted(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
     if matches!(plan, LogicalPlan::Join(_)) {
         let joined = multisets::numbered(plan)?;
         if !matches!(joined, LogicalPlan::Join(_)) {
@@ -148,8 +152,10 @@ fn fit(expr: Expr, schema: &DFSchema, now: Now) -> Result<Transformed<Expr>> {
         }
         Expr::InList(InList { expr: of, list, negated }) => {
             let pairs = list.iter().map(|item| pair(of, item, schema, now)).collect::<Result<Vec<_>>>()?;
-            let new_of = match pairs.iter().all(|(new_of, _)| new_of.is_some()) {
-                true => pairs.first().and_then(|(new_of, _)| new_of.clone()),
+            let is_null = |item: &Expr| matches!(item, Expr::Literal(value, _) if value.is_null());
+            let fits = |((new_of, _), item): (&(Option<Expr>, _), &Expr)| new_of.is_some() || is_null(item);
+            let new_of = match pairs.iter().zip(list).all(fits) {
+                true => pairs.iter().find_map(|(new_of, _)| new_of.clone()),
                 false => None,
             };
             let changed = pairs.iter().any(|(new_of, new)| new_of.is_some() || new.is_some());

@@ -79,6 +79,16 @@ pub fn sorted(expr: Expr) -> Expr {
     Operation::Canonical.function().call(vec![expr])
 }
 
+/// An integer for a double, by which groups are told apart and which is ordered as doubles are.
+pub fn key(expr: Expr) -> Expr {
+    Operation::Key.function().call(vec![expr])
+}
+
+/// The double that [`key`] was made of.
+pub fn of_key(key: Expr) -> Expr {
+    Operation::OfKey.function().call(vec![key])
+}
+
 /// `+`, `-` and `*` of eight bytes.
 pub fn checked(left: &Expr, op: Operator, right: &Expr, of: (&DataType, &DataType)) -> Option<Expr> {
     let operation = match op {

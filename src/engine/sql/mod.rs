@@ -5,6 +5,8 @@
 
 /// Changes of the states of alerts, from the lake.
 mod alert_history;
+/// Doubles by which rows are told apart.
+pub mod alike;
 /// Constants in the arguments of table functions: times, durations, text.
 pub mod arguments;
 /// Arrays that are written as text.

@@ -21,7 +21,7 @@ pub fn numbered(plan: LogicalPlan) -> Result<LogicalPlan> {
         && join.null_equality == NullEquality::NullEqualsNull
         && join.filter.is_none()
         && join.on.len() == join.left.schema().fields().len()
-        && !matches!(join.left.as_ref(), LogicalPlan::Distinct(_));
+        && !is_distinct(&join.left);
     if !is_all {
         return Ok(plan);
     }
@@ -39,6 +39,15 @@ pub fn numbered(plan: LogicalPlan) -> Result<LogicalPlan> {
         .join_detailed(right, join.join_type, keys, None, NullEquality::NullEqualsNull)?
         .project(columns.into_iter().map(Expr::Column))?
         .build()
+}
+
+/// Whether a side is, below what makes its doubles canonical.
+fn is_distinct(side: &LogicalPlan) -> bool {
+    match side {
+        LogicalPlan::Projection(projection) => is_distinct(&projection.input),
+        LogicalPlan::Distinct(_) => true,
+        _ => false,
+    }
 }
 
 fn number(side: &Arc<LogicalPlan>) -> Result<LogicalPlan> {

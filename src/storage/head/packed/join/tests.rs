@@ -109,7 +109,7 @@ fn random_blocks() {
 #[test]
 fn what_is_joined_is_smaller() {
     let of = |from: i64| (0..50).map(|id| (id, counter(from, 45))).collect::<Vec<_>>();
-    let blocks: Vec<_> = (0..8).map(|part| block(&of(part * 45), part)).collect();
+    let blocks: Vec<_> = (0..8).map(|part| block(&of(part * 45))).collect();
     let apart: usize = blocks.iter().map(|block| block.bytes()).sum();
     let joined = join(&blocks).unwrap();
     assert!(joined.bytes() * 2 < apart, "{} of {apart}", joined.bytes());
