@@ -27,6 +27,7 @@ use crate::rules::results::{Findings, Gathered, Part, labels_of};
 use crate::rules::rule::{Evaluated, Rule};
 use crate::rules::stats::{add, set};
 use crate::storage::store::durability::Log;
+use crate::storage::types::Haste;
 use crate::telemetry::spans;
 
 const NS_IN_MS: i64 = 1_000_000;
@@ -153,7 +154,7 @@ impl<'a> Evaluation<'a> {
                     Some((_, None)) => {}
                     None => return samples,
                 },
-                () = handed_over, if !self.gathered.is_empty() => self.submit().await,
+                () = handed_over, if !self.gathered.is_empty() => self.submit(Haste::Moment).await,
             }
         }
     }
@@ -169,7 +170,7 @@ impl<'a> Evaluation<'a> {
             return;
         }
         if self.gathered.is_full_for(&rows) {
-            self.submit().await;
+            self.submit(Haste::Moment).await;
         }
         if self.gathered.is_empty() {
             self.gathered_since = Instant::now();
@@ -178,12 +179,12 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Hands over what was gathered.
-    async fn submit(&mut self) {
+    async fn submit(&mut self, haste: Haste) {
         if self.gathered.is_empty() {
             return;
         }
         let (batch, parts) = self.gathered.take();
-        let submitted = self.asking.environment.appender.submit(batch, labels_of(&parts));
+        let submitted = self.asking.environment.appender.submit(batch, haste, labels_of(&parts));
         match self.patiently(submitted).await {
             Some(Ok(appended)) => {
                 let places = parts.iter().map(|part| part.place).collect();
@@ -220,7 +221,8 @@ impl<'a> Evaluation<'a> {
     /// Waits for what these rules wrote; `None` for all of them.
     async fn wait_for(&mut self, places: Option<&[usize]>) {
         if places.is_none_or(|places| places.iter().any(|place| self.gathered.has(*place))) {
-            self.submit().await;
+            // At the end there is no rule left that waits.
+            self.submit(if places.is_some() { Haste::Now } else { Haste::Moment }).await;
         }
         let is_of = |pending: &mut Pending| {
             places.is_none_or(|places| places.iter().any(|place| pending.places.contains(place)))

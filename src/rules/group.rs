@@ -17,7 +17,7 @@ use crate::rules::environment::Environment;
 use crate::rules::results::end_of;
 use crate::rules::rule::{Rule, Rules};
 use crate::rules::stats::{GroupStats, set};
-use crate::storage::types::{SeriesRef, WriteBatch};
+use crate::storage::types::{Haste, SeriesRef, WriteBatch};
 
 /// Rules of a round, where they are evaluated one after the other: the first waits for what all of them ask.
 const MOST_AT_ONCE: usize = 64;
@@ -165,7 +165,9 @@ impl Group {
         let rows = series.iter().map(|series| end_of(*series, at));
         let batch = WriteBatch { samples: rows.collect(), ..WriteBatch::default() };
         let of: HashMap<SeriesRef, Labels> = series.into_iter().zip(ended.iter().cloned()).collect();
-        if let Err(unsent) = environment.appender.submit(batch, |series| of.get(&series).cloned()).await {
+        if let Err(unsent) =
+            environment.appender.submit(batch, Haste::Moment, |series| of.get(&series).cloned()).await
+        {
             tracing::warn!(error = %unsent.error, "series of rules that are gone are not ended yet");
             self.stale.lock().extend(ended);
         }
