@@ -12,6 +12,10 @@ pub const DROP_NAME: &str = "__drop_name__";
 /// Columns of scalars that vary by step begin with this.
 pub const SCALAR_PREFIX: &str = "__scalar_";
 
+/// The label that tells apart the series of queries that are asked together. Unlike the others it is a column as those of
+/// labels are, for grouping and matching by it; and no label of a series has it.
+pub const ASKER: &str = "__asker__";
+
 /// Before the name of a label that would be taken for a column of ours, or for such a label.
 const SIGN: char = '$';
 
@@ -24,7 +28,8 @@ pub fn is_label(column: &str) -> bool {
 }
 
 fn is_like_ours(name: &str) -> bool {
-    !is_label(name.trim_start_matches(SIGN))
+    let bare = name.trim_start_matches(SIGN);
+    bare == ASKER || !is_label(bare)
 }
 
 /// The column of a label: another one for each name, and none of those used inside.
@@ -59,5 +64,7 @@ mod tests {
             check(&format!("${name}"), &format!("$${name}"));
             assert!(!is_label(name));
         }
+        check(ASKER, "$__asker__");
+        check("$__asker__", "$$__asker__");
     }
 }

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use self::key::Key;
 use crate::engine::promql::lower::resolve::Leaf;
-use crate::engine::scan::SeriesMergeExec;
+use crate::engine::scan::{Askers, SeriesMergeExec};
 use crate::model::sample::TimeRange;
 use crate::promql::span::Span;
 use crate::storage::types::Snapshot;
@@ -109,7 +109,9 @@ pub fn bound(
     plan: &Arc<dyn ExecutionPlan>,
     leaves: &HashMap<Span, Leaf>,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    exchange(plan, &|span| leaves.get(&span).map(|leaf| (Arc::clone(&leaf.snapshot), leaf.range)))
+    exchange(plan, &|span| {
+        leaves.get(&span).map(|leaf| (Arc::clone(&leaf.snapshot), leaf.range, leaf.askers.clone()))
+    })
 }
 
 /// The plan without series, which holds no samples and nothing of a run.
@@ -126,17 +128,18 @@ pub fn emptied(
             files: vec![],
             objects: Arc::clone(&leaf.snapshot.objects),
         };
-        Some((Arc::new(nothing), leaf.range))
+        let askers = leaf.askers.as_ref().map(|_| Askers::of_ends(vec![]));
+        Some((Arc::new(nothing), leaf.range, askers))
     })
 }
 
 fn exchange(
     plan: &Arc<dyn ExecutionPlan>,
-    leaf: &impl Fn(Span) -> Option<(Arc<Snapshot>, TimeRange)>,
+    leaf: &impl Fn(Span) -> Option<(Arc<Snapshot>, TimeRange, Option<Askers>)>,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if let Some(scan) = plan.downcast_ref::<SeriesMergeExec>() {
         let found = scan.leaf().and_then(leaf);
-        return Ok(found.map(|(snapshot, range)| Arc::new(scan.exchanged(snapshot, range)) as _));
+        return Ok(found.map(|(snapshot, range, askers)| Arc::new(scan.exchanged(snapshot, range, askers)) as _));
     }
     let mut children = vec![];
     for child in plan.children() {

@@ -34,6 +34,8 @@ pub mod search;
 pub mod session;
 /// What a query took.
 pub mod stats;
+/// Queries that differ in what their selectors look for, asked together.
+pub mod together;
 /// How long queries take, for telemetry.
 pub mod times;
 /// SQL: a table per metric, system views, table and scalar functions.

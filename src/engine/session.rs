@@ -45,6 +45,7 @@ use crate::engine::sql::promql::{PlannedVector, StatementPromql, StatementRuns};
 use crate::engine::sql::system::SystemTables;
 use crate::engine::stats::QueryStats;
 use crate::engine::times::QueryTimes;
+use crate::engine::together::Forms;
 use crate::error::{Error, Result};
 use crate::model::labels::Labels;
 use crate::promql::ast::Expr;
@@ -54,6 +55,9 @@ use crate::promql::span::Span;
 use crate::promql::value_type::ValueType;
 use crate::storage::store::Store;
 use crate::telemetry::spans;
+
+/// Several small queries in one run.
+mod together;
 
 /// What a query may be at most to be answered on the thread it arrives on: its text, the series of a metric that are
 /// looked through, those that are read, and the range of samples a function is applied to.
@@ -184,14 +188,15 @@ pub struct Engine {
     log: Option<Arc<QueryLog>>,
     times: Arc<QueryTimes>,
     kept: Arc<KeptPlans<KeptQuery>>,
+    forms: Forms,
 }
 
 impl Engine {
     pub fn new(store: Arc<Store>, options: EngineOptions) -> Result<Self> {
         let runtime = Arc::new(QueryRuntime::new(&options)?);
         let (system, times, door) = (Arc::default(), Arc::default(), runtime.door(options.max_concurrency));
-        let (options, kept) = (Arc::new(options), Arc::default());
-        Ok(Self { store, options, system, runtime, door, active: None, log: None, times, kept })
+        let (options, kept, forms) = (Arc::new(options), Arc::default(), Forms::default());
+        Ok(Self { store, options, system, runtime, door, active: None, log: None, times, kept, forms })
     }
 
     /// The same engine through a door of its own: so many queries at once, whoever waits at the other ones. Threads and
@@ -308,10 +313,15 @@ impl Engine {
     /// one of its own that may be kept.
     async fn prepare(&self, request: &QueryRequest, expr: Arc<Expr>, cancel: Cancel) -> Result<Prepared> {
         let resolved = resolve_query(&*self.store, &self.options, request, expr, &cancel).await?;
-        if !resolved.is_small() {
-            let planned = lower_query(&self.options, resolved, cancel)?;
-            return Ok(Prepared { planned, physical: None, kept: None });
+        if resolved.is_small() {
+            return self.ready(resolved, cancel).await;
         }
+        let planned = lower_query(&self.options, resolved, cancel)?;
+        Ok(Prepared { planned, physical: None, kept: None })
+    }
+
+    /// A small query, ready to run.
+    async fn ready(&self, resolved: Resolved, cancel: Cancel) -> Result<Prepared> {
         let key = resolved.key();
         let earlier = key.as_ref().and_then(|key| Some((key.clone(), self.kept.take(key)?)));
         if let Some((key, earlier)) = earlier

@@ -19,7 +19,7 @@ use crate::ingest::stats::{IngestStats, add};
 use crate::model::labels::Labels;
 use crate::storage::store::durability::{Gap, Log};
 use crate::storage::store::{self, Clock, Store};
-use crate::storage::types::{Rejection, SeriesRef, WriteBatch, WriteReport};
+use crate::storage::types::{Haste, Rejection, SeriesRef, WriteBatch, WriteReport};
 
 /// The oldest time of a sample. What has none, or one of another unit, says 0.
 const OLDEST_TIMESTAMP_MS: i64 = 1;
@@ -111,9 +111,10 @@ impl Appender {
     pub async fn submit(
         &self,
         batch: WriteBatch,
+        haste: Haste,
         labels_of: impl FnMut(SeriesRef) -> Option<Labels> + Send,
     ) -> Result<Appended, Unsent> {
-        self.submit_behind_zeros(batch, (0, 0), labels_of).await
+        self.submit_behind_zeros(batch, (0, 0), haste, labels_of).await
     }
 
     /// The same, where so many samples and histograms at the start may be refused without a word.
@@ -121,10 +122,11 @@ impl Appender {
         &self,
         batch: WriteBatch,
         zeros: (usize, usize),
+        haste: Haste,
         labels_of: impl FnMut(SeriesRef) -> Option<Labels> + Send,
     ) -> Result<Appended, Unsent> {
         let oldest_allowed_ms = self.oldest_allowed_ms();
-        let (report, pending) = match self.store.submit(&batch, oldest_allowed_ms).await {
+        let (report, pending) = match self.store.submit(&batch, oldest_allowed_ms, haste).await {
             Ok(submitted) => submitted,
             Err(error) => {
                 add(&self.stats.ingest_append_failures, 1);
@@ -133,7 +135,7 @@ impl Appender {
         };
         let mut appended = Appended { report, renewed: HashMap::new(), batch, pending: vec![pending] };
         let renewed = match appended.report.has_unknown_series() {
-            true => self.submit_renewed(&mut appended, oldest_allowed_ms, labels_of).await,
+            true => self.submit_renewed(&mut appended, oldest_allowed_ms, haste, labels_of).await,
             false => Ok(()),
         };
         let report = &mut appended.report;
@@ -159,6 +161,7 @@ impl Appender {
         &self,
         appended: &mut Appended,
         oldest_allowed_ms: i64,
+        haste: Haste,
         mut labels_of: impl FnMut(SeriesRef) -> Option<Labels> + Send,
     ) -> Result<(), Unsent> {
         let mut rest = Rest::of(&appended.batch, &mut appended.report);
@@ -166,7 +169,7 @@ impl Appender {
             if let Err(error) = self.renew(&mut rest.batch, &mut appended.renewed, &mut labels_of) {
                 return Err(Unsent { error, batch: rest.batch });
             }
-            match self.store.submit(&rest.batch, oldest_allowed_ms).await {
+            match self.store.submit(&rest.batch, oldest_allowed_ms, haste).await {
                 Ok((report, pending)) => {
                     appended.pending.push(pending);
                     rest = rest.settle(report, &mut appended.report);

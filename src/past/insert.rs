@@ -25,7 +25,7 @@ use crate::model::labels::Labels;
 use crate::model::sample::{DAY_MS, TimeRange, day_of};
 use crate::past::writer::PastWriter;
 use crate::storage::store::Clock;
-use crate::storage::types::{Rejection, SampleRow, SeriesRef, WriteBatch};
+use crate::storage::types::{Haste, Rejection, SampleRow, SeriesRef, WriteBatch};
 
 /// Samples later than the clock by more than this are none yet, as for the appender.
 const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
@@ -239,7 +239,7 @@ impl Inserter {
             return Ok(());
         }
         let of: HashMap<SeriesRef, Labels> = handles.into_iter().zip(labels).collect();
-        let submitted = self.appender.submit(batch, |handle| of.get(&handle).cloned()).await;
+        let submitted = self.appender.submit(batch, Haste::Now, |handle| of.get(&handle).cloned()).await;
         let mut appended = submitted.map_err(|unsent| unsent.error)?;
         appended.durable().await?;
         note_late(&appended, &of, late)

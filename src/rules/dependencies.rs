@@ -1,6 +1,8 @@
 //! Which rules of a group need what others before them write. By it a rule waits for what it needs and for nothing else, and
 //! rules that need nothing of each other may be evaluated side by side.
 
+use std::ops::Range;
+
 use crate::config::rules::{Rule, RuleKind};
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::Matcher;
@@ -71,6 +73,25 @@ pub fn batches(needed: &[Option<Vec<usize>>]) -> Vec<Vec<usize>> {
     all.filter(|batch| !batch.is_empty()).collect()
 }
 
+/// Places in their order, cut into parts of at most `most` that need nothing of their own: when what was before a part is done
+/// its expressions may be asked at once.
+pub fn parts(needed: &[Option<Vec<usize>>], most: usize) -> Vec<Range<usize>> {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    for (place, needs) in needed.iter().enumerate() {
+        let joins = |part: &Range<usize>| {
+            let is_free = |needs: &Option<Vec<usize>>| {
+                needs.as_ref().is_some_and(|needs| needs.iter().all(|other| *other < part.start))
+            };
+            part.len() < most && is_free(needs) && is_free(&needed[part.start])
+        };
+        match parts.last_mut().filter(|part| joins(part)) {
+            Some(part) => part.end += 1,
+            None => parts.push(place..place + 1),
+        }
+    }
+    parts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +121,16 @@ mod tests {
         let places: Vec<Vec<usize>> = needed.iter().map(|places| places.clone().unwrap()).collect();
         assert_eq!(places, [vec![], vec![0], vec![0, 1], vec![2], vec![3], vec![3, 4], vec![]]);
         assert_eq!(batches(&needed), [vec![0, 6], vec![1], vec![2], vec![3], vec![4], vec![5]]);
+        assert_eq!(parts(&needed, 9), [0..1, 1..2, 2..3, 3..4, 4..5, 5..7]);
+    }
+
+    #[test]
+    fn a_part_needs_nothing_of_its_own() {
+        let needed = [Some(vec![]), Some(vec![]), Some(vec![0]), Some(vec![1]), Some(vec![]), Some(vec![3])];
+        assert_eq!(parts(&needed, 9), [0..2, 2..5, 5..6]);
+        assert_eq!(parts(&needed, 2), [0..2, 2..4, 4..6]);
+        assert_eq!(parts(&[Some(vec![]), None, Some(vec![]), Some(vec![1])], 9), [0..1, 1..2, 2..4]);
+        assert!(parts(&[], 9).is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::model::labels::{Labels, LabelsBuilder, METRIC_NAME};
 use crate::rules::alert::{Alert, AlertState, Element, Step, Terms};
 use crate::rules::blind;
 use crate::rules::dependencies::{ALERT_NAME, ALERTS, ALERTS_FOR_STATE};
-use crate::rules::environment::Environment;
+use crate::rules::environment::{Environment, Vector};
 use crate::rules::group::Group;
 use crate::rules::results::{Findings, Origin};
 use crate::rules::rule::Rule;
@@ -30,14 +30,17 @@ pub(super) struct Subjects<'a> {
     pub at: i64,
 }
 
-type Vector = Vec<(Labels, Point)>;
-
 impl Subjects<'_> {
-    /// Evaluates a rule. The alerts of one that alerts are in their next state and told.
-    pub async fn findings(&self, rule: &Rule) -> Result<Findings> {
-        let at = self.at - self.group.query_offset_ms(self.environment);
-        let vector =
-            self.environment.ask(&rule.config.query, Some(&rule.config.expr), at, Some(&self.group.origin)).await?;
+    /// Evaluates a rule, whose expression was `asked` already or is asked now. The alerts of one that alerts are in their
+    /// next state and told.
+    pub async fn findings(&self, rule: &Rule, asked: Option<Vector>) -> Result<Findings> {
+        let at = self.asked_at();
+        let (text, origin) = (&rule.config.query, Some(&self.group.origin));
+        let vector = match asked {
+            Some(vector) => vector,
+            // In a box: without one each rule would be as large as a query, also where there is none.
+            None => Box::pin(self.environment.ask(text, Some(&rule.config.expr), at, origin)).await?,
+        };
         match &rule.config.kind {
             RuleKind::Recording { record } => {
                 let mut findings = self.record(rule, record, vector)?;
@@ -61,6 +64,11 @@ impl Subjects<'_> {
                 self.alert(rule, alert, elements, terms, gap)
             }
         }
+    }
+
+    /// The time that expressions are evaluated at.
+    pub fn asked_at(&self) -> i64 {
+        self.at - self.group.query_offset_ms(self.environment)
     }
 
     /// A time that the rule looks at and of which the store may lack samples.
@@ -162,9 +170,7 @@ impl Subjects<'_> {
 
     /// Of a query in a template.
     async fn answer(&self, text: &str) -> Answer {
-        let vector = self
-            .environment
-            .ask(text, None, self.at, Some(&self.group.origin))
+        let vector = Box::pin(self.environment.ask(text, None, self.at, Some(&self.group.origin)))
             .await
             .map_err(|error| error.to_string())?;
         let sample = |(labels, point): (Labels, Point)| Sample { labels, value: sample_value(&point) };

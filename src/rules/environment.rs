@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::engine::query_log::Origin;
 use crate::engine::session::{Engine, EvalTime, Point, QueryRequest, QueryValue};
+use crate::engine::together::Form;
 use crate::error::{Error, Result};
 use crate::ingest::appender::Appender;
 use crate::model::alert::Alert;
@@ -46,6 +47,9 @@ impl Default for Options {
 
 /// Where alerts go. Called while a group is evaluated, so it waits for nobody.
 pub type Send = Arc<dyn Fn(Vec<Alert>) + std::marker::Send + Sync>;
+
+/// What an expression yields.
+pub(super) type Vector = Vec<(Labels, Point)>;
 
 /// Shared by all groups.
 pub struct Environment {
@@ -124,6 +128,11 @@ impl Environment {
         self.slots.as_ref()
     }
 
+    /// The vectors of several expressions, each with its form, at one time; `None` for those that are to be asked alone.
+    pub async fn ask_together(&self, at: i64, asked: &[(&Arc<Form>, &Expr)]) -> Vec<Option<Vector>> {
+        self.engine.vectors(at, asked).await
+    }
+
     /// The vector of an expression at a time; a scalar is an element without labels. `expr` is that of the text, if it was
     /// parsed already; `origin` is who asks, for the log of queries.
     pub async fn ask(
@@ -132,7 +141,7 @@ impl Environment {
         expr: Option<&Arc<Expr>>,
         at: i64,
         origin: Option<&Arc<Origin>>,
-    ) -> Result<Vec<(Labels, Point)>> {
+    ) -> Result<Vector> {
         let request = QueryRequest {
             parsed: expr.cloned(),
             origin: origin.cloned(),

@@ -5,6 +5,7 @@
 //! but not for long: others read them as well, and a rule may take minutes.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -15,15 +16,18 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::door::canceled;
+use crate::engine::together::Form;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::appender::Appended;
+use crate::promql::ast::Expr;
 use crate::rules::elements::Subjects;
-use crate::rules::environment::Environment;
-use crate::rules::group::{Group, LastEvaluation};
+use crate::rules::environment::{Environment, Vector};
+use crate::rules::group::{Group, LastEvaluation, Round};
 use crate::rules::results::{Findings, Gathered, Part, labels_of};
 use crate::rules::rule::{Evaluated, Rule};
 use crate::rules::stats::{add, set};
 use crate::storage::store::durability::Log;
+use crate::storage::types::Haste;
 use crate::telemetry::spans;
 
 const NS_IN_MS: i64 = 1_000_000;
@@ -31,6 +35,9 @@ const NS_IN_MS: i64 = 1_000_000;
 const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 /// How long results are gathered while others of the group are evaluated.
 const LONGEST_GATHERING: Duration = Duration::from_millis(200);
+/// Rules that are asked together at a time, and about how many elements of their vectors wait for their turn.
+const MOST_TOGETHER: usize = 64;
+const MOST_ELEMENTS: usize = 16 << 10;
 
 /// Evaluates all rules of a group at a time, and waits until what they wrote is durable, or will not be soon.
 pub async fn evaluate(group: &Group, environment: &Environment, at_ns: i64, stop: &CancellationToken) {
@@ -73,6 +80,12 @@ struct Asking<'a> {
     stop: &'a CancellationToken,
 }
 
+/// What a rule looks at, where that was asked together with others, and its share of the time that took.
+struct Answer {
+    vector: Vector,
+    seconds: f64,
+}
+
 /// What was handed over and is not known to be durable.
 struct Pending {
     /// Of the rules that wrote it.
@@ -96,24 +109,37 @@ impl<'a> Evaluation<'a> {
     /// How many samples the rules found.
     async fn run(mut self) -> u64 {
         let mut samples = 0;
-        for batch in &self.asking.group.batches {
-            for place in batch {
-                self.wait_for(self.asking.group.needed[*place].as_deref()).await;
+        let (group, stop) = (self.asking.group, self.asking.stop);
+        for Round { places, side_by_side } in &group.rounds {
+            for place in places {
+                self.wait_for(group.needed[*place].as_deref()).await;
             }
-            if self.asking.stop.is_cancelled() {
+            if stop.is_cancelled() {
                 break;
             }
-            samples += self.run_batch(batch).await;
+            let answers = self.asking.ask_together(places).await;
+            let rules: Vec<(usize, Option<Answer>)> = places.iter().copied().zip(answers).collect();
+            if *side_by_side {
+                samples += self.run_rules(rules).await;
+                continue;
+            }
+            for rule in rules {
+                if stop.is_cancelled() {
+                    break;
+                }
+                samples += self.run_rules(vec![rule]).await;
+            }
         }
         self.wait_for(None).await;
         samples
     }
 
     /// Evaluates rules side by side, as far as there are slots, and hands over meanwhile what there is.
-    async fn run_batch(&mut self, batch: &[usize]) -> u64 {
-        let asking = self.asking;
-        let rules =
-            batch.iter().map(|place| async move { (*place, asking.rule_with_slot(*place, batch.len() > 1).await) });
+    async fn run_rules(&mut self, rules: Vec<(usize, Option<Answer>)>) -> u64 {
+        let (asking, beside) = (self.asking, rules.len() > 1);
+        let rules = rules
+            .into_iter()
+            .map(|(place, answer)| async move { (place, asking.rule_with_slot(place, answer, beside).await) });
         let mut rules: FuturesUnordered<_> = rules.collect();
         let mut samples = 0;
         loop {
@@ -128,7 +154,7 @@ impl<'a> Evaluation<'a> {
                     Some((_, None)) => {}
                     None => return samples,
                 },
-                () = handed_over, if !self.gathered.is_empty() => self.submit().await,
+                () = handed_over, if !self.gathered.is_empty() => self.submit(Haste::Moment).await,
             }
         }
     }
@@ -144,7 +170,7 @@ impl<'a> Evaluation<'a> {
             return;
         }
         if self.gathered.is_full_for(&rows) {
-            self.submit().await;
+            self.submit(Haste::Moment).await;
         }
         if self.gathered.is_empty() {
             self.gathered_since = Instant::now();
@@ -153,12 +179,12 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Hands over what was gathered.
-    async fn submit(&mut self) {
+    async fn submit(&mut self, haste: Haste) {
         if self.gathered.is_empty() {
             return;
         }
         let (batch, parts) = self.gathered.take();
-        let submitted = self.asking.environment.appender.submit(batch, labels_of(&parts));
+        let submitted = self.asking.environment.appender.submit(batch, haste, labels_of(&parts));
         match self.patiently(submitted).await {
             Some(Ok(appended)) => {
                 let places = parts.iter().map(|part| part.place).collect();
@@ -195,7 +221,8 @@ impl<'a> Evaluation<'a> {
     /// Waits for what these rules wrote; `None` for all of them.
     async fn wait_for(&mut self, places: Option<&[usize]>) {
         if places.is_none_or(|places| places.iter().any(|place| self.gathered.has(*place))) {
-            self.submit().await;
+            // At the end there is no rule left that waits.
+            self.submit(if places.is_some() { Haste::Now } else { Haste::Moment }).await;
         }
         let is_of = |pending: &mut Pending| {
             places.is_none_or(|places| places.iter().any(|place| pending.places.contains(place)))
@@ -238,26 +265,69 @@ impl<'a> Evaluation<'a> {
 impl Asking<'_> {
     /// The same as [`Self::rule`], which waits for a slot where others go on beside it. In Prometheus a rule that finds none is
     /// evaluated by the task of its group; here that waits either way.
-    async fn rule_with_slot(&self, place: usize, beside: bool) -> Option<Findings> {
+    async fn rule_with_slot(&self, place: usize, answer: Option<Answer>, beside: bool) -> Option<Findings> {
         let _slot = match self.environment.slots().filter(|_| beside) {
             Some(slots) => slots.acquire().await.ok(),
             None => None,
         };
-        self.rule(place).await
+        self.rule(place, answer).await
+    }
+
+    /// Asks for what rules look at that need nothing of each other, as far as that can be asked together: for each its answer,
+    /// or `None` for what is to be asked alone. That is also for rules that failed: together they would fail the others.
+    async fn ask_together(&self, places: &[usize]) -> Vec<Option<Answer>> {
+        let mut answers: Vec<Option<Answer>> = places.iter().map(|_| None).collect();
+        let is_well = |place: usize| self.group.rules[place].state.lock().error.is_none();
+        let asked: Vec<(usize, &Arc<Form>)> = places
+            .iter()
+            .enumerate()
+            .filter_map(|(at, place)| Some((at, self.group.forms[*place].as_ref()?)))
+            .filter(|(at, _)| is_well(places[*at]))
+            .collect();
+        let mut elements = 0;
+        for asked in asked.chunks(MOST_TOGETHER).filter(|asked| asked.len() > 1) {
+            if elements > MOST_ELEMENTS {
+                break;
+            }
+            let started = Instant::now();
+            let exprs: Vec<(&Arc<Form>, &Expr)> = asked
+                .iter()
+                .map(|(at, form)| (*form, self.group.rules[places[*at]].config.expr.as_ref()))
+                .collect();
+            let vectors = tokio::select! {
+                vectors = self.environment.ask_together(self.subjects().asked_at(), &exprs) => vectors,
+                () = self.stop.cancelled() => break,
+            };
+            let answered = vectors.iter().flatten().count();
+            let seconds = started.elapsed().as_secs_f64() / answered.max(1) as f64;
+            for ((at, _), vector) in asked.iter().zip(vectors) {
+                elements += vector.as_ref().map_or(0, Vec::len);
+                answers[*at] = vector.map(|vector| Answer { vector, seconds });
+            }
+        }
+        answers
+    }
+
+    fn subjects(&self) -> Subjects<'_> {
+        Subjects { group: self.group, environment: self.environment, at: self.at }
     }
 
     /// Evaluates one rule. `None` where it failed, which was told.
-    async fn rule(&self, place: usize) -> Option<Findings> {
+    async fn rule(&self, place: usize, answer: Option<Answer>) -> Option<Findings> {
         let rule = &self.group.rules[place];
         let span = spans::span("rule");
         span.text("name", rule.name());
         span.number("index", place as i64);
         let (started, at_ms) = (Instant::now(), self.environment.now_ms());
         add(&self.group.stats.evaluations, 1);
-        let subjects = Subjects { group: self.group, environment: self.environment, at: self.at };
+        let (vector, asked_seconds) = match answer {
+            Some(Answer { vector, seconds }) => (Some(vector), seconds),
+            None => (None, 0.0),
+        };
+        let subjects = self.subjects();
         let findings = async {
             tokio::select! {
-                findings = subjects.findings(rule) => findings,
+                findings = subjects.findings(rule, vector) => findings,
                 () = self.stop.cancelled() => Err(canceled()),
             }
         };
@@ -277,7 +347,7 @@ impl Asking<'_> {
                 None
             }
         };
-        let seconds = started.elapsed().as_secs_f64();
+        let seconds = asked_seconds + started.elapsed().as_secs_f64();
         self.environment.stats.rule_seconds.observe(seconds);
         self.environment.stats.rule_seconds_buckets.observe(seconds);
         rule.state.lock().evaluated = Some(Evaluated { at_ms, seconds });

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::config::rules::{RuleGroup, RuleKind};
 use crate::engine::query_log::Origin;
+use crate::engine::together::Form;
 use crate::error::Result;
 use crate::model::labels::Labels;
 use crate::rules::dependencies;
@@ -16,7 +17,10 @@ use crate::rules::environment::Environment;
 use crate::rules::results::end_of;
 use crate::rules::rule::{Rule, Rules};
 use crate::rules::stats::{GroupStats, set};
-use crate::storage::types::{SeriesRef, WriteBatch};
+use crate::storage::types::{Haste, SeriesRef, WriteBatch};
+
+/// Rules of a round, where they are evaluated one after the other: the first waits for what all of them ask.
+const MOST_AT_ONCE: usize = 64;
 
 pub struct Group {
     pub name: String,
@@ -27,14 +31,24 @@ pub struct Group {
     pub rules: Rules,
     /// Places of earlier rules that each one needs; `None` for any.
     pub(super) needed: Vec<Option<Vec<usize>>>,
-    /// Places of rules that can be evaluated side by side.
-    pub(super) batches: Vec<Vec<usize>>,
+    /// All places, in the order in which they are evaluated.
+    pub(super) rounds: Vec<Round>,
+    /// By which expressions may be asked together, by place.
+    pub(super) forms: Vec<Option<Arc<Form>>>,
     pub(super) stats: Arc<GroupStats>,
     /// Whom the log of queries names.
     pub(super) origin: Arc<Origin>,
     pub(super) last: Mutex<LastEvaluation>,
     /// Series that no rule of it writes any more, to be ended.
     stale: Mutex<Vec<Labels>>,
+}
+
+/// Rules that need nothing of each other.
+#[derive(Clone, Debug)]
+pub(super) struct Round {
+    pub places: Vec<usize>,
+    /// Otherwise one after the other; what they ask may be asked together either way.
+    pub side_by_side: bool,
 }
 
 /// How the last evaluation went.
@@ -56,9 +70,15 @@ impl Group {
     ) -> Result<Self> {
         let rules: Vec<_> = config.rules.iter().collect();
         let needed = dependencies::needed(&rules);
-        let batches = match environment.options.concurrent {
-            Some(_) => dependencies::batches(&needed),
-            None => (0..config.rules.len()).map(|place| vec![place]).collect(),
+        let rounds = match environment.options.concurrent {
+            Some(_) => {
+                let batches = dependencies::batches(&needed).into_iter();
+                batches.map(|places| Round { side_by_side: places.len() > 1, places }).collect()
+            }
+            None => {
+                let parts = dependencies::parts(&needed, MOST_AT_ONCE).into_iter();
+                parts.map(|places| Round { places: places.collect(), side_by_side: false }).collect()
+            }
         };
         let interval_ms = config.interval_ms.unwrap_or(default_interval_ms).max(1);
         let stats = environment.stats.group(file, &config.name);
@@ -71,7 +91,8 @@ impl Group {
             interval_ms,
             rules: rules.collect::<Result<_>>()?,
             needed,
-            batches,
+            rounds,
+            forms: config.rules.iter().map(|rule| environment.engine().form(&rule.expr)).collect(),
             stats,
             origin: Arc::new(Origin::Rules { file: file.to_string(), group: config.name.clone() }),
             last: Mutex::default(),
@@ -144,7 +165,9 @@ impl Group {
         let rows = series.iter().map(|series| end_of(*series, at));
         let batch = WriteBatch { samples: rows.collect(), ..WriteBatch::default() };
         let of: HashMap<SeriesRef, Labels> = series.into_iter().zip(ended.iter().cloned()).collect();
-        if let Err(unsent) = environment.appender.submit(batch, |series| of.get(&series).cloned()).await {
+        if let Err(unsent) =
+            environment.appender.submit(batch, Haste::Moment, |series| of.get(&series).cloned()).await
+        {
             tracing::warn!(error = %unsent.error, "series of rules that are gone are not ended yet");
             self.stale.lock().extend(ended);
         }

@@ -1,9 +1,10 @@
 //! What the rules of one evaluation found, on its way into the store: rows of all of them in one batch, since each batch has a
 //! price of its own.
 
-use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
 
 use crate::engine::session::Point;
 use crate::error::Error;

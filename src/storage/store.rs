@@ -25,7 +25,7 @@ use crate::storage::index::days::DayIndexes;
 use crate::storage::index::series_index::SeriesIndex;
 use crate::storage::lake::Lake;
 use crate::storage::object::{self, Kind, Objects};
-use crate::storage::types::{Series, SeriesRef, Snapshot, WriteBatch, WriteReport};
+use crate::storage::types::{Haste, Series, SeriesRef, Snapshot, WriteBatch, WriteReport};
 use crate::storage::wal;
 use crate::storage::wal::claim::Claim;
 use crate::storage::wal::codec::Origin;
@@ -304,7 +304,12 @@ impl Store {
     /// Checks a batch and queues what is accepted for the log. Fails, before anything was looked at, while the log
     /// takes no rows: [`ErrorKind::Unavailable`] asks to come back, [`ErrorKind::Poisoned`] is for good. Rows older than
     /// `oldest_allowed_ms` are out of bounds.
-    pub async fn submit(&self, batch: &WriteBatch, oldest_allowed_ms: i64) -> Result<(WriteReport, Pending)> {
+    pub async fn submit(
+        &self,
+        batch: &WriteBatch,
+        oldest_allowed_ms: i64,
+        haste: Haste,
+    ) -> Result<(WriteReport, Pending)> {
         let inner = &self.inner;
         if let Some(error) = inner.durability.now().error() {
             return Err(error);
@@ -318,7 +323,7 @@ impl Store {
         };
         let (report, answer, queued_bytes) = {
             let mut gate = inner.gate.lock();
-            let accepted = gate.accept(batch, rules, now_ms, permit);
+            let accepted = gate.accept(batch, rules, now_ms, haste, permit);
             // A gate that was closed since the log was looked at has its reason there.
             let (report, answer) = accepted.map_err(|e| inner.durability.now().error().unwrap_or(e))?;
             (report, answer, gate.queued_bytes())
@@ -335,7 +340,7 @@ impl Store {
 
     /// The same for rows of any age; returns when those accepted are durable and visible.
     pub async fn append(&self, batch: WriteBatch) -> Result<WriteReport> {
-        let (report, mut pending) = self.submit(&batch, i64::MIN).await?;
+        let (report, mut pending) = self.submit(&batch, i64::MIN, Haste::Now).await?;
         pending.durable().await?;
         Ok(report)
     }

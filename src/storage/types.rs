@@ -54,6 +54,17 @@ pub struct WriteBatch {
     pub metadata: Vec<(String, Metadata)>,
 }
 
+/// How soon rows are to be durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Haste {
+    /// Within a moment in which others gather, so that one object of the log has the rows of many: who hands them over
+    /// does so every few seconds.
+    #[default]
+    Moment,
+    /// Somebody waits for it, and has more to send.
+    Now,
+}
+
 /// Why a row was not accepted, in Prometheus' words (see `Display`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rejection {

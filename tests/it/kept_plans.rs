@@ -9,8 +9,8 @@ use promlake::storage::store::{Options, Store};
 use promlake::storage::types::{SampleRow, WriteBatch};
 
 /// 2026-11-21T20:00:00Z
-const START_MS: i64 = 1_795_291_200_000;
-const MINUTE_MS: i64 = 60_000;
+pub(crate) const START_MS: i64 = 1_795_291_200_000;
+pub(crate) const MINUTE_MS: i64 = 60_000;
 const MINUTES: i64 = 40;
 
 /// `HOST` is one of ten, of as many bytes.
@@ -52,7 +52,7 @@ const PLANNED: &[&str] = &[
     r#"load{host="HOST"}[5m]"#,
 ];
 
-async fn store(folder: &std::path::Path) -> Arc<Store> {
+pub(crate) async fn store(folder: &std::path::Path) -> Arc<Store> {
     let options = Options {
         url: folder.to_string_lossy().into_owned(),
         node: "kept".to_string(),

@@ -57,6 +57,8 @@ mod restart;
 mod rules;
 /// Scraping over the real store.
 mod scrape;
+/// Small queries that are asked together.
+mod together;
 /// What Prometheus exposes of itself, under its names.
 mod self_metrics;
 /// How tests skip.

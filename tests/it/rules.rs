@@ -173,6 +173,73 @@ fn rfc3339_now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
+/// Rules that differ in what their selectors look for are evaluated together: what is wrong with one stays its own, and
+/// so do its limits, its labels and the end of its series.
+#[tokio::test]
+async fn alike_rules_are_each_their_own() {
+    let home = Home::on_disk();
+    let of = |room: &str, name: &str| {
+        format!("  - {{record: {name}, expr: 'heat{{room=\"{room}\"}} / on (sensor) size{{room=\"{room}\"}}'}}\n")
+    };
+    let alert =
+        |room: &str| format!("  - {{alert: A{room}, expr: 'sum by (sensor) (heat{{room=\"{room}\"}}) > 30'}}\n");
+    let rooms = [("hall", "a"), ("attic", "b"), ("kitchen", "c"), ("nowhere", "d")];
+    let rules: String = rooms.map(|(room, name)| of(room, name) + &alert(room)).concat();
+    let rules = format!(
+        "groups:\n- name: g\n  rules:\n{rules}  - {{record: e, expr: c / 2}}\n- name: h\n  limit: 1\n  rules:\n{}{}",
+        of("hall", "f"),
+        of("kitchen", "g")
+    );
+    let server = home.start(&configure(&home, &rules, ""), &[]);
+    for (room, sensor, heat) in
+        [("hall", "1", 20.0), ("hall", "2", 40.0), ("attic", "1", 60.0), ("kitchen", "1", 80.0)]
+    {
+        put(&server, &[("__name__", "heat"), ("room", room), ("sensor", sensor)], heat).await;
+        put(&server, &[("__name__", "size"), ("room", room), ("sensor", sensor)], 10.0).await;
+    }
+    // Two of the attic's have one sensor.
+    put(&server, &[("__name__", "size"), ("room", "attic"), ("sensor", "1"), ("wall", "n")], 10.0).await;
+    let expected = [
+        r#"{"__name__":"a","sensor":"1"} "2""#,
+        r#"{"__name__":"a","sensor":"2"} "4""#,
+        r#"{"__name__":"c","sensor":"1"} "8""#,
+        r#"{"__name__":"e","sensor":"1"} "4""#,
+        r#"{"__name__":"g","sensor":"1"} "8""#,
+    ];
+    until(&server, "{__name__=~\"[a-g]\"}", &expected).await;
+    let firing = |room: &str, sensor: &str| {
+        format!(r#"{{"__name__":"ALERTS","alertname":"A{room}","alertstate":"firing","sensor":"{sensor}"}} "1""#)
+    };
+    until(&server, "ALERTS", &[&firing("attic", "1"), &firing("hall", "2"), &firing("kitchen", "1")]).await;
+    let shown = data(&server, "/api/v1/rules", &[]).await;
+    let groups = shown["groups"].as_array().expect("groups").iter();
+    let rules: Vec<&Value> = groups.flat_map(|group| group["rules"].as_array().expect("rules")).collect();
+    let failed = rules.iter().filter(|rule| rule["health"] != "ok");
+    let failed: Vec<_> =
+        failed.map(|rule| (rule["name"].as_str().unwrap(), rule["lastError"].as_str().unwrap())).collect();
+    assert!(failed[0].1.starts_with("found duplicate series for the match group {sensor=\"1\"}"), "{failed:?}");
+    assert!(!failed[0].1.contains("__asker__"), "{failed:?}");
+    assert_eq!(failed.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["b", "f"]);
+    assert_eq!(failed[1].1, "exceeded limit of 1 with 2 series");
+    assert!(rules.iter().all(|rule| rule["evaluationTime"].as_f64() > Some(0.0)), "{rules:?}");
+
+    // It ends for one of them, and another one is well again.
+    put(&server, &[("__name__", "heat"), ("room", "hall"), ("sensor", "1")], f64::from_bits(0x7ff0_0000_0000_0002))
+        .await;
+    let stale = f64::from_bits(0x7ff0_0000_0000_0002);
+    put(&server, &[("__name__", "size"), ("room", "attic"), ("sensor", "1"), ("wall", "n")], stale).await;
+    let expected = [
+        r#"{"__name__":"a","sensor":"2"} "4""#,
+        r#"{"__name__":"b","sensor":"1"} "6""#,
+        r#"{"__name__":"c","sensor":"1"} "8""#,
+        r#"{"__name__":"e","sensor":"1"} "4""#,
+        r#"{"__name__":"f","sensor":"2"} "4""#,
+        r#"{"__name__":"g","sensor":"1"} "8""#,
+    ];
+    until(&server, "{__name__=~\"[a-g]\"}", &expected).await;
+    assert!(server.stop().success());
+}
+
 #[tokio::test]
 async fn the_api_shows_what_was_asked_for() {
     let home = Home::on_disk();

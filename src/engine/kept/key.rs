@@ -38,7 +38,7 @@ impl Key {
         if expr.value_type() == ValueType::Matrix || leaves.len() > MAX_LEAVES || columns > MAX_LABELS {
             return None;
         }
-        let mut spelling = Spelling { bytes: Vec::with_capacity(256), leaves, with_matchers: false };
+        let mut spelling = Spelling { bytes: Vec::with_capacity(256), leaves: Some(leaves), with_matchers: false };
         spelling.number(times.query.step as u64);
         spelling.number(times.query.steps as u64);
         spelling.number(times.lookback_ms as u64);
@@ -48,10 +48,18 @@ impl Key {
     }
 }
 
+/// A tree by itself, of which the plan can be kept whichever columns are found for its selectors.
+pub fn spelled(expr: &Expr) -> Option<Vec<u8>> {
+    let mut spelling = Spelling { bytes: Vec::with_capacity(256), leaves: None, with_matchers: false };
+    spelling.expr(expr)?;
+    Some(spelling.bytes)
+}
+
 /// Each part begins with a letter of its kind, and lists with their length, so that no two trees are spelled alike.
 struct Spelling<'a> {
     bytes: Vec<u8>,
-    leaves: &'a HashMap<Span, Leaf>,
+    /// `None` for the tree by itself.
+    leaves: Option<&'a HashMap<Span, Leaf>>,
     /// What selectors look for is in the plan as well.
     with_matchers: bool,
 }
@@ -192,7 +200,8 @@ impl Spelling<'_> {
     }
 
     fn leaf(&mut self, span: Span) -> Option<()> {
-        let leaf = self.leaves.get(&span)?;
+        let Some(leaves) = self.leaves else { return Some(()) };
+        let leaf = leaves.get(&span)?;
         self.texts(&leaf.labels);
         self.flag(has_histograms(&leaf.snapshot));
         self.flag(has_start_timestamps(&leaf.snapshot));

@@ -16,7 +16,7 @@ use super::plan::layout::{Floats, Grid, HISTOGRAMS, Points, Sample, TIMESTAMPS, 
 use super::plan::ops::series::is_label;
 use super::plan::samples::{decode, decode_stored};
 use super::plan::work::Work;
-use crate::engine::columns::label_of;
+use crate::engine::columns::{ASKER, label_of};
 use crate::engine::query::{Point, ResultSeries};
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
@@ -33,8 +33,10 @@ struct RowLabels<'a> {
 impl<'a> RowLabels<'a> {
     fn of(batch: &'a RecordBatch) -> Result<Self> {
         let fields = batch.schema_ref().fields().iter().zip(batch.columns());
-        let mut labels: Vec<(&str, &ArrayRef)> =
-            fields.filter(|(f, _)| is_label(f.name())).map(|(f, a)| (label_of(f.name()), a)).collect();
+        let mut labels: Vec<(&str, &ArrayRef)> = fields
+            .filter(|(f, _)| is_label(f.name()) && f.name() != ASKER)
+            .map(|(f, a)| (label_of(f.name()), a))
+            .collect();
         labels.sort_unstable_by_key(|(name, _)| *name);
         let columns = labels.iter().map(|(_, array)| strings(*array)).collect::<Result<Vec<_>>>()?;
         Ok(Self { names: labels.into_iter().map(|(name, _)| name).collect(), columns })
@@ -98,6 +100,26 @@ pub fn vector(batches: &[RecordBatch], grid: Grid, work: &Work) -> Result<Vec<Re
         }
     }
     Ok(series)
+}
+
+/// The vectors of so many instant queries that were asked together, each sorted by labels.
+pub fn by_asker(batches: &[RecordBatch], askers: usize, work: &Work) -> Result<Vec<Vec<(Labels, Point)>>> {
+    work.reserve_items::<Vec<(Labels, Point)>>(askers)?;
+    let mut vectors: Vec<Vec<(Labels, Point)>> = std::iter::repeat_with(Vec::new).take(askers).collect();
+    for batch in batches {
+        let (points, labels) = (Points::of(batch)?, RowLabels::of(batch)?);
+        let numbers = strings(batch.column_by_name(ASKER).ok_or_else(|| missing(ASKER))?)?;
+        for row in 0..batch.num_rows() {
+            work.spend(1)?;
+            let Some(sample) = points.get(row, 0) else { continue };
+            let number = label(numbers, row).parse::<usize>().ok();
+            let vector = number.and_then(|number| vectors.get_mut(number)).ok_or_else(|| missing(ASKER))?;
+            work.reserve_items::<(Labels, Point)>(1)?;
+            vector.push((labels.get(row, work)?, point(sample, work)?));
+        }
+    }
+    vectors.iter_mut().for_each(|vector| vector.sort_by(|a, b| a.0.cmp(&b.0)));
+    Ok(vectors)
 }
 
 /// The values of a scalar, from its one row.

@@ -27,7 +27,7 @@ use crate::engine::scan::merge::{self, Merge, MergeMetrics};
 use crate::engine::scan::open::Part;
 use crate::engine::scan::output::{BatchBuilder, Wants};
 use crate::engine::scan::prune::Pruned;
-use crate::engine::scan::table::{SeriesTable, Shape};
+use crate::engine::scan::table::{Askers, ScanOptions, SeriesTable, Shape};
 use crate::model::sample::TimeRange;
 use crate::promql::span::Span;
 use crate::storage::types::{SampleFile, Snapshot};
@@ -87,10 +87,11 @@ impl SeriesMergeExec {
     /// The same columns of other series at other times, nothing of it executed yet. Only where there is a [`leaf`].
     ///
     /// [`leaf`]: SeriesMergeExec::leaf
-    pub fn exchanged(&self, snapshot: Arc<Snapshot>, range: TimeRange) -> Self {
+    pub fn exchanged(&self, snapshot: Arc<Snapshot>, range: TimeRange, askers: Option<Askers>) -> Self {
         let wants = Wants::of(&self.table.columns, self.table.shape, &snapshot);
         let chunks = std::iter::once(0..snapshot.series.len()).collect();
-        let table = SeriesTable { snapshot, range, ..self.table.clone() };
+        let options = ScanOptions { askers, ..self.table.options.clone() };
+        let table = SeriesTable { snapshot, range, options, ..self.table.clone() };
         Self { table, wants, chunks, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }
     }
 
@@ -102,7 +103,8 @@ impl SeriesMergeExec {
         });
         let consumer = MemoryConsumer::new(format!("SeriesMergeExec[{partition}]"));
         let builder =
-            BatchBuilder::new(self.table.shape, &self.table.columns, self.table.schema.clone(), self.wants);
+            BatchBuilder::new(self.table.shape, &self.table.columns, self.table.schema.clone(), self.wants)
+                .with_askers(self.table.options.askers.clone());
         Ok(Merge {
             snapshot: self.table.snapshot.clone(),
             chunk: self.chunks[partition].clone(),

@@ -29,4 +29,4 @@ pub mod table;
 mod tests;
 
 pub use exec::SeriesMergeExec;
-pub use table::{ScanOptions, SeriesTable, has_histograms, has_start_timestamps};
+pub use table::{Askers, ScanOptions, SeriesTable, has_histograms, has_start_timestamps};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, BinaryBuilder, Float64Array, Int64Array, ListArray, MapBuilder, StringBuilder,
-    StringViewArray, StringViewBuilder, TimestampMillisecondArray, UInt32Array,
+    StringViewArray, StringViewBuilder, TimestampMillisecondArray, UInt32Array, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::take;
@@ -15,7 +15,7 @@ use datafusion::error::Result;
 
 use crate::engine::scan::histogram;
 use crate::engine::scan::merge::Segment;
-use crate::engine::scan::table::{Column, Shape, has_histograms, timestamp_type};
+use crate::engine::scan::table::{Askers, Column, Shape, has_histograms, timestamp_type};
 use crate::model::histogram::FloatHistogram;
 use crate::model::labels::{Labels, METRIC_NAME, text};
 use crate::model::sample::{TimeRange, is_stale};
@@ -184,6 +184,7 @@ pub(super) struct BatchBuilder {
     /// Label columns in the order of label names, with their position among the columns.
     labels: Vec<(String, usize)>,
     buffer: SampleBuffer,
+    askers: Option<Askers>,
     /// Positions in the snapshot of the series gathered, and where their samples end.
     series: Vec<usize>,
     ends: Vec<usize>,
@@ -198,7 +199,13 @@ impl BatchBuilder {
         let mut labels: Vec<(String, usize)> = columns.iter().enumerate().filter_map(label).collect();
         labels.sort();
         let buffer = SampleBuffer::new(wants);
-        Self { shape, columns: columns.to_vec(), schema, labels, buffer, series: Vec::new(), ends: Vec::new() }
+        let (columns, series, ends) = (columns.to_vec(), Vec::new(), Vec::new());
+        Self { shape, columns, schema, labels, buffer, askers: None, series, ends }
+    }
+
+    /// Tells whose series they are, in the column for it.
+    pub fn with_askers(self, askers: Option<Askers>) -> Self {
+        Self { askers, ..self }
     }
 
     pub fn buffer(&mut self) -> &mut SampleBuffer {
@@ -267,13 +274,14 @@ impl BatchBuilder {
         let next = SampleBuffer::new(self.buffer.wants);
         let buffer = std::mem::replace(&mut self.buffer, next);
         let series: Vec<&Series> = ranks.iter().map(|rank| snapshot.series[*rank].as_ref()).collect();
-        let mut per_series = SeriesColumns { labels: self.label_columns(&series), series: &series };
+        let askers = self.askers.as_ref().map(|askers| asker_column(askers, &ranks));
+        let mut per_series = SeriesColumns { labels: self.label_columns(&series), askers, series: &series };
         let mut data = DataColumns::new(self.shape, &ends, buffer)?;
 
         let mut arrays = Vec::with_capacity(self.columns.len());
         for (position, column) in self.columns.iter().enumerate() {
             let array = match column {
-                Column::Label(_) | Column::Labels | Column::SeriesId => {
+                Column::Label(_) | Column::Labels | Column::Asker | Column::SeriesId => {
                     data.spread(per_series.column(position, column))?
                 }
                 Column::Timestamp => data.timestamps(),
@@ -311,6 +319,7 @@ impl BatchBuilder {
 /// Columns with one value per series.
 struct SeriesColumns<'a> {
     labels: Vec<Option<ArrayRef>>,
+    askers: Option<ArrayRef>,
     series: &'a [&'a Series],
 }
 
@@ -319,9 +328,21 @@ impl SeriesColumns<'_> {
         match column {
             Column::SeriesId => Arc::new(Int64Array::from_iter_values(self.series.iter().map(|s| s.id))),
             Column::Labels => labels_map(self.series),
+            Column::Asker => match self.askers.take() {
+                Some(askers) => askers,
+                None => new_null_array(&DataType::Utf8View, self.series.len()),
+            },
             _ => self.labels[position].take().expect("every label column was built"),
         }
     }
+}
+
+/// Numbers as texts, as labels are.
+fn asker_column(askers: &Askers, ranks: &[usize]) -> ArrayRef {
+    let mut texts = StringViewBuilder::with_capacity(ranks.len());
+    let mut number = itoa::Buffer::new();
+    ranks.iter().for_each(|rank| texts.append_value(number.format(askers.of(*rank))));
+    Arc::new(texts.finish())
 }
 
 /// The labels of each series but its metric name, as a map.

@@ -35,6 +35,25 @@ pub struct ScanOptions {
     pub cancel: Cancel,
     /// Which selector of a query it is, for a plan that is run again with other series.
     pub leaf: Option<Span>,
+    /// Whose series they are, where several queries are asked together. They are in their order, and not by metric and id,
+    /// so that they cannot be read from files.
+    pub askers: Option<Askers>,
+}
+
+/// Queries that are asked together: the series of each follow those of the one before it.
+#[derive(Clone, Debug)]
+pub struct Askers(Arc<[usize]>);
+
+impl Askers {
+    /// By where the series of each end, in their order.
+    pub fn of_ends(ends: Vec<usize>) -> Self {
+        Self(ends.into())
+    }
+
+    /// Whose series it is, by its position among all of them.
+    pub fn of(&self, position: usize) -> usize {
+        self.0.partition_point(|end| *end <= position)
+    }
 }
 
 impl ScanOptions {
@@ -47,7 +66,7 @@ impl ScanOptions {
 impl Default for ScanOptions {
     fn default() -> Self {
         // 128 Ki samples of 16 bytes are 2 MiB.
-        Self { batch_samples: 128 << 10, batch_series: 8192, cancel: Cancel::default(), leaf: None }
+        Self { batch_samples: 128 << 10, batch_series: 8192, cancel: Cancel::default(), leaf: None, askers: None }
     }
 }
 
@@ -67,6 +86,8 @@ pub enum Column {
     Label(String),
     /// All labels but the metric name, as a map.
     Labels,
+    /// The number of the query whose series it is, of several that are asked together.
+    Asker,
     SeriesId,
     Timestamp,
     Value,
@@ -79,7 +100,7 @@ impl Column {
     fn data_type(&self, shape: Shape) -> DataType {
         let list = |item: DataType| DataType::List(Arc::new(Field::new("item", item, true)));
         match (self, shape) {
-            (Column::Label(_), _) => DataType::Utf8View,
+            (Column::Label(_) | Column::Asker, _) => DataType::Utf8View,
             (Column::Labels, _) => labels_type(),
             (Column::SeriesId, _) => DataType::Int64,
             (Column::Timestamp | Column::StartTimestamp, Shape::Lists) => list(DataType::Int64),
@@ -93,7 +114,7 @@ impl Column {
 
     fn nullable(&self, shape: Shape) -> bool {
         match self {
-            Column::Label(_) | Column::Histogram => true,
+            Column::Label(_) | Column::Asker | Column::Histogram => true,
             Column::Labels | Column::SeriesId | Column::Timestamp => false,
             // A histogram sample has no float value; a float sample may have no start timestamp.
             Column::Value | Column::StartTimestamp => shape == Shape::Rows,
@@ -130,11 +151,14 @@ pub struct SeriesTable {
 }
 
 impl SeriesTable {
-    /// One row per series: its labels, then `__timestamps__`, `__values__`, and `__histograms__` and
+    /// One row per series: its labels, who asks for it where several do, then `__timestamps__`, `__values__`, and `__histograms__` and
     /// `__start_timestamps__` where a source holds any.
     pub fn lists(snapshot: Arc<Snapshot>, range: TimeRange, options: &ScanOptions) -> Arc<dyn TableProvider> {
         let label = |name: &String| (columns::of_label(name).into_owned(), Column::Label(name.clone()));
         let mut columns: Vec<(String, Column)> = snapshot.label_names.iter().map(label).collect();
+        if options.askers.is_some() {
+            columns.push((columns::ASKER.to_string(), Column::Asker));
+        }
         columns.push((TIMESTAMPS.to_string(), Column::Timestamp));
         columns.push((VALUES.to_string(), Column::Value));
         if has_histograms(&snapshot) {

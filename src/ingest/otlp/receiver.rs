@@ -22,7 +22,7 @@ use crate::ingest::remote_write::cache::{Cursor, Known, SeriesCache};
 use crate::ingest::stats::{IngestStats, add};
 use crate::model::labels::Labels;
 use crate::storage::store::Clock;
-use crate::storage::types::{ExemplarRow, HistogramRow, Rejection, SampleRow, SeriesRef, WriteBatch};
+use crate::storage::types::{ExemplarRow, Haste, HistogramRow, Rejection, SampleRow, SeriesRef, WriteBatch};
 
 /// Of a body, compressed or not.
 pub const MAX_BODY_BYTES: usize = 32 << 20;
@@ -181,7 +181,7 @@ impl Otlp {
             batch.histograms.iter().map(|row| (row.series, row.timestamp)).collect();
         let failed = |e: Error| OtlpError::new(status_of(e.kind), e.to_string());
         let mut by_handle = ByHandle { message, settings: &active.settings, handles: &handles, labels: None };
-        let appended = self.appender.submit(batch, |series| by_handle.labels(series)).await;
+        let appended = self.appender.submit(batch, Haste::Now, |series| by_handle.labels(series)).await;
         let mut appended = appended.map_err(|unsent| failed(unsent.error))?;
         active.remember(&handles, &appended);
         // What is good is kept, whatever else there is.

@@ -21,7 +21,7 @@ use crate::ingest::remote_write::unanswered::{Submitted, Unanswered, Waiting};
 use crate::ingest::stats::{IngestStats, add};
 use crate::model::labels::{Labels, METRIC_NAME};
 use crate::model::metadata::{Metadata, MetricType};
-use crate::storage::types::{Existing, Rejection, SeriesRef, WriteBatch};
+use crate::storage::types::{Existing, Haste, Rejection, SeriesRef, WriteBatch};
 
 /// Series whose handles are remembered over all senders.
 pub const CACHED_SERIES: usize = 1 << 20;
@@ -134,7 +134,7 @@ impl RemoteWrite {
         if !is_empty(&rows.batch) {
             let mut by_handle = ByHandle::new(&request);
             let batch = std::mem::take(&mut rows.batch);
-            let submitted = self.appender.submit(batch, |series| by_handle.labels(series)).await;
+            let submitted = self.appender.submit(batch, Haste::Now, |series| by_handle.labels(series)).await;
             // Nobody sees the rows again that were not taken: the sender has them.
             appended = submitted.map_err(|unsent| WriteError::from(unsent.error))?;
             self.remember(&request, &appended, &described.series);

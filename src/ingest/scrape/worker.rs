@@ -29,7 +29,7 @@ use crate::ingest::stats::add;
 use crate::model::labels::Labels;
 use crate::storage::store::Clock;
 use crate::storage::store::durability::Log;
-use crate::storage::types::{SeriesRef, WriteReport};
+use crate::storage::types::{Haste, SeriesRef, WriteReport};
 use crate::telemetry::spans;
 use crate::telemetry::summary::Summary;
 
@@ -311,7 +311,7 @@ impl Worker {
         let known: &TargetCache = cache;
         let sent = self
             .appender
-            .submit_behind_zeros(rows, zeros, |series| {
+            .submit_behind_zeros(rows, zeros, Haste::Moment, |series| {
                 let mut labels = labels_by_series.lock();
                 let labels = labels.get_or_insert_with(|| {
                     let mut labels = known.labels_by_series();

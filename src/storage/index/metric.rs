@@ -13,6 +13,9 @@ use crate::storage::types::Series;
 /// The code of an absent label, which matches as `""`.
 const ABSENT: u32 = 0;
 
+/// Codes that are held against the wanted one at once.
+const CODES_AT_ONCE: usize = 64;
+
 /// First and last UTC day, both inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Days {
@@ -235,13 +238,37 @@ impl Column {
                     None => return Vec::new(),
                 },
             };
-            return self.keep(rows, len, |code| code == wanted);
+            return match rows {
+                None => self.rows_of(wanted, len),
+                rows => self.keep(rows, len, |code| code == wanted),
+            };
         }
         let matching: Vec<bool> = std::iter::once("")
             .chain(self.values.iter().map(|v| &**v))
             .map(|value| matcher.matches(value))
             .collect();
         self.keep(rows, len, |code| matching[code as usize])
+    }
+
+    /// All rows of one code. Mostly few have it, so that many are looked at together.
+    fn rows_of(&self, wanted: u32, len: usize) -> Vec<u32> {
+        let mut rows = Vec::new();
+        let mut add = |from: usize, codes: &[u32]| {
+            let found = codes.iter().enumerate().filter(|(_, code)| **code == wanted);
+            rows.extend(found.map(|(at, _)| (from + at) as u32));
+        };
+        let (blocks, rest) = self.codes.as_chunks::<CODES_AT_ONCE>();
+        for (number, codes) in blocks.iter().enumerate() {
+            // Without a branch for each of them.
+            if codes.iter().fold(0, |found, code| found | u32::from(*code == wanted)) != 0 {
+                add(number * CODES_AT_ONCE, codes);
+            }
+        }
+        add(self.codes.len() - rest.len(), rest);
+        if wanted == ABSENT {
+            rows.extend((self.codes.len()..len).map(|row| row as u32));
+        }
+        rows
     }
 
     fn keep(&self, rows: Option<Vec<u32>>, len: usize, good: impl Fn(u32) -> bool) -> Vec<u32> {

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::metadata::Metadata;
 use crate::storage::head::registry::{Registry, Rules};
-use crate::storage::types::{LogRows, WriteBatch, WriteReport};
+use crate::storage::types::{Haste, LogRows, WriteBatch, WriteReport};
 
 /// Answers an append once its rows are durable and visible; dropped when they never will be by this process.
 pub type Ack = oneshot::Sender<()>;
@@ -39,6 +39,8 @@ struct Queue {
     bytes: usize,
     /// When the oldest append in it was accepted.
     since_ms: i64,
+    /// Of all appends in it.
+    haste: Haste,
     /// Room in the queue, given back when the rows are durable.
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -66,6 +68,7 @@ impl Gate {
         batch: &WriteBatch,
         rules: Rules,
         now_ms: i64,
+        haste: Haste,
         permit: OwnedSemaphorePermit,
     ) -> Result<(WriteReport, Option<Answer>)> {
         if self.closed {
@@ -85,6 +88,7 @@ impl Gate {
             self.queue.since_ms = now_ms;
         }
         self.queue.acks.push(ack);
+        self.queue.haste = self.queue.haste.max(haste);
         self.queue.bytes += permit.num_permits();
         match &mut self.queue.permit {
             Some(held) => held.merge(permit),
@@ -117,6 +121,11 @@ impl Gate {
 
     pub fn has_rows(&self) -> bool {
         !self.queue.rows.is_empty()
+    }
+
+    /// Whether all that is queued may wait for others a moment.
+    pub fn has_a_moment(&self) -> bool {
+        self.queue.haste == Haste::Moment && !self.queue.acks.is_empty() && !self.freeze_requested
     }
 
     /// Takes the queue. A freeze, asked for or due because the memtable is `full`, ends the generation: rows

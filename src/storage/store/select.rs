@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectStore;
 
 use crate::error::Result;
 use crate::model::matcher::Matcher;
@@ -10,7 +11,7 @@ use crate::model::sample::{TimeRange, day_of};
 use crate::storage::index::days::Names;
 use crate::storage::index::metric::Days;
 use crate::storage::index::series_index::{Matches, SeriesIndex};
-use crate::storage::store::view::View;
+use crate::storage::store::view::{View, may_have_any};
 use crate::storage::store::{Inner, Store};
 use crate::storage::types::{MemorySource, NOWHERE, Series};
 
@@ -74,6 +75,48 @@ impl Store {
     }
 }
 
+/// What several selectors find of one view.
+#[derive(Debug)]
+pub struct Side {
+    /// Of each selector.
+    pub selected: Vec<Selected>,
+    /// As in a [`Snapshot`](crate::storage::types::Snapshot), for all of them.
+    pub memory: Vec<Arc<dyn MemorySource>>,
+    pub objects: Arc<dyn ObjectStore>,
+}
+
+#[derive(Debug)]
+pub struct Selected {
+    /// Sorted by (metric, id).
+    pub series: Vec<Arc<Series>>,
+    /// Every label name of the series, sorted, `__name__` included.
+    pub label_names: Vec<String>,
+    /// Files may have samples of them within the range.
+    pub in_files: bool,
+}
+
+impl Store {
+    /// The same as [`Store::snapshot`] for each of several sets of matchers, at one moment and side by side.
+    pub async fn select_side_by_side(&self, range: TimeRange, sets: &[&[Matcher]]) -> Result<Side> {
+        // The view first, as there.
+        let view = self.inner.view();
+        let mut matches: Vec<Matches> = sets.iter().map(|_| Matches::default()).collect();
+        self.inner
+            .each_index(&view, range, |index, days| {
+                sets.iter().zip(&mut matches).for_each(|(matchers, found)| index.select(matchers, days, found));
+            })
+            .await?;
+        let uncached: Vec<_> = view.uncached(range).collect();
+        let selected = matches.into_iter().map(|matches| {
+            let (series, label_names) = matches.into_parts();
+            let in_files = uncached.iter().any(|file| may_have_any(file, &series));
+            Selected { series, label_names, in_files }
+        });
+        let (selected, objects) = (selected.collect(), self.inner.objects.store.clone());
+        Ok(Side { selected, memory: view.memory(range), objects })
+    }
+}
+
 impl Inner {
     /// Series that satisfy any of the matcher sets, sorted by (metric, id), and their label names, sorted.
     pub async fn select(
@@ -83,22 +126,33 @@ impl Inner {
         sets: &[&[Matcher]],
     ) -> Result<(Vec<Arc<Series>>, Vec<String>)> {
         let mut matches = Matches::default();
+        self.each_index(view, range, |index, days| {
+            sets.iter().for_each(|matchers| index.select(matchers, days, &mut matches));
+        })
+        .await?;
+        Ok(matches.into_parts())
+    }
+
+    /// Shows the index of the head, with the days that the range touches, and those of these days in the lake.
+    async fn each_index(
+        &self,
+        view: &View,
+        range: TimeRange,
+        mut visit: impl FnMut(&SeriesIndex, Option<Days>),
+    ) -> Result<()> {
         if range.is_empty() {
-            return Ok(matches.into_parts());
+            return Ok(());
         }
         let days = days_of(range);
-        {
-            let head = self.head_index.read();
-            sets.iter().for_each(|matchers| head.select(matchers, Some(days), &mut matches));
-        }
+        visit(&self.head_index.read(), Some(days));
         // The head first: what it forgets after this is in the lake before it does.
         let mut indexes = stream::iter(lake_days(view, days))
             .map(|(day, version)| self.day_index(day, version))
             .buffered(PARALLEL_DAYS);
         while let Some(index) = indexes.try_next().await? {
-            sets.iter().for_each(|matchers| index.select(matchers, None, &mut matches));
+            visit(&index, None);
         }
-        Ok(matches.into_parts())
+        Ok(())
     }
 
     /// Metric and label names of each day of the lake that the range touches.

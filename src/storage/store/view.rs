@@ -92,17 +92,23 @@ impl View {
 
     /// Files that may hold samples of some series (sorted by metric) within a range, and are not cached.
     pub fn sample_files(&self, range: TimeRange, series: &[Arc<Series>]) -> Vec<Arc<SampleFile>> {
-        let (Some(first), Some(last)) = (series.first(), series.last()) else { return Vec::new() };
-        let (first, last) = (first.labels.metric(), last.labels.metric());
-        let cached: HashSet<&str> = self.cached.iter().flat_map(|e| e.files.iter().map(String::as_str)).collect();
-        let wanted = |file: &&Arc<SampleFile>| {
-            range.overlaps(file.min_timestamp, file.max_timestamp)
-                && file.min_metric.as_str() <= last
-                && first <= file.max_metric.as_str()
-                && !cached.contains(file.path.as_str())
-        };
-        let mut files: Vec<_> = self.files.samples.iter().filter(wanted).cloned().collect();
+        let mut files: Vec<_> = self.uncached(range).filter(|file| may_have_any(file, series)).cloned().collect();
         files.sort_by_key(|file| file.commit);
         files
     }
+
+    /// Files with samples within a range that are not cached.
+    pub fn uncached(&self, range: TimeRange) -> impl Iterator<Item = &Arc<SampleFile>> {
+        let cached: HashSet<&str> = self.cached.iter().flat_map(|e| e.files.iter().map(String::as_str)).collect();
+        let in_range = move |file: &&Arc<SampleFile>| {
+            range.overlaps(file.min_timestamp, file.max_timestamp) && !cached.contains(file.path.as_str())
+        };
+        self.files.samples.iter().filter(in_range)
+    }
+}
+
+/// Whether a file may have samples of any of some series, which are sorted by metric.
+pub fn may_have_any(file: &SampleFile, series: &[Arc<Series>]) -> bool {
+    let (Some(first), Some(last)) = (series.first(), series.last()) else { return false };
+    file.min_metric.as_str() <= last.labels.metric() && first.labels.metric() <= file.max_metric.as_str()
 }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -20,6 +21,10 @@ use crate::storage::types::LogRows;
 use crate::storage::wal::objects::Attempt;
 use crate::storage::wal::pauses::Pauses;
 use crate::storage::wal::readers::Position;
+
+/// From one put to the next, where nobody is in haste. A put costs about as much as a hundred rows, and many a disk slows down
+/// where files come and go.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Runs until another process has the node, which is what it returns. `sequence` is the number of the first object.
 pub async fn run(inner: Arc<Inner>, mut sequence: u64) -> Error {
@@ -65,13 +70,23 @@ pub async fn run(inner: Arc<Inner>, mut sequence: u64) -> Error {
     }
 }
 
-/// Puts follow each other no faster than the interval, unless the queue is large or a flush waits.
+/// Puts follow each other no faster than the interval, unless the queue is large or a flush waits; and where nobody is in
+/// haste no faster than a moment.
 async fn wait_for_floor(inner: &Inner, last_put: Option<Instant>) {
-    let Some(due) = last_put.map(|last| last + inner.wal_interval) else { return };
+    let Some(last_put) = last_put else { return };
     if !inner.wal_interval.is_zero() && inner.gate.lock().has_rows() {
         tokio::select! {
+            () = tokio::time::sleep_until(last_put + inner.wal_interval) => {}
+            () = inner.writer_hurry.notified() => return,
+        }
+    }
+    let due = last_put + MOMENT;
+    while Instant::now() < due && inner.gate.lock().has_a_moment() {
+        tokio::select! {
             () = tokio::time::sleep_until(due) => {}
-            () = inner.writer_hurry.notified() => {}
+            () = inner.writer_hurry.notified() => return,
+            // By somebody who may be in haste. What is queued is taken after this in any case.
+            () = inner.writer_wake.notified() => {}
         }
     }
 }
@@ -151,4 +166,51 @@ fn freeze(inner: &Inner, last_sequence: u64) {
         }
     });
     inner.flusher_wake.notify_one();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::labels::Labels;
+    use crate::storage::store::{Options, Store};
+    use crate::storage::types::{Haste, SampleRow, WriteBatch};
+
+    /// Those of whoever waits go at once, with all that is there.
+    #[tokio::test]
+    async fn rows_that_are_in_no_haste_share_objects() {
+        let options =
+            Options { url: "memory://".to_string(), flush_interval: Duration::ZERO, ..Options::default() };
+        let store = Store::open(options, Arc::new(|| 1_000_000)).await.unwrap();
+        let series = store.intern(&Labels::from_pairs([("__name__", "a")]));
+        let batch = |timestamp: i64| {
+            let row = SampleRow { series, timestamp, value: 1.0, start_timestamp: 0 };
+            WriteBatch { samples: vec![row], ..WriteBatch::default() }
+        };
+        let objects = || store.inner.counters.wal_objects.load(Ordering::Relaxed);
+        for n in 0..10 {
+            store.append(batch(n)).await.unwrap();
+            assert_eq!(objects(), n as u64 + 1, "in haste");
+        }
+        let began = Instant::now();
+        let mut pending = Vec::new();
+        for n in 10..40 {
+            pending.push(store.submit(&batch(n), i64::MIN, Haste::Moment).await.unwrap().1);
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+        for pending in &mut pending {
+            pending.durable().await.unwrap();
+        }
+        let moments = began.elapsed().as_millis() as u64 / MOMENT.as_millis() as u64;
+        assert!(objects() - 10 <= moments + 1, "{} objects in {moments} moments", objects() - 10);
+        // Unless this machine lets the moment pass in between, each time.
+        let mut taken_along = 0;
+        for n in 20..40 {
+            let before = objects();
+            let (_, mut patient) = store.submit(&batch(2 * n), i64::MIN, Haste::Moment).await.unwrap();
+            store.append(batch(2 * n + 1)).await.unwrap();
+            patient.durable().await.unwrap();
+            taken_along += usize::from(objects() == before + 1);
+        }
+        assert!(taken_along > 0);
+    }
 }

@@ -11,7 +11,7 @@ use crate::engine::error::from_datafusion;
 use crate::engine::promql::cancel::Cancel;
 use crate::engine::promql::plan::layout::{Grid, MAX_STEPS};
 use crate::engine::query::Snapshots;
-use crate::engine::scan;
+use crate::engine::scan::{self, Askers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
@@ -30,6 +30,8 @@ pub struct Leaf {
     pub labels: Vec<String>,
     /// Label sets stay unique without the metric name and its companions.
     pub unique_unnamed: bool,
+    /// Whose series they are, where several queries are asked together; then this is the last of `labels`.
+    pub askers: Option<Askers>,
 }
 
 /// What a selector asks of the store.
@@ -38,6 +40,29 @@ pub struct Request {
     pub span: Span,
     pub range: TimeRange,
     pub matchers: Vec<Matcher>,
+}
+
+impl Request {
+    /// What is looked at where there are histograms: whether one continues the one before it is told by that one.
+    pub fn wider(&self, lookback_ms: i64) -> TimeRange {
+        TimeRange::new(self.range.start_inclusive.saturating_sub(lookback_ms), self.range.end_inclusive)
+    }
+}
+
+impl Leaf {
+    /// The series of several queries of one form, which have the same labels. No metric is told by a pattern, nor are
+    /// there [companions](is_metadata_label) of its name.
+    pub fn of_askers(request: &Request, lookback_ms: i64, snapshot: Snapshot, askers: Askers) -> Self {
+        let range = if scan::has_histograms(&snapshot) { request.wider(lookback_ms) } else { request.range };
+        let mut labels = columns_of(&snapshot);
+        labels.push(columns::ASKER.to_string());
+        let (span, snapshot, askers) = (request.span, Arc::new(snapshot), Some(askers));
+        Self { span, snapshot, range, labels, unique_unnamed: true, askers }
+    }
+}
+
+fn columns_of(snapshot: &Snapshot) -> Vec<String> {
+    snapshot.label_names.iter().map(|name| columns::of_label(name).into_owned()).collect()
 }
 
 /// The times that decide which samples a selector reads.
@@ -234,8 +259,7 @@ pub fn info_matchers(selector: Option<&VectorSelector>) -> Vec<Matcher> {
 /// queries.
 const MAX_SERIES: usize = 32 << 20;
 
-/// Takes the snapshots. Where there are histograms, `lookback_ms` more of samples are read before the windows:
-/// whether a histogram continues the one before it is told by that one.
+/// Takes the snapshots.
 pub async fn leaves(
     snapshots: &dyn Snapshots,
     requests: Vec<Request>,
@@ -246,8 +270,7 @@ pub async fn leaves(
     let mut series = 0;
     for request in requests {
         cancel.check().map_err(from_datafusion)?;
-        let TimeRange { start_inclusive, end_inclusive } = request.range;
-        let wider = TimeRange::new(start_inclusive.saturating_sub(lookback_ms), end_inclusive);
+        let wider = request.wider(lookback_ms);
         let snapshot = Arc::new(snapshots.snapshot(wider, &request.matchers).await?);
         series += snapshot.series.len();
         if series > MAX_SERIES {
@@ -257,10 +280,11 @@ pub async fn leaves(
         let range = if scan::has_histograms(&snapshot) { wider } else { request.range };
         let leaf = Leaf {
             span: request.span,
-            labels: snapshot.label_names.iter().map(|name| columns::of_label(name).into_owned()).collect(),
+            labels: columns_of(&snapshot),
             unique_unnamed: unique_unnamed(&snapshot, &request.matchers),
             snapshot,
             range,
+            askers: None,
         };
         leaves.insert(request.span, leaf);
     }

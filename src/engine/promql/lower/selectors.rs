@@ -53,7 +53,7 @@ fn leaf<'a>(cx: &Context<'a>, span: Span) -> Result<&'a Leaf> {
 
 /// The scan of a leaf, and which columns it has.
 fn scan(cx: &Context<'_>, leaf: &Leaf) -> Result<(LogicalPlan, Input)> {
-    let options = ScanOptions { leaf: Some(leaf.span), ..cx.query.scan.clone() };
+    let options = ScanOptions { leaf: Some(leaf.span), askers: leaf.askers.clone(), ..cx.query.scan.clone() };
     let table = SeriesTable::lists(Arc::clone(&leaf.snapshot), leaf.range, &options);
     let has = |name| table.schema().index_of(name).is_ok();
     let input = Input::Lists { histograms: has(HISTOGRAMS), start_timestamps: has(START_TIMESTAMPS) };

@@ -131,3 +131,28 @@ fn selections_add_up() {
         assert_eq!(found, Vec::from_iter(names));
     }
 }
+
+/// So many that they are looked at in blocks, with a rest.
+#[test]
+fn one_value_of_many() {
+    use MatchOp::*;
+    let labels = |id: i64| {
+        let (host, cpu) = (format!("h{}", id / 40), format!("{}", id % 8));
+        let all = [("__name__", "m"), ("host", host.as_str()), ("cpu", if id < 300 { cpu.as_str() } else { "" })];
+        Labels::from_pairs(all)
+    };
+    let mut index = SeriesIndex::default();
+    (0..333).for_each(|id| index.insert(&Arc::new(Series { id, labels: labels(id) }), 1));
+    let select = |specs: &[(&str, MatchOp, &str)]| {
+        let mut out = Matches::default();
+        index.select(&matchers(specs), None, &mut out);
+        out.into_parts().0.iter().map(|series| series.id).collect::<Vec<_>>()
+    };
+    for host in 0..9 {
+        let ids: Vec<i64> = (0..333).filter(|id| id / 40 == host).collect();
+        assert_eq!(select(&[("__name__", Equal, "m"), ("host", Equal, &format!("h{host}"))]), ids);
+    }
+    assert_eq!(select(&[("cpu", Equal, "3")]), (0..300).filter(|id| id % 8 == 3).collect::<Vec<_>>());
+    assert_eq!(select(&[("cpu", Equal, "")]), (300..333).collect::<Vec<_>>());
+    assert_eq!(select(&[("cpu", Equal, "9")]), [0; 0]);
+}
