@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 
 use super::floats;
 
-/// The plan with canonical doubles where rows are told apart by them.
+/// The plan, whose expressions are what they shall be, with canonical doubles where rows are told apart by them.
 ///
 /// # Errors
 /// Of building a plan.
@@ -103,7 +103,7 @@ fn grouped(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let counts = aggregate.aggr_expr.iter().any(|expr| expr.exists(is_distinct).unwrap_or(false));
     let groups = aggregate.group_expr.iter().any(|expr| is_double(expr, &schema));
     if !groups && !counts {
-        return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+        return floats::extremes(LogicalPlan::Aggregate(aggregate)).map(Transformed::yes);
     }
     let names = NamePreserver::new_for_projection();
     let is_key: Vec<bool> = aggregate.group_expr.iter().map(|expr| is_double(expr, &schema)).collect();
@@ -133,10 +133,11 @@ fn grouped(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     });
     let aggr_expr = aggr_expr.collect::<Result<Vec<_>>>()?;
     let aggregate = Aggregate::try_new(aggregate.input, group_expr, aggr_expr)?;
-    let columns = aggregate.schema.columns().into_iter().enumerate();
+    let aggregate = floats::extremes(LogicalPlan::Aggregate(aggregate))?;
+    let columns = aggregate.schema().columns().into_iter().enumerate();
     let columns: Vec<Expr> =
         columns.map(|(at, column)| of_group(column, is_key.get(at).copied().unwrap_or(false))).collect();
-    LogicalPlanBuilder::from(LogicalPlan::Aggregate(aggregate)).project(columns)?.build().map(Transformed::yes)
+    LogicalPlanBuilder::from(aggregate).project(columns)?.build().map(Transformed::yes)
 }
 
 fn partitioned(window: Window) -> Result<Transformed<LogicalPlan>> {

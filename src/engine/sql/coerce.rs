@@ -30,18 +30,17 @@ pub fn apply(plan: LogicalPlan, now: Now) -> Result<LogicalPlan> {
 }
 
 fn node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
-    alike::apply(plan)?.transform_data(|plan| fitted(plan, now))
-}
-
-fn fitted(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
-    if matches!(plan, LogicalPlan::Join(_)) {
-        let joined = multisets::numbered(plan)?;
-        if !matches!(joined, LogicalPlan::Join(_)) {
-            return Ok(Transformed::yes(joined));
-        }
-        return fit_node(joined, now);
+    if !matches!(plan, LogicalPlan::Join(_)) {
+        return fit_node(plan, now)?.transform_data(alike::apply);
     }
-    fit_node(plan, now)
+    // Rows are numbered by what makes them alike.
+    alike::apply(plan)?.transform_data(|plan| {
+        let joined = multisets::numbered(plan)?;
+        match joined {
+            LogicalPlan::Join(_) => fit_node(joined, now),
+            numbered => Ok(Transformed::yes(numbered)),
+        }
+    })
 }
 
 fn fit_node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
@@ -55,11 +54,11 @@ fn fit_node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
     })?;
     let sorts = matches!(plan, LogicalPlan::Sort(_));
     if !touched && !sorts {
-        return extremes(plan);
+        return Ok(Transformed::no(plan));
     }
     let schema = merge_schema(&plan.inputs());
     let names = NamePreserver::new(&plan);
-    let fitted = plan.map_expressions(|expr| {
+    plan.map_expressions(|expr| {
         let name = names.save(&expr);
         let fitted = expr.transform_up(|expr| fit(expr, &schema, now))?;
         if sorts && let Ok(of) = fitted.data.get_type(&schema) {
@@ -71,12 +70,7 @@ fn fit_node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
             }
         }
         Ok(fitted.update_data(|expr| name.restore(expr)))
-    })?;
-    fitted.transform_data(extremes)
-}
-
-fn extremes(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    floats::extremes(plan).map(|plan| Transformed::new(plan, true, TreeNodeRecursion::Continue))
+    })
 }
 
 fn is_candidate(expr: &Expr) -> bool {
