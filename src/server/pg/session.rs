@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use datafusion::prelude::SessionContext;
@@ -17,6 +17,9 @@ use super::settings::table;
 use super::settings::values::Settings;
 use super::settings::zone::Zone;
 
+/// The one database.
+pub const DATABASE: &str = "promlake";
+
 /// The schemas there are.
 const SCHEMAS: &[&str] = &["public", "promlake", "pg_catalog", "information_schema"];
 
@@ -25,11 +28,14 @@ pub struct Session {
     pub user: String,
     pub process_id: i32,
     pub context: SessionContext,
+    pub began: Instant,
     /// What the statement that ended has to say besides its rows.
     pub notices: Notices,
     settings: Mutex<Settings>,
     /// Ends the message that is dealt with.
     message: Mutex<Option<CancellationToken>>,
+    /// Ends the connection.
+    terminated: CancellationToken,
 }
 
 impl Session {
@@ -40,8 +46,10 @@ impl Session {
             user,
             process_id,
             context,
+            began: Instant::now(),
             notices: Notices::default(),
             message: Mutex::new(None),
+            terminated: CancellationToken::new(),
         }
     }
 
@@ -84,6 +92,21 @@ impl Session {
         if let Some(message) = &*self.message.lock() {
             message.cancel();
         }
+    }
+
+    /// Whether a message is dealt with.
+    pub fn is_active(&self) -> bool {
+        self.message.lock().is_some()
+    }
+
+    /// Asks the connection to end, as `pg_terminate_backend` does.
+    pub fn terminate(&self) {
+        self.terminated.cancel();
+    }
+
+    /// Waits until somebody has asked for the end.
+    pub async fn terminated(&self) {
+        self.terminated.cancelled().await;
     }
 
     /// The schemas a name without one is looked up in, in order. Names of schemas there are none of are passed
@@ -132,7 +155,6 @@ impl Sessions {
     }
 
     /// The sessions there are, without keeping them.
-    #[cfg(test)]
     pub fn all(&self) -> Vec<std::sync::Weak<Session>> {
         self.open.lock().values().map(|(_, session)| Arc::downgrade(session)).collect()
     }
