@@ -186,8 +186,8 @@ fn aggregate_projection(query: &mut ast::Query) {
     };
     const AGGREGATES: &[&str] =
         &["min", "max", "count", "sum", "avg", "array_agg", "string_agg", "bool_and", "bool_or"];
-    let aggregated = matches!(item, Expr::Function(f)
-        if AGGREGATES.contains(&f.name.to_string().to_ascii_lowercase().as_str()));
+    let text = item.to_string().to_ascii_lowercase();
+    let aggregated = AGGREGATES.iter().any(|name| text.contains(&format!("{name}(")));
     if !aggregated {
         *item = super::catalog::syntax::call("min", vec![take(item)]);
         query.order_by = None;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::logical_expr::{Documentation, ReturnFieldArgs, Signature, Volatility};
+use datafusion::logical_expr::{Documentation, ReturnFieldArgs, Signature, TypeSignature, Volatility};
 use datafusion::prelude::SessionContext;
 
 use super::objects::{FIRST_OID, hashed};
@@ -221,7 +221,10 @@ fn listed(
         }
     }
     if rows.is_empty() {
-        rows.push(row(vec![ANY], true, None, comment));
+        rows.push(match signature.type_signature {
+            TypeSignature::Nullary => row(vec![], false, returns(&[]), comment),
+            _ => row(vec![ANY], true, None, comment),
+        });
     }
     rows
 }
@@ -286,6 +289,7 @@ mod tests {
         let again = Procs::of(&SessionContext::new());
         assert_eq!(procs.by_oid.len(), procs.all.len());
         assert!(procs.all.iter().zip(&again.all).all(|(a, b)| a.oid == b.oid && a.name == b.name));
+        assert_eq!(procs.named("now")[0].arguments_text(), "");
         assert!(procs.named("date_bin").iter().any(|proc| proc.arguments.len() >= 2));
     }
 }

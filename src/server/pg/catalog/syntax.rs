@@ -106,8 +106,9 @@ impl VisitorMut for Rules {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { name, args: Some(_), .. } = factor {
+        if let TableFactor::Table { name, args: Some(args), .. } = factor {
             strip_schema(name);
+            args.args.iter_mut().for_each(wide_bound);
         }
         if let Some(unnested) = unnest(factor) {
             *factor = unnested;
@@ -137,7 +138,10 @@ impl VisitorMut for Rules {
                     *expr = replacement;
                 }
             }
-            Expr::CompoundFieldAccess { access_chain, .. } => access_chain.iter_mut().for_each(field_by_text),
+            // `t.a[1]` is a name with a schema, and stays.
+            Expr::CompoundFieldAccess { root, access_chain } if matches!(**root, Expr::Nested(_)) => {
+                access_chain.iter_mut().for_each(field_by_text);
+            }
             _ => {}
         }
         ControlFlow::Continue(())
@@ -165,6 +169,17 @@ fn tell_literals_apart(select: &mut Select) {
         } else {
             seen.push(text);
         }
+    }
+}
+
+/// A bound of an array where the engine's `generate_series` takes only numbers of 64 bits.
+fn wide_bound(argument: &mut FunctionArg) {
+    const BOUNDS: [&str; 3] = ["array_length", "array_lower", "array_upper"];
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument else { return };
+    let Expr::Function(function) = &*expr else { return };
+    let name = function.name.0.last().and_then(|part| part.as_ident()).map(folded);
+    if name.is_some_and(|name| BOUNDS.contains(&name.as_str())) {
+        *expr = cast(expr.clone(), DataType::BigInt(None));
     }
 }
 
@@ -260,6 +275,18 @@ fn is_empty_query(query: &Query) -> bool {
     query.with.is_none() && select.from.iter().any(is_empty) && !select.projection.iter().any(aggregates)
 }
 
+/// `SELECT count(…)` from nothing, without groups.
+fn counts_nothing(query: &Query) -> bool {
+    let SetExpr::Select(select) = query.body.as_ref() else { return false };
+    let ungrouped = matches!(&select.group_by, ast::GroupByExpr::Expressions(e, _) if e.is_empty());
+    let [SelectItem::UnnamedExpr(Expr::Function(function))] = select.projection.as_slice() else { return false };
+    query.with.is_none()
+        && ungrouped
+        && select.having.is_none()
+        && select.from.iter().any(is_empty)
+        && function.name.to_string().eq_ignore_ascii_case("count")
+}
+
 fn aggregates(item: &SelectItem) -> bool {
     const AGGREGATES: &[&str] =
         &["count(", "min(", "max(", "sum(", "avg(", "array_agg(", "string_agg(", "bool_and(", "bool_or("];
@@ -300,6 +327,7 @@ fn no() -> Expr {
 fn constant(expr: &Expr) -> Option<Expr> {
     match expr {
         Expr::Subquery(query) if is_empty_query(query) => Some(null_of(query)),
+        Expr::Subquery(query) if counts_nothing(query) => Some(Expr::value(Value::Number("0".into(), false))),
         Expr::Exists { subquery, negated } if is_empty_query(subquery) => {
             Some(Expr::value(Value::Boolean(*negated)))
         }
@@ -512,7 +540,7 @@ mod tests {
             "SELECT CAST(NULL AS TEXT) FROM c",
         );
         check("SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_trigger)", "SELECT false");
-        check("SELECT (SELECT count(*) FROM pg_trigger)", "SELECT (SELECT count(*) FROM pg_trigger)");
+        check("SELECT (SELECT count(*) FROM pg_trigger WHERE tgrelid = c.oid LIMIT 1) FROM c", "SELECT 0 FROM c");
         check(
             "SELECT (SELECT x FROM f(p.a)) FROM pg_policy p JOIN b ON true",
             "SELECT CAST(NULL AS TEXT) FROM pg_policy p JOIN b ON true",
@@ -557,8 +585,18 @@ mod tests {
 
     #[test]
     fn other_statements_stay() {
-        for sql in ["SELECT a = 't', age(b) FROM m", "SELECT (SELECT max(v) FROM m)", "SELECT m.xmin FROM m"] {
+        for sql in [
+            "SELECT a = 't', age(b) FROM m",
+            "SELECT (SELECT max(v) FROM m)",
+            "SELECT m.xmin, m.labels['job'], m.a[1] FROM m",
+            "SELECT (SELECT count(*) FROM m)",
+            "SELECT 1, 1 FROM m",
+        ] {
             check(sql, sql);
         }
+        check(
+            "SELECT 1 FROM pg_catalog.generate_series(1, array_upper(a, 1)) AS s",
+            "SELECT 1 FROM generate_series(1, CAST(array_upper(a, 1) AS BIGINT)) AS s",
+        );
     }
 }

@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn equality_and_lists_say_what_is_wanted() {
         let check = |filter: Expr, oids: Option<&[u32]>| {
-            assert_eq!(Wanted::of(&[filter.clone()]).oids("oid").as_deref(), oids, "{filter}");
+            assert_eq!(Wanted::of(std::slice::from_ref(&filter)).oids("oid").as_deref(), oids, "{filter}");
         };
         check(col("oid").eq(lit(7u32)), Some(&[7]));
         check(lit(7i64).eq(cast(col("oid"), DataType::Int64)), Some(&[7]));

@@ -164,11 +164,7 @@ pub fn texts(values: impl Iterator<Item = String>) -> Result<ScalarValue> {
 }
 
 pub fn string(arguments: &[ScalarValue], i: usize) -> Option<String> {
-    let argument = arguments.get(i)?;
-    match argument.try_as_str() {
-        Some(text) => text.map(String::from),
-        None => None,
-    }
+    arguments.get(i)?.try_as_str().flatten().map(String::from)
 }
 
 /// An argument as text, whatever its type.

@@ -64,10 +64,10 @@ pub const FUNCTIONS: &[Function] = &[
         maybe_text(object_id(a, 0).map(|oid| spec::format_type(oid, modifier)))
     }),
     row("pg_typeof", "any", "regtype", |_, a| oid(a.first().map(|v| types::pg_type(&v.data_type()).oid()))),
-    row("pg_get_userbyid", "oid", "name", |w, a| owner(w, a)),
-    row("pg_table_is_visible", "oid", "bool", |w, a| table_visible(w, a)),
+    row("pg_get_userbyid", "oid", "name", owner),
+    row("pg_table_is_visible", "oid", "bool", table_visible),
     row("pg_type_is_visible", "oid", "bool", |_, a| seen(a, |oid| spec::type_of(oid).is_some())),
-    row("pg_function_is_visible", "oid", "bool", |w, a| function_visible(w, a)),
+    row("pg_function_is_visible", "oid", "bool", function_visible),
     row("pg_collation_is_visible", "oid", "bool", |_, a| seen(a, |oid| COLLATIONS.iter().any(|c| c.0 == oid))),
     row("pg_conversion_is_visible", "oid", "bool", |_, a| seen(a, |_| false)),
     row("pg_operator_is_visible", "oid", "bool", |_, a| seen(a, |_| false)),

@@ -18,13 +18,13 @@ pub const FUNCTIONS: &[Function] = &[
     row("current_schema", "", "name", |w, _| {
         Ok(ScalarValue::Utf8(w.session.search_path().first().map(|schema| schema.to_string())))
     }),
-    row("current_schemas", "bool", "_name", |w, a| current_schemas(w, a)),
+    row("current_schemas", "bool", "_name", current_schemas),
     row("current_user", "", "name", |w, _| text(&w.session.user)),
     row("session_user", "", "name", |w, _| text(&w.session.user)),
     row("user", "", "name", |w, _| text(&w.session.user)),
     row("current_role", "", "name", |w, _| text(&w.session.user)),
-    row("current_setting", "text, bool", "text", |w, a| setting(w, a)),
-    row("set_config", "text, text, bool", "text", |w, a| set_config(w, a)),
+    row("current_setting", "text, bool", "text", setting),
+    row("set_config", "text, text, bool", "text", set_config),
     row("pg_backend_pid", "", "int4", |w, _| Ok(ScalarValue::Int32(Some(w.session.process_id)))),
     row("pg_cancel_backend", "int4", "bool", |w, a| signal(w, a, |session| session.cancel())),
     row("pg_terminate_backend", "int4, int8", "bool", |w, a| signal(w, a, |session| session.terminate())),

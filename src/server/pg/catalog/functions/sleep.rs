@@ -55,7 +55,8 @@ impl AsyncScalarUDFImpl for Sleep {
                 continue;
             };
             // Not a number and negative numbers are no time.
-            tokio::time::sleep(Duration::from_secs_f64(seconds.max(0.0).min(MOST_SECONDS))).await;
+            let seconds = if seconds > 0.0 { seconds.min(MOST_SECONDS) } else { 0.0 };
+            tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
             slept.push(ScalarValue::Utf8(Some(String::new())));
         }
         if slept.is_empty() {
