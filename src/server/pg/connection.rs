@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::auth::Peer;
 use super::client::Client;
 use super::conversation::Conversation;
+use super::errors;
 use super::receive::Incoming;
 use super::session::Session;
 use super::shared::Shared;
@@ -97,6 +98,9 @@ async fn converse(
     let mut answering = std::pin::pin!(conversation.run(messages));
     tokio::select! {
         told = &mut answering => told,
+        () = session.terminated() => {
+            Ok(Some(errors::fatal("57P01", "terminating connection due to administrator command")))
+        }
         () = &mut reading => timeout(LAST_ANSWERS, answering).await.unwrap_or(Ok(None)),
     }
 }

@@ -14,7 +14,8 @@ use crate::engine::sql::verify::{Reason, Refused};
 use crate::error::{Error, ErrorKind};
 
 /// The codes of errors that functions of a session have.
-const KNOWN: &[&str] = &["0A000", "22023", "25006", "42704", "54000", "55P02"];
+const KNOWN: &[&str] =
+    &["0A000", "22004", "22023", "22P02", "25006", "3F000", "42501", "42704", "42883", "42P01", "54000", "55P02"];
 
 /// An error with a SQLSTATE.
 pub fn error(code: &str, message: impl Into<String>) -> PgWireError {

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::catalog::Instance;
 use super::connection;
 use super::receive::Receiving;
 use super::session::Sessions;
@@ -42,11 +43,13 @@ fn shared(
     limits: Limits,
     shutdown: CancellationToken,
 ) -> Shared {
+    let sessions = Arc::new(Sessions::default());
     Shared {
         access,
+        catalog: Arc::new(Instance::new(sessions.clone(), engine.store.clone())),
         engine,
         inserter,
-        sessions: Arc::new(Sessions::default()),
+        sessions,
         slots: Arc::new(Semaphore::new(limits.connections)),
         receiving: Arc::new(Receiving::new(limits.message_bytes, limits.message_timeout, limits.receive_bytes)),
         limits,

@@ -7,15 +7,16 @@
 //! | `pg_catalog.f(…)` | `f(…)` | psql, every driver |
 //! | `a OPERATOR(pg_catalog.~) b` | `a ~ b` | psql |
 //! | `x COLLATE c` | `x` | psql |
-//! | `x::regtype`, `x::regclass`, `x::oid`, `x::name`, `x::"char"` | a function or a plain type | psql, pgjdbc |
+//! | `x::regtype`, `x::regclass`, `x::oid`, `x::name`, `x::"char"` | see [`casts`](super::catalog::casts) | psql, pgjdbc |
+//! | others | see [`syntax`](super::catalog::syntax) | |
 //! | scalar subquery over a relation that has no row for any column of ours | `NULL` | psql `\d name` |
 //! | other scalar subquery over the catalog without an aggregate | the same with `min(…)` | psql, pgjdbc |
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, SelectItem, SetExpr, Statement, TableFactor, Visitor, VisitorMut,
+    self, BinaryOperator, DataType, Expr, Ident, ObjectName, ObjectNamePart, SelectItem, SetExpr, Statement,
+    TableFactor, Visitor, VisitorMut,
 };
 
 use super::names::folded;
@@ -86,6 +87,7 @@ impl VisitorMut for Qualify<'_> {
 
 /// Applies all rules in place.
 pub fn apply(statement: &mut Statement) {
+    super::catalog::syntax::apply(statement);
     let _ = walk_mut(statement, &mut Rules);
 }
 
@@ -97,7 +99,7 @@ impl VisitorMut for Rules {
     fn post_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
         if let [part] = relation.0.as_slice()
             && let Some(ident) = part.as_ident()
-            && super::catalog::names::is_relation(&ident.value)
+            && super::catalog::spec::is_relation(&folded(ident))
         {
             relation.0.insert(0, ObjectNamePart::Identifier(Ident::new("pg_catalog")));
         }
@@ -106,11 +108,10 @@ impl VisitorMut for Rules {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
-            Expr::Function(f) => strip_qualifier(&mut f.name),
             Expr::BinaryOp { op, .. } => plain_operator(op),
             Expr::Collate { expr: inner, .. } => *expr = take(inner),
             Expr::Cast { expr: inner, data_type, .. } => {
-                if let Some(replacement) = special_cast(inner, data_type) {
+                if let Some(replacement) = super::catalog::casts::rewritten(inner, data_type) {
                     *expr = replacement;
                 }
             }
@@ -134,14 +135,6 @@ fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::Identifier(Ident::new("")))
 }
 
-fn strip_qualifier(name: &mut ObjectName) {
-    let qualified =
-        name.0.len() == 2 && name.0[0].as_ident().is_some_and(|i| i.value.eq_ignore_ascii_case("pg_catalog"));
-    if qualified {
-        name.0.remove(0);
-    }
-}
-
 fn plain_operator(op: &mut BinaryOperator) {
     let BinaryOperator::PGCustomBinaryOperator(parts) = op else { return };
     let plain = match parts.last().map(String::as_str) {
@@ -158,57 +151,6 @@ fn plain_operator(op: &mut BinaryOperator) {
         _ => return,
     };
     *op = plain;
-}
-
-/// Casts to Postgres' object identifier types and to its catalog text types.
-fn special_cast(inner: &mut Expr, to: &mut DataType) -> Option<Expr> {
-    if *to == DataType::Regclass {
-        return Some(call("to_regclass", take(inner)));
-    }
-    let DataType::Custom(name, _) = to else { return None };
-    let name = name.0.last()?.as_ident()?.value.to_ascii_lowercase();
-    match name.as_str() {
-        "regtype" => Some(call("to_regtype", take(inner))),
-        "regnamespace" => Some(call("to_regnamespace", take(inner))),
-        "regproc" | "regprocedure" | "regrole" | "name" | "char" | "text" | "varchar" => {
-            *to = DataType::Text;
-            None
-        }
-        "oid" | "int4" | "xid" => {
-            *to = DataType::BigInt(None);
-            None
-        }
-        "bool" => {
-            *to = DataType::Boolean;
-            None
-        }
-        "int8" => {
-            *to = DataType::BigInt(None);
-            None
-        }
-        _ => None,
-    }
-}
-
-fn call(name: &str, argument: Expr) -> Expr {
-    Expr::Function(function(name, argument))
-}
-
-fn function(name: &str, argument: Expr) -> Function {
-    Function {
-        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(ast::FunctionArgumentList {
-            duplicate_treatment: None,
-            args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))],
-            clauses: vec![],
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: vec![],
-    }
 }
 
 /// Relations in which a client's correlated lookup finds nothing: no column of ours has a default, and each has
@@ -244,10 +186,10 @@ fn aggregate_projection(query: &mut ast::Query) {
     };
     const AGGREGATES: &[&str] =
         &["min", "max", "count", "sum", "avg", "array_agg", "string_agg", "bool_and", "bool_or"];
-    let aggregated = matches!(item, Expr::Function(f)
-        if AGGREGATES.contains(&f.name.to_string().to_ascii_lowercase().as_str()));
+    let text = item.to_string().to_ascii_lowercase();
+    let aggregated = AGGREGATES.iter().any(|name| text.contains(&format!("{name}(")));
     if !aggregated {
-        *item = call("min", take(item));
+        *item = super::catalog::syntax::call("min", vec![take(item)]);
         query.order_by = None;
         query.limit_clause = None;
     }
@@ -269,7 +211,8 @@ mod tests {
     fn catalog_constructs() {
         check("SELECT pg_catalog.f(x)", "SELECT f(x)");
         check("SELECT a OPERATOR(pg_catalog.~) '^(t)$' COLLATE pg_catalog.default", "SELECT a ~ '^(t)$'");
-        check("SELECT 'x'::regclass", "SELECT to_regclass('x')");
+        check("SELECT 'x'::regclass, 'x'::pg_catalog.regtype", "SELECT regclassin('x'), regtypein('x')");
+        check("SELECT x::pg_catalog.oid, y::pg_catalog.int2[]", "SELECT x::INT UNSIGNED, y::SMALLINT[]");
         check(
             "SELECT (SELECT d.x FROM pg_catalog.pg_description d WHERE d.a = t.a) FROM t",
             "SELECT (SELECT min(d.x) FROM pg_catalog.pg_description d WHERE d.a = t.a) FROM t",

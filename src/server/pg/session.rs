@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use datafusion::prelude::SessionContext;
@@ -18,6 +18,9 @@ use super::settings::values::Settings;
 use super::settings::zone::Zone;
 use crate::engine::sql::zone;
 
+/// The one database.
+pub const DATABASE: &str = "promlake";
+
 /// The schemas there are.
 const SCHEMAS: &[&str] = &["public", "promlake", "pg_catalog", "information_schema"];
 
@@ -26,11 +29,14 @@ pub struct Session {
     pub user: String,
     pub process_id: i32,
     context: SessionContext,
+    pub began: Instant,
     /// What the statement that ended has to say besides its rows.
     pub notices: Notices,
     settings: Mutex<Settings>,
     /// Ends the message that is dealt with.
     message: Mutex<Option<CancellationToken>>,
+    /// Ends the connection.
+    terminated: CancellationToken,
 }
 
 impl Session {
@@ -41,8 +47,10 @@ impl Session {
             user,
             process_id,
             context,
+            began: Instant::now(),
             notices: Notices::default(),
             message: Mutex::new(None),
+            terminated: CancellationToken::new(),
         }
     }
 
@@ -93,6 +101,21 @@ impl Session {
         }
     }
 
+    /// Whether a message is dealt with.
+    pub fn is_active(&self) -> bool {
+        self.message.lock().is_some()
+    }
+
+    /// Asks the connection to end, as `pg_terminate_backend` does.
+    pub fn terminate(&self) {
+        self.terminated.cancel();
+    }
+
+    /// Waits until somebody has asked for the end.
+    pub async fn terminated(&self) {
+        self.terminated.cancelled().await;
+    }
+
     /// The schemas a name without one is looked up in, in order. Names of schemas there are none of are passed
     /// over, as Postgres does.
     pub fn search_path(&self) -> Vec<&'static str> {
@@ -139,7 +162,6 @@ impl Sessions {
     }
 
     /// The sessions there are, without keeping them.
-    #[cfg(test)]
     pub fn all(&self) -> Vec<std::sync::Weak<Session>> {
         self.open.lock().values().map(|(_, session)| Arc::downgrade(session)).collect()
     }

@@ -6,14 +6,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::catalog::Instance;
 use super::receive::Receiving;
 use super::session::Sessions;
 use crate::engine::session::Engine;
 use crate::past::insert::Inserter;
 use crate::server::access::door::Access;
-
-/// The one database.
-pub const DATABASE: &str = "promlake";
 
 /// What all connections share.
 pub struct Shared {
@@ -23,6 +21,8 @@ pub struct Shared {
     /// Who may have one.
     pub access: Arc<Access>,
     pub sessions: Arc<Sessions>,
+    /// What is shared by their catalogs.
+    pub catalog: Arc<Instance>,
     /// One for each session.
     pub slots: Arc<Semaphore>,
     pub receiving: Arc<Receiving>,

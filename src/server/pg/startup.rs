@@ -21,9 +21,9 @@ use super::catalog;
 use super::client::Client;
 use super::errors::{self, fatal};
 use super::receive::Incoming;
-use super::session::{Registered, Session};
+use super::session::{DATABASE, Registered, Session};
 use super::settings::values::Scope;
-use super::shared::{DATABASE, Shared};
+use super::shared::Shared;
 
 const CANCEL_REQUEST: i32 = 80_877_102;
 /// The major version of the protocol, in the upper half of the code.
@@ -94,7 +94,7 @@ async fn open(
     let context = catalog::context(&shared.engine);
     let session = Arc::new(Session::new(user, id, context, shared.inserter.is_some()));
     configure(&session, &parameters)?;
-    catalog::install(&session);
+    catalog::install(&session, &shared.catalog);
     let registered = shared.sessions.add(id, key.to_bytes(), session.clone());
 
     client.feed(PgWireBackendMessage::Authentication(Authentication::Ok)).await?;

@@ -11,11 +11,11 @@ use pgwire::api::portal::Format;
 use pgwire::api::results::FieldInfo;
 use pgwire::error::PgWireResult;
 
+use super::catalog::printed;
 use super::copy::{self, Form};
 use super::insert::{self, Target};
 use super::run::Clock;
-use super::session::Session;
-use super::shared::DATABASE;
+use super::session::{DATABASE, Session};
 use super::{command, errors, names, rewrite, source, types};
 use crate::engine::session::Engine;
 use crate::engine::sql::promql::StatementPromql;
@@ -176,6 +176,10 @@ async fn prepare_read(
         span.failed(|| error.to_string());
     }
     let (plan, promql) = planned.map_err(errors::datafusion)?;
+    let plan = match &*parsed {
+        Statement::Explain { .. } => plan,
+        _ => printed::names_for_ids(plan, session.context()).map_err(errors::datafusion)?,
+    };
     let plan = Arc::new(plan);
     let work = match &*parsed {
         Statement::Explain { .. } => Work::Explain { plan },
@@ -326,7 +330,7 @@ pub fn fields(schema: &Schema, names: Option<&[String]>, format: &Format) -> PgW
     let names = names.filter(|n| n.len() == schema.fields().len());
     let field = |(i, f): (usize, &Arc<Field>)| {
         let name = names.map_or_else(|| f.name().clone(), |n| n[i].clone());
-        let pg = types::pg_type(f.data_type());
+        let pg = types::of_field(f);
         // Numerics are sent as text: a client that asked for binary is told so in the description.
         let format =
             if pg == Type::NUMERIC { pgwire::api::results::FieldFormat::Text } else { format.format_for(i) };

@@ -1,6 +1,6 @@
 //! Which Postgres type stands for an Arrow type on the wire.
 
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 use pgwire::api::Type;
 
 /// The wire type of a column. Types without a Postgres counterpart travel as text; maps and structs as JSON.
@@ -29,6 +29,17 @@ pub fn pg_type(data_type: &DataType) -> Type {
             array_type(&pg_type(field.data_type()))
         }
         _ => Type::TEXT,
+    }
+}
+
+/// The same where its metadata tells more: names and single characters are texts of other types.
+pub fn of_field(field: &Field) -> Type {
+    match (pg_type(field.data_type()), field.metadata().get("pg_type").map(String::as_str)) {
+        (Type::TEXT, Some("name")) => Type::NAME,
+        (Type::TEXT, Some("varchar")) => Type::VARCHAR,
+        (Type::TEXT_ARRAY, Some("_name")) => Type::NAME_ARRAY,
+        (Type::OID, Some("xid")) => Type::XID,
+        (other, _) => other,
     }
 }
 

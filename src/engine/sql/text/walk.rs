@@ -17,6 +17,11 @@ pub fn walk_mut(statement: &mut Statement, visitor: &mut dyn VisitorMut<Break = 
     statement.visit(&mut EachMut(visitor))
 }
 
+/// The same for a part of a statement.
+pub fn walk_expr_mut(expr: &mut Expr, visitor: &mut dyn VisitorMut<Break = ()>) -> ControlFlow<()> {
+    expr.visit(&mut EachMut(visitor))
+}
+
 struct Each<'a>(&'a mut dyn Visitor<Break = ()>);
 
 struct EachMut<'a>(&'a mut dyn VisitorMut<Break = ()>);

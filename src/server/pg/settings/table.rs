@@ -86,6 +86,7 @@ pub const SETTINGS: &[Setting] = &[
     told(row("client_encoding", "UTF8", Kind::Encoding, "Sets the client's character set encoding.")),
     row(MIN_MESSAGES, "notice", words(MESSAGE_LEVELS), "Sets the message levels that are sent to the client."),
     told(row("DateStyle", "ISO, MDY", Kind::DateStyle, "Sets the display format for date and time values.")),
+    row("default_table_access_method", "heap", Kind::Shown, "Shows the access method that tables are listed with."),
     row(
         ISOLATION_DEFAULT,
         "read committed",

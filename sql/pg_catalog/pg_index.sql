@@ -1,2 +1,0 @@
--- psql `\d name`, pgjdbc: indexes; metrics are found by the series index, which is not an SQL object
-SELECT CAST(0 AS INT UNSIGNED) AS indexrelid, CAST(0 AS INT UNSIGNED) AS indrelid, CAST(0 AS SMALLINT) AS indnatts, CAST(0 AS SMALLINT) AS indnkeyatts, false AS indisunique, false AS indisprimary, false AS indisexclusion, false AS indimmediate, false AS indisclustered, false AS indisvalid, false AS indisready, false AS indislive, false AS indisreplident, CAST('' AS TEXT) AS indkey, CAST('' AS TEXT) AS indexprs, CAST('' AS TEXT) AS indpred WHERE false
