@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -27,8 +27,10 @@ use crate::storage::store::Store;
 use crate::telemetry::metrics::Family;
 use crate::telemetry::notice::Notice;
 
-/// Changes are gathered for this long, since each write is a file and a commit.
+/// Changes are gathered for this long, since each write is a file and a commit, which costs as much as the evaluation of a
+/// hundred rules; and where they do not cease, for so long from one write to the next.
 const PERIOD: Duration = Duration::from_secs(3);
+const LONG_PERIOD: Duration = Duration::from_secs(10);
 /// Memory of changes that wait, besides those that are being written.
 const MAX_WAITING_BYTES: usize = 8 << 20;
 /// Of a change besides its texts, roughly.
@@ -203,11 +205,13 @@ impl History {
             () = self.stopped.cancelled() => {}
         }
         let mut before = Before::new(self.last_states(store).await);
+        let mut written: Option<Instant> = None;
         loop {
             let rows = before.follow(self.take());
             self.waiting.lock().under_way = rows.len();
             if !rows.is_empty() {
                 self.write(store, &rows).await;
+                written = Some(Instant::now());
             }
             self.waiting.lock().under_way = 0;
             if self.stopped.is_cancelled() && self.waiting.lock().items.is_empty() {
@@ -217,7 +221,7 @@ impl History {
                 () = self.stopped.cancelled() => {}
                 () = self.work.notified() => tokio::select! {
                     () = self.stopped.cancelled() => {}
-                    () = sleep(PERIOD) => {}
+                    () = sleep(gathering(written.map(|written| written.elapsed()))) => {}
                 },
             }
         }
@@ -320,6 +324,11 @@ fn bytes_of(change: &AlertChange) -> usize {
     CHANGE_BYTES + change.labels.as_bytes().len() + annotations + texts
 }
 
+/// How long changes are gathered, by how long ago others were written.
+fn gathering(written_ago: Option<Duration>) -> Duration {
+    written_ago.map_or(PERIOD, |ago| LONG_PERIOD.saturating_sub(ago).max(PERIOD))
+}
+
 /// Alerts that were not inactive at the end of the history, and that nobody has told anything of since the start.
 struct Before(HashMap<(String, String, Labels), LastState>);
 
@@ -404,6 +413,12 @@ mod tests {
             rule_group: "g".to_string(),
             file: "f".to_string(),
         })
+    }
+
+    #[test]
+    fn changes_that_do_not_cease_are_written_less_often() {
+        let seconds = |ago: Option<u64>| gathering(ago.map(Duration::from_secs)).as_secs();
+        assert_eq!([None, Some(0), Some(2), Some(7), Some(8), Some(60)].map(seconds), [3, 10, 8, 3, 3, 3]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::storage::wal::readers::Position;
 
 /// From one put to the next, where nobody is in haste. A put costs about as much as a hundred rows, and many a disk slows down
 /// where files come and go.
-const MOMENT: Duration = Duration::from_millis(100);
+const MOMENT: Duration = Duration::from_millis(250);
 
 /// Runs until another process has the node, which is what it returns. `sequence` is the number of the first object.
 pub async fn run(inner: Arc<Inner>, mut sequence: u64) -> Error {

@@ -58,7 +58,8 @@ impl TableFunctionImpl for Settings {
         none(&args, "pg_show_all_settings")?;
         let gone = || DataFusionError::Execution("the connection has ended".into());
         let session = self.0.upgrade().ok_or_else(gone)?;
-        let schema = session.context().catalog(DATABASE).and_then(|c| c.schema(spec::PG_CATALOG)).ok_or_else(gone)?;
+        let schema =
+            session.context().catalog(DATABASE).and_then(|c| c.schema(spec::PG_CATALOG)).ok_or_else(gone)?;
         // The table is made without waiting for anything.
         futures::executor::block_on(schema.table("pg_settings"))?.ok_or_else(gone)
     }
