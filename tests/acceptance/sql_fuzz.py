@@ -78,7 +78,7 @@ def is_same(one, other, kind):
 
 def sorted_rows(rows, types):
     """Any order that is the same for rows that are."""
-    rounded = lambda cell, kind: f"{float(cell):.6g}" if cell is not None and kind in FLOATS else cell  # noqa: E731
+    rounded = lambda cell, kind: f"{float(cell) + 0.0:.6g}" if cell is not None and kind in FLOATS else cell  # noqa: E731
     return sorted(rows, key=lambda row: [(cell is None, rounded(cell, kind) or "") for cell, kind in zip(row, types)])
 
 
