@@ -1,16 +1,28 @@
-//! A physical optimizer rule that makes joins and unnests give way to the runtime.
+//! Joins and unnests that give way to the runtime, and end when the statement does.
 //!
 //! DataFusion's operators yield when they ask their input for a batch. An operator that turns one input batch
-//! into very many rows does not ask for long, so aborting its task has no effect until it does.
+//! into very many rows does not ask for long, so aborting its task has no effect until it does. A physical optimizer rule
+//! makes it yield with each batch of its own. A join in nested loops may go on for long before it has one: its filter is
+//! asked for each row of the left side, and fails once the statement was given up.
 
+use std::fmt::{Display, Formatter};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::{FieldRef, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::joins::utils::JoinFilter;
+use datafusion::physical_plan::joins::{NestedLoopJoinExec, NestedLoopJoinExecBuilder};
+
+use crate::engine::promql::cancel::Cancel;
 
 #[derive(Debug)]
 pub struct CooperativeJoins;
@@ -33,5 +45,75 @@ impl PhysicalOptimizerRule for CooperativeJoins {
 
     fn schema_check(&self) -> bool {
         true
+    }
+}
+
+/// The plan with filters of nested loops that look at a flag.
+///
+/// # Errors
+/// Of building the plan again.
+pub fn guarded(plan: Arc<dyn ExecutionPlan>, flag: &Cancel) -> Result<Arc<dyn ExecutionPlan>> {
+    let guard = |node: Arc<dyn ExecutionPlan>| {
+        let Some((join, filter)) =
+            node.downcast_ref::<NestedLoopJoinExec>().and_then(|join| Some((join, join.filter()?)))
+        else {
+            return Ok(Transformed::no(node));
+        };
+        let inner = Arc::clone(filter.expression());
+        let guarded = Arc::new(Guarded { inner, flag: flag.clone() });
+        let filter = JoinFilter::new(guarded, filter.column_indices().to_vec(), Arc::clone(filter.schema()));
+        let join = NestedLoopJoinExecBuilder::from(join).with_filter(Some(filter)).build()?;
+        Ok(Transformed::yes(Arc::new(join) as Arc<dyn ExecutionPlan>))
+    };
+    Ok(plan.transform_up(guard)?.data)
+}
+
+/// An expression that fails once its flag is raised.
+#[derive(Debug, Eq)]
+struct Guarded {
+    inner: Arc<dyn PhysicalExpr>,
+    flag: Cancel,
+}
+
+// What is derived would move out of the `Arc`.
+impl PartialEq for Guarded {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner.eq(&other.inner)
+    }
+}
+
+impl Hash for Guarded {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.inner.hash(state);
+    }
+}
+
+impl Display for Guarded {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl PhysicalExpr for Guarded {
+    fn return_field(&self, input_schema: &Schema) -> Result<FieldRef> {
+        self.inner.return_field(input_schema)
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        self.flag.check()?;
+        self.inner.evaluate(batch)
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.inner]
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        let inner = children.into_iter().next().unwrap_or_else(|| Arc::clone(&self.inner));
+        Ok(Arc::new(Self { inner, flag: self.flag.clone() }))
+    }
+
+    fn fmt_sql(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt_sql(f)
     }
 }

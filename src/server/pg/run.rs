@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use parking_lot::Mutex;
 use pgwire::error::{PgWireError, PgWireResult};
 use tokio_util::sync::CancellationToken;
 
-use super::errors;
 use super::source::{Motion, Shape, Source};
 use super::writer::{Encoder, Part, Writer};
+use super::{cooperate, errors};
 use crate::engine::door::{Answer, Limits, Pass};
 use crate::engine::promql::cancel::Cancel;
 use crate::engine::session::Engine;
@@ -87,7 +88,7 @@ impl Running {
             }),
             begin => engine.stream(limits, WAITING_PARTS, move |pass, parts| async move {
                 let work = async {
-                    let source = open(begin).await?;
+                    let source = open(begin, &pass.flag).await?;
                     *kept.lock() = Some(go(source, request, parts, Some(&pass)).await?);
                     Ok(())
                 };
@@ -112,11 +113,13 @@ impl Running {
     }
 }
 
-async fn open(begin: Begin) -> PgWireResult<Source> {
+async fn open(begin: Begin, flag: &Cancel) -> PgWireResult<Source> {
     match begin {
         Begin::Plan { context, plan, shape, scrolls } => {
             let frame = context.execute_logical_plan(plan).await.map_err(errors::datafusion)?;
-            let batches = frame.execute_stream().await.map_err(errors::datafusion)?;
+            let task = Arc::new(frame.task_ctx());
+            let plan = frame.create_physical_plan().await.and_then(|plan| cooperate::guarded(plan, flag));
+            let batches = plan.and_then(|plan| execute_stream(plan, task)).map_err(errors::datafusion)?;
             Ok(Source::new(batches, shape, scrolls))
         }
         Begin::Rest(source) => Ok(source),

@@ -26,8 +26,7 @@ use crate::error::ErrorKind;
 use crate::model::histogram::{CounterResetHint, FloatHistogram, Span};
 use crate::model::labels::Labels;
 use crate::model::metadata::{Metadata, MetricType};
-use crate::model::sample::{DAY_MS, STALE_NAN};
-use crate::storage::head::sorted::{Builder, Sorted};
+use crate::model::sample::{DAY_MS, STALE_NAN, TimeRange};
 use crate::storage::object::{self, Kind, Objects};
 use crate::storage::runs::combine;
 use crate::storage::types::{Run, Series, SortedRuns};
@@ -47,12 +46,47 @@ fn series(metric: &str, instance: &str) -> Arc<Series> {
     Arc::new(Series { id: labels.hash_id(), labels })
 }
 
+/// Runs of series in the order of their keys.
+#[derive(Default)]
+struct Runs {
+    series: Vec<Arc<Series>>,
+    runs: Vec<Run>,
+}
+
+impl SortedRuns for Runs {
+    fn series(&self) -> &[Arc<Series>] {
+        &self.series
+    }
+
+    fn times(&self, at: usize) -> TimeRange {
+        let timestamps = &self.runs[at].timestamps;
+        TimeRange::new(timestamps[0], timestamps[timestamps.len() - 1])
+    }
+
+    fn read(&self, at: usize, range: TimeRange, run: &mut Run) {
+        let from = &self.runs[at];
+        for (row, timestamp) in from.timestamps.iter().enumerate().filter(|(_, t)| range.contains(**t)) {
+            run.timestamps.push(*timestamp);
+            run.values.push(from.values[row]);
+            run.histograms.extend(from.histograms.get(row).cloned());
+            run.start_timestamps.extend(from.start_timestamps.get(row));
+        }
+    }
+
+    fn has_histograms(&self) -> bool {
+        self.runs.iter().any(|run| !run.histograms.is_empty())
+    }
+
+    fn has_start_timestamps(&self) -> bool {
+        self.runs.iter().any(|run| !run.start_timestamps.is_empty())
+    }
+}
+
 /// One run for each series, in the order of their keys.
-fn block(mut runs: Vec<(Arc<Series>, Run)>) -> Sorted {
+fn block(mut runs: Vec<(Arc<Series>, Run)>) -> Runs {
     runs.sort_by(|(a, _), (b, _)| (a.labels.metric(), a.id).cmp(&(b.labels.metric(), b.id)));
-    let mut sorted = Builder::default();
-    runs.iter().for_each(|(series, run)| sorted.push(series, run.into()));
-    sorted.finish()
+    let (series, runs) = runs.into_iter().unzip();
+    Runs { series, runs }
 }
 
 fn floats(samples: &[(i64, f64)]) -> Run {
@@ -79,7 +113,7 @@ fn histogram(count: f64) -> Arc<FloatHistogram> {
     })
 }
 
-async fn flush(lake: &Lake, seq: u64, block: &Sorted) -> crate::error::Result<usize> {
+async fn flush(lake: &Lake, seq: u64, block: &Runs) -> crate::error::Result<usize> {
     let listed: Vec<Arc<Series>> = block.series().to_vec();
     lake.commit_flush(seq, block, &[(DAY, listed)], &[], &[]).await.map(|files| files.len())
 }
