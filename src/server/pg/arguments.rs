@@ -46,11 +46,11 @@ pub async fn values(
     if walk(&select, &mut Subqueries { outer: true }).is_break() {
         return Err(errors::error("0A000", "cannot use subquery in EXECUTE parameter"));
     }
-    let prepared = statement::prepare(engine, session, select, clock).await?;
+    let prepared = statement::prepare(engine, session, select, &[], clock).await?;
     let Work::Query { plan, .. } = &prepared.work else {
         return Err(errors::error("XX000", "a query was planned as something else"));
     };
-    if !prepared.parameter_types()?.is_empty() {
+    if !prepared.parameters.is_empty() {
         return Err(errors::error("42P02", "there are no parameters in an argument of EXECUTE"));
     }
     let (context, plan) = (session.context.clone(), plan.as_ref().clone());

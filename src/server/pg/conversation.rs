@@ -14,6 +14,7 @@ use super::client::Client;
 use super::errors::{self, fatal};
 use super::held::Holder;
 use super::message;
+use super::pending::Writes;
 use super::portals::Portals;
 use super::receive::{Frame, Messages};
 use super::run::Clock;
@@ -32,6 +33,10 @@ pub struct Conversation<'a> {
     pub statements: Statements,
     pub portals: Portals,
     pub holder: Arc<Holder>,
+    /// What the client sends.
+    pub messages: Messages,
+    /// Samples that wait for the end of the transaction.
+    pub writes: Option<Writes>,
     /// Counts messages: a simple query, or in the extended protocol everything up to Sync.
     pub message: u64,
     /// The message has several statements, which are a transaction.
@@ -51,7 +56,7 @@ enum Next {
 }
 
 impl<'a> Conversation<'a> {
-    pub fn new(shared: &'a Shared, session: &'a Arc<Session>, client: &'a mut Client) -> Self {
+    pub fn new(shared: &'a Shared, session: &'a Arc<Session>, client: &'a mut Client, messages: Messages) -> Self {
         let holder = Holder::new(shared.engine.memory("a Postgres session"));
         Self {
             shared,
@@ -61,6 +66,8 @@ impl<'a> Conversation<'a> {
             statements: Statements::new(holder.clone()),
             portals: Portals::new(holder.clone()),
             holder,
+            messages,
+            writes: None,
             message: 1,
             many: false,
             skipping: false,
@@ -72,9 +79,9 @@ impl<'a> Conversation<'a> {
     ///
     /// # Errors
     /// Whatever the socket said.
-    pub async fn run(&mut self, mut messages: Messages) -> io::Result<Option<PgWireError>> {
+    pub async fn run(&mut self) -> io::Result<Option<PgWireError>> {
         loop {
-            let frame = match self.next(&mut messages).await {
+            let frame = match self.next().await {
                 Next::Frame(frame) => frame,
                 Next::PortalEnds => {
                     self.portals.end_waiting(std::time::Instant::now());
@@ -97,7 +104,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    async fn next(&self, messages: &mut Messages) -> Next {
+    async fn next(&mut self) -> Next {
         let idle = self.idle_end();
         let portal = self.portals.next_end().map(Instant::from_std);
         tokio::select! {
@@ -105,7 +112,7 @@ impl<'a> Conversation<'a> {
             () = self.shared.shutdown.cancelled() => {
                 Next::End(Some(fatal("57P01", "terminating connection due to administrator command")))
             }
-            next = messages.recv() => match next {
+            next = self.messages.recv() => match next {
                 Some(Ok(frame)) => Next::Frame(frame),
                 Some(Err(error)) => Next::End(Some(error)),
                 None => Next::End(None),
@@ -170,6 +177,7 @@ impl<'a> Conversation<'a> {
         if !self.transaction.is_block() {
             self.session.settings().commit();
             self.portals.end_transaction();
+            self.shared.sessions.locks.end_transaction(self.session.process_id);
         }
         self.message += 1;
         self.many = false;
@@ -202,6 +210,7 @@ impl<'a> Conversation<'a> {
             false => {
                 self.session.settings().roll_back();
                 self.portals.end_transaction();
+                self.writes = None;
             }
         }
         self.transaction.fail();

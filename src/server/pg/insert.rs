@@ -14,13 +14,17 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::{
-    Ident, Insert, ObjectName, OnConflictAction, OnInsert, Query, Statement as SqlStatement, TableObject,
+    Expr, Ident, Insert, ObjectName, OnConflictAction, OnInsert, Query, SelectItem, SetExpr,
+    Statement as SqlStatement, TableObject,
 };
 use futures::StreamExt;
+use pgwire::api::Type;
 use pgwire::error::{PgWireError, PgWireResult};
 
+use super::params::known::parameter;
+use super::pending::Samples;
 use super::session::Session;
-use super::{errors, names, types};
+use super::{errors, names, outputs, types};
 use crate::engine::door::{Limits, Pass, canceled};
 use crate::engine::session::Engine;
 use crate::engine::sql::promql::StatementPromql;
@@ -28,7 +32,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ingest::labels::checked;
 use crate::model::labels::METRIC_NAME;
 use crate::model::sample::is_stale;
-use crate::past::insert::{Inserted, Inserter, MAX_DAYS, Refused, Statement};
+use crate::past::insert::{Inserted, Inserter, MAX_DAYS, Refused, Statement, Turn};
 use crate::storage::lake::files::timestamp_text;
 
 const TIMESTAMP: &str = "timestamp";
@@ -50,7 +54,7 @@ pub struct Target {
 
 /// What a column of the query is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Column {
+pub enum Column {
     Timestamp,
     Value,
     Histogram,
@@ -60,7 +64,7 @@ enum Column {
 
 impl Column {
     /// Of the label, or of the column in the table of a metric.
-    fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         match self {
             Column::Timestamp => TIMESTAMP,
             Column::Value => VALUE,
@@ -123,7 +127,11 @@ fn last(name: &ObjectName) -> PgWireResult<Ident> {
     ident.ok_or_else(|| errors::error("42601", format!("{name} is no name")))
 }
 
-fn metric_of(name: &ObjectName) -> PgWireResult<Ident> {
+/// The name of a metric.
+///
+/// # Errors
+/// 42501 for what is in no schema of metrics.
+pub fn metric_of(name: &ObjectName) -> PgWireResult<Ident> {
     let parts: Option<Vec<&Ident>> = name.0.iter().map(|part| part.as_ident()).collect();
     let parts = parts.unwrap_or_default();
     let qualifiers: Vec<String> =
@@ -141,10 +149,11 @@ impl Parts {
     /// # Errors
     /// 42601 for another number of columns, 42701 for one that is there twice, 42703 where one is missing, 42804 for one of a type
     /// that cannot be taken.
-    pub async fn target(&self, engine: &Engine, schema: &Schema) -> PgWireResult<Target> {
-        let named = match self.columns.is_empty() {
-            true => schema.fields().iter().map(|field| field.name().clone()).collect(),
-            false => self.columns.clone(),
+    pub async fn target(&self, engine: &Engine, schema: &Schema, names: Option<&[String]>) -> PgWireResult<Target> {
+        let named = match (self.columns.is_empty(), names) {
+            (true, Some(names)) if names.len() == schema.fields().len() => names.to_vec(),
+            (true, _) => schema.fields().iter().map(|field| outputs::shown(field.name()).to_string()).collect(),
+            (false, _) => self.columns.clone(),
         };
         let given = schema.fields().len();
         if given != named.len() {
@@ -159,16 +168,101 @@ impl Parts {
         for ((column, name), field) in columns.iter().zip(&named).zip(schema.fields()) {
             check_type(column, name, field.data_type())?;
         }
-        let metric = match self.metric.quote_style {
-            Some(_) => self.metric.value.clone(),
-            None => {
-                // As a query would find it.
-                let folded = names::folded(&self.metric);
-                let known = crate::engine::sql::catalog::metric_of(&engine.store, &folded).await?;
-                known.unwrap_or(folded)
-            }
-        };
+        let metric = known_metric(engine, &self.metric).await?;
         Ok(Target { metric, columns, keeps_others: self.keeps_others })
+    }
+
+    /// Types of parameters, with those that are said of the ones which are values as they are.
+    pub fn parameters(&self, declared: &[Option<Type>]) -> Vec<Option<Type>> {
+        let mut declared = declared.to_vec();
+        let SqlStatement::Query(query) = &self.query else { return declared };
+        let mut say = |at: usize, expr: &Expr| {
+            let (Some(name), Some(number)) = (self.columns.get(at), parameter(expr)) else { return };
+            if declared.len() < number {
+                declared.resize(number, None);
+            }
+            let of = match name.as_str() {
+                TIMESTAMP => Type::TIMESTAMPTZ,
+                VALUE => Type::FLOAT8,
+                _ => Type::TEXT,
+            };
+            let known = declared[number - 1].take().filter(|known| *known != Type::UNKNOWN);
+            declared[number - 1] = Some(known.unwrap_or(of));
+        };
+        match query.body.as_ref() {
+            SetExpr::Values(values) => {
+                for row in &values.rows {
+                    row.content.iter().enumerate().for_each(|(at, expr)| say(at, expr));
+                }
+            }
+            SetExpr::Select(select) => {
+                for (at, item) in select.projection.iter().enumerate() {
+                    if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                        say(at, expr);
+                    }
+                }
+            }
+            _ => {}
+        }
+        declared
+    }
+}
+
+/// A metric as a query would find it.
+///
+/// # Errors
+/// Those of the store.
+pub async fn known_metric(engine: &Engine, metric: &Ident) -> PgWireResult<String> {
+    if metric.quote_style.is_some() {
+        return Ok(metric.value.clone());
+    }
+    let folded = names::folded(metric);
+    let known = crate::engine::sql::catalog::metric_of(&engine.store, &folded).await?;
+    Ok(known.unwrap_or(folded))
+}
+
+impl Target {
+    /// A metric, and columns by their names.
+    ///
+    /// # Errors
+    /// 42701 for one that is there twice, 42703 where one is missing.
+    pub fn of(metric: String, names: &[String]) -> PgWireResult<Self> {
+        Ok(Self { metric, columns: columns(names)?, keeps_others: false })
+    }
+
+    pub fn metric(&self) -> &str {
+        &self.metric
+    }
+
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    pub fn keeps_others(&self) -> bool {
+        self.keeps_others
+    }
+
+    /// Adds a sample with labels, of which those without a text are none.
+    ///
+    /// # Errors
+    /// 23502 where the time or the value is missing, 22023 for labels and values that no series has.
+    pub fn sample(
+        &self,
+        timestamp: Option<i64>,
+        value: Option<f64>,
+        labels: &[(&str, &str)],
+        samples: &mut impl Samples,
+    ) -> PgWireResult<()> {
+        let missing = |column: &str| errors::error("23502", format!("null value in column \"{column}\""));
+        let timestamp = timestamp.ok_or_else(|| missing(TIMESTAMP))?;
+        let value = value.ok_or_else(|| missing(VALUE))?;
+        if is_stale(value) {
+            return Err(errors::error("22023", "a value is the marker of a series that ends"));
+        }
+        let mut pairs = vec![(METRIC_NAME, self.metric.as_str())];
+        pairs.extend(labels.iter().filter(|(_, text)| !text.is_empty()));
+        let labels = checked(&pairs).map_err(|reason| errors::error("22023", reason.to_string()))?;
+        samples.add(&labels, timestamp, value)
     }
 }
 
@@ -236,24 +330,48 @@ pub async fn run(
     session: &Arc<Session>,
     inserter: &Arc<Inserter>,
     running: Running,
-    mut limits: Limits,
+    limits: Limits,
 ) -> PgWireResult<u64> {
-    let Running { plan, target, promql } = running;
-    limits.flag = promql.first().map_or(limits.flag, |first| first.flag().clone());
-    promql.iter().for_each(StatementPromql::begin);
     let turn = tokio::select! {
         turn = inserter.turn() => turn,
         () = limits.canceled.cancelled() => return Err(canceled().into()),
         () = tokio::time::sleep(limits.timeout) => return Err(Error::new(ErrorKind::Timeout, limits.too_late).into()),
     };
+    let keeps_others = running.target.keeps_others;
+    let statement = read(engine, session, running, limits, Statement::default()).await?;
+    write(session, inserter, turn, statement, keeps_others).await
+}
+
+/// Runs the query to its end, and gathers its rows.
+pub async fn read<S: Samples + Send + 'static>(
+    engine: &Engine,
+    session: &Arc<Session>,
+    running: Running,
+    mut limits: Limits,
+    samples: S,
+) -> PgWireResult<S> {
+    let Running { plan, target, promql } = running;
+    limits.flag = promql.first().map_or(limits.flag, |first| first.flag().clone());
+    promql.iter().for_each(StatementPromql::begin);
     let context = session.context.clone();
     let zone = session.zone().arrow_name();
     let zone =
         zone.ok_or_else(|| errors::unsupported("INSERT with a time zone of seconds, or of more than a day"))?;
-    let reading = Reading { target: target.clone(), zone };
-    let statement = engine.run(&limits, |pass| reading.read(context, plan, pass)).await?;
+    let reading = Reading { target, zone };
+    let read = engine.run(&limits, |pass| reading.read(context, plan, pass, samples)).await?;
     session.notices.add(&promql);
-    let (inserter, keeps_others) = (inserter.clone(), target.keeps_others);
+    Ok(read)
+}
+
+/// Writes samples, and says how many are new. Nothing ends it.
+pub async fn write(
+    session: &Arc<Session>,
+    inserter: &Arc<Inserter>,
+    turn: Turn,
+    statement: Statement,
+    keeps_others: bool,
+) -> PgWireResult<u64> {
+    let inserter = inserter.clone();
     let written = tokio::spawn(async move { inserter.insert(turn, statement, keeps_others).await }).await;
     let written = written.map_err(|_| errors::error("XX000", "an INSERT panicked"))??;
     match written {
@@ -313,11 +431,17 @@ struct Reading {
 }
 
 impl Reading {
-    async fn read(self, context: SessionContext, plan: LogicalPlan, pass: Pass) -> PgWireResult<Statement> {
+    async fn read<S: Samples>(
+        self,
+        context: SessionContext,
+        plan: LogicalPlan,
+        pass: Pass,
+        mut samples: S,
+    ) -> PgWireResult<S> {
         let memory = pass.memory("an INSERT");
         let frame = context.execute_logical_plan(plan).await.map_err(errors::datafusion)?;
         let mut batches = frame.execute_stream().await.map_err(errors::datafusion)?;
-        let (mut statement, mut rows, mut known) = (Statement::default(), 0, 0);
+        let (mut rows, mut known) = (0, 0);
         while let Some(batch) = batches.next().await {
             pass.check()?;
             let batch = batch.map_err(errors::datafusion)?;
@@ -328,15 +452,15 @@ impl Reading {
                     format!("an INSERT has at most {MAX_ROWS} rows; insert fewer at a time"),
                 ));
             }
-            self.take(&batch, &mut statement)?;
-            let bytes = statement.bytes();
+            self.take(&batch, &mut samples)?;
+            let bytes = samples.uncounted();
             memory.grow(bytes - known)?;
             known = bytes;
         }
-        Ok(statement)
+        Ok(samples)
     }
 
-    fn take(&self, batch: &RecordBatch, statement: &mut Statement) -> PgWireResult<()> {
+    fn take(&self, batch: &RecordBatch, samples: &mut impl Samples) -> PgWireResult<()> {
         let cast = |at: usize, to: &DataType| {
             let options = CastOptions { safe: false, ..CastOptions::default() };
             cast_with_options(batch.column(at), to, &options).map_err(|error| match error {
@@ -372,20 +496,11 @@ impl Reading {
         let labels: Vec<(&str, &StringArray)> =
             labels.iter().map(|(name, texts)| (*name, texts.as_string::<i32>())).collect();
         for row in 0..batch.num_rows() {
-            for (column, is_null) in [(TIMESTAMP, times.is_null(row)), (VALUE, values.is_null(row))] {
-                if is_null {
-                    return Err(errors::error("23502", format!("null value in column \"{column}\"")));
-                }
-            }
-            if is_stale(values.value(row)) {
-                return Err(errors::error("22023", "a value is the marker of a series that ends"));
-            }
-            let mut pairs = vec![(METRIC_NAME, self.target.metric.as_str())];
-            let present = labels.iter().filter(|(_, texts)| texts.is_valid(row) && !texts.value(row).is_empty());
-            pairs.extend(present.map(|(name, texts)| (*name, texts.value(row))));
-            let labels = checked(&pairs).map_err(|reason| errors::error("22023", reason.to_string()))?;
-            let series = statement.series(&labels)?;
-            statement.push(series, times.value(row), values.value(row))?;
+            let present = labels.iter().filter(|(_, texts)| texts.is_valid(row));
+            let present: Vec<(&str, &str)> = present.map(|(name, texts)| (*name, texts.value(row))).collect();
+            let timestamp = times.is_valid(row).then(|| times.value(row));
+            let value = values.is_valid(row).then(|| values.value(row));
+            self.target.sample(timestamp, value, &present, samples)?;
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use pgwire::error::{PgWireError, PgWireResult};
 use tokio_util::sync::CancellationToken;
 
 use super::errors;
-use super::source::{Motion, Shape, Source};
+use super::source::{Back, Motion, Shape, Source};
 use super::writer::{Encoder, Part, Writer};
 use crate::engine::door::{Answer, Limits, Pass};
 use crate::engine::promql::cancel::Cancel;
@@ -55,7 +55,7 @@ impl Clock {
 /// Where rows come from.
 pub enum Begin {
     /// Those of a plan, to be scrolled through or not.
-    Plan { context: SessionContext, plan: LogicalPlan, shape: Shape, scrolls: bool },
+    Plan { context: SessionContext, plan: LogicalPlan, shape: Shape, back: Back },
     /// What was begun.
     Rest(Source),
 }
@@ -114,10 +114,10 @@ impl Running {
 
 async fn open(begin: Begin) -> PgWireResult<Source> {
     match begin {
-        Begin::Plan { context, plan, shape, scrolls } => {
+        Begin::Plan { context, plan, shape, back } => {
             let frame = context.execute_logical_plan(plan).await.map_err(errors::datafusion)?;
             let batches = frame.execute_stream().await.map_err(errors::datafusion)?;
-            Ok(Source::new(batches, shape, scrolls))
+            Ok(Source::new(batches, shape, back))
         }
         Begin::Rest(source) => Ok(source),
     }

@@ -12,6 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use pgwire::error::PgWireResult;
 use tokio_util::sync::CancellationToken;
 
+use super::advisory::Locks;
 use super::notices::Notices;
 use super::settings::table;
 use super::settings::values::Settings;
@@ -117,6 +118,8 @@ type Open = (Bytes, Arc<Session>);
 pub struct Sessions {
     open: Mutex<HashMap<i32, Open>>,
     last_process_id: AtomicI32,
+    /// What clients agree on.
+    pub locks: Arc<Locks>,
 }
 
 impl Sessions {
@@ -158,6 +161,7 @@ impl Drop for Registered {
         if let Some((_, session)) = self.sessions.open.lock().remove(&self.process_id) {
             session.cancel();
         }
+        self.sessions.locks.end_session(self.process_id);
     }
 }
 
