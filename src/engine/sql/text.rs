@@ -98,7 +98,12 @@ pub fn parse(sql: &str) -> std::result::Result<Vec<Statement>, Refused> {
         statements.extend(Parser::new(&dialect).with_tokens_with_locations(part).parse_statements()?);
     }
     for statement in &mut statements {
-        limits::plain(statement)?;
+        limits::plain(statement).map_err(|wrong| match wrong {
+            limits::Wrong::Unsupported(what) => Refused::Unsupported(what),
+            limits::Wrong::Twice => {
+                Refused::Syntax(ParserError::ParserError("multiple LIMIT clauses not allowed".into()))
+            }
+        })?;
         chains::balance(statement);
         shape::check(statement)?;
     }

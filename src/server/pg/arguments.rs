@@ -9,21 +9,13 @@ use futures::StreamExt;
 use pgwire::error::PgWireResult;
 
 use super::errors;
+use super::params::Given;
 use super::run::Clock;
 use super::session::Session;
 use super::statement::{self, Work};
 use crate::engine::door::Pass;
 use crate::engine::session::Engine;
 use crate::engine::sql::text::walk::walk;
-
-/// A value, and whether its type is one that a text may become.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Given {
-    /// As it is written: a quoted text takes whatever type is wanted.
-    Text(String),
-    Null,
-    Value(ScalarValue),
-}
 
 /// The values of expressions, one after the other. Those that are plainly written need no engine.
 ///

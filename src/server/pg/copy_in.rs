@@ -2,31 +2,24 @@
 //! those of an INSERT do. In a transaction they wait for its end; outside of one they are written in parts, and a COPY that
 //! fails says how many of its rows are there to stay.
 
-use std::sync::Arc;
-
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{CopySource, CopyTarget, Ident, ObjectName, Statement};
 use pgwire::api::Type;
-use pgwire::error::{PgWireError, PgWireResult};
-use pgwire::messages::PgWireBackendMessage;
-use pgwire::messages::copy::CopyInResponse;
-use tokio::time::{Instant, sleep_until};
+use pgwire::error::PgWireResult;
 
-use super::conversation::Conversation;
 use super::copy::{self, Form};
-use super::copy_rows::{Field, Rows};
+use super::copy_rows::Field;
+use super::errors;
 use super::insert::{self, Column, Target};
 use super::params;
 use super::pending::Pending;
-use super::receive::Frame;
 use super::session::Session;
 use super::settings::zone::Zone;
 use super::shared::DATABASE;
-use super::{errors, message};
 use crate::engine::session::Engine;
 
-/// Outside of a transaction so much is gathered before it is written.
-const PART_BYTES: usize = 16 << 20;
+/// Columns of a COPY, as of a PostgreSQL table.
+const MAX_COLUMNS: usize = 1_600;
 
 /// A COPY as it is written.
 #[derive(Debug)]
@@ -38,8 +31,8 @@ pub struct Parts {
 
 /// A COPY into a metric that is known, or will be.
 pub struct CopyIn {
-    target: Target,
-    form: Form,
+    pub target: Target,
+    pub form: Form,
 }
 
 /// Takes a statement apart.
@@ -89,13 +82,19 @@ impl Parts {
                 table.schema().fields().iter().map(|field| field.name().clone()).collect()
             }
         };
+        if columns.len() > MAX_COLUMNS {
+            return Err(errors::error("54011", format!("a metric is copied with at most {MAX_COLUMNS} columns")));
+        }
         Ok(CopyIn { target: Target::of(name, &columns)?, form: self.form })
     }
 }
 
 impl CopyIn {
     /// Adds a row.
-    fn add(&self, row: &[Field], zone: Zone, samples: &mut Pending) -> PgWireResult<()> {
+    ///
+    /// # Errors
+    /// 22P04 for another number of fields, those of values and labels.
+    pub fn add(&self, row: &[Field], zone: Zone, samples: &mut Pending) -> PgWireResult<()> {
         let columns = self.target.columns();
         if row.len() != columns.len() {
             let text = match row.get(columns.len()) {
@@ -136,113 +135,8 @@ impl CopyIn {
     fn read(&self, field: &[u8], of: &Type, zone: Zone) -> PgWireResult<ScalarValue> {
         match self.form.is_binary() {
             true => params::binary::read(0, &bytes::Bytes::copy_from_slice(field), of),
-            false => params::text::read(params::utf8(0, field)?, of, zone),
+            false => params::text::read(params::text::utf8(0, field)?, of, zone),
         }
-    }
-}
-
-impl Conversation<'_> {
-    /// Takes the data of a COPY from the client, and writes it; how many rows there were.
-    pub async fn copy_in(&mut self, copy: Arc<CopyIn>) -> PgWireResult<u64> {
-        self.check_writes("COPY FROM")?;
-        let code = i16::from(copy.form.is_binary());
-        let columns = copy.target.columns().len();
-        // Columns are those of a statement, of which a text has no more than messages have room for.
-        let formats = vec![code; columns];
-        let response = CopyInResponse::new(code as i8, columns as i16, formats);
-        self.client.send(PgWireBackendMessage::CopyInResponse(response)).await?;
-        let mut rows = Rows::new(copy.form.clone());
-        let mut samples = Pending::new(self.shared.engine.memory("a COPY"));
-        let mut durable = 0;
-        match self.take_rows(&copy, &mut rows, &mut samples, &mut durable).await {
-            Ok(()) => Ok(rows.count()),
-            Err(error) if durable > 0 => Err(errors::with_detail(
-                error,
-                format!("The first {durable} rows of this COPY are written, and stay."),
-            )),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn take_rows(
-        &mut self,
-        copy: &CopyIn,
-        rows: &mut Rows,
-        samples: &mut Pending,
-        durable: &mut u64,
-    ) -> PgWireResult<()> {
-        let zone = self.session.zone();
-        let until = self.session.statement_timeout().map(|timeout| Instant::now() + timeout);
-        loop {
-            let frame = self.copied(until).await?;
-            let is_end = match frame.kind() {
-                message::COPY_DATA => {
-                    rows.push(frame.bytes.get(message::HEADER_BYTES..).unwrap_or_default());
-                    false
-                }
-                message::COPY_DONE => true,
-                message::COPY_FAIL => {
-                    let text = frame.bytes.get(message::HEADER_BYTES..).unwrap_or_default();
-                    let text = String::from_utf8_lossy(text.strip_suffix(b"\0").unwrap_or(text)).into_owned();
-                    return Err(errors::error("57014", format!("COPY from stdin failed: {text}")));
-                }
-                // They were sent before it was known that data is wanted.
-                message::FLUSH | message::SYNC => false,
-                kind => {
-                    let text = format!("unexpected message type 0x{kind:02X} during COPY from stdin");
-                    return Err(errors::error("08P01", text));
-                }
-            };
-            drop(frame);
-            while let Some(row) = rows.next(is_end).map_err(|error| placed(error, copy, rows))? {
-                copy.add(&row, zone, samples).map_err(|error| placed(error, copy, rows))?;
-                if samples.bytes() >= PART_BYTES && !self.is_in_transaction() {
-                    self.write(samples, false).await?;
-                    *durable = rows.count();
-                }
-            }
-            if is_end {
-                break;
-            }
-        }
-        match self.is_in_transaction() {
-            true => self.keep(samples, false),
-            false => self.write(samples, false).await.map(drop),
-        }
-    }
-
-    /// The next message of the client.
-    async fn copied(&mut self, until: Option<Instant>) -> PgWireResult<Frame> {
-        let canceled = self.session.open_message();
-        let timeout = async {
-            match until {
-                Some(until) => sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.shared.shutdown.cancelled() => {
-                Err(errors::fatal("57P01", "terminating connection due to administrator command"))
-            }
-            () = canceled.cancelled() => Err(errors::canceled()),
-            () = timeout => Err(errors::error("57014", "canceling statement due to statement timeout")),
-            next = self.messages.recv() => match next {
-                Some(frame) => frame,
-                None => Err(PgWireError::IoError(std::io::ErrorKind::UnexpectedEof.into())),
-            },
-        }
-    }
-}
-
-/// An error of a row, and which row that is.
-fn placed(error: PgWireError, copy: &CopyIn, rows: &Rows) -> PgWireError {
-    match error {
-        PgWireError::UserError(mut info) => {
-            info.where_context = Some(format!("COPY {}, line {}", copy.target.metric(), rows.line()));
-            PgWireError::UserError(info)
-        }
-        error => error,
     }
 }
 

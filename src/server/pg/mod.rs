@@ -29,6 +29,8 @@ mod copy;
 mod copy_in;
 /// Data of a COPY to rows.
 mod copy_rows;
+/// Data of a COPY from the client.
+mod copying;
 /// Joins that give way, so that cancel reaches them.
 mod cooperate;
 /// Timestamps, dates and intervals as Postgres prints them.

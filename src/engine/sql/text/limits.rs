@@ -3,23 +3,29 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{Expr, LimitClause, Query, Statement, Value, VisitorMut};
-use datafusion::sql::sqlparser::parser::ParserError;
 
-use super::Refused;
 use super::walk::walk_mut;
+
+/// Why a clause is no such limit.
+pub enum Wrong {
+    /// What is not built, named.
+    Unsupported(&'static str),
+    /// There is a limit already.
+    Twice,
+}
 
 /// Makes all clauses of a statement such limits.
 ///
 /// # Errors
-/// `Unsupported` for ties and percentages, `Syntax` for two limits.
-pub fn plain(statement: &mut Statement) -> Result<(), Refused> {
-    let mut limits = Limits { refused: None };
+/// For ties and percentages, and for two limits.
+pub fn plain(statement: &mut Statement) -> Result<(), Wrong> {
+    let mut limits = Limits { wrong: None };
     let _ = walk_mut(statement, &mut limits);
-    limits.refused.map_or(Ok(()), Err)
+    limits.wrong.map_or(Ok(()), Err)
 }
 
 struct Limits {
-    refused: Option<Refused>,
+    wrong: Option<Wrong>,
 }
 
 impl VisitorMut for Limits {
@@ -29,7 +35,7 @@ impl VisitorMut for Limits {
         let Some(fetch) = query.fetch.take() else { return ControlFlow::Continue(()) };
         if fetch.with_ties || fetch.percent {
             let what = if fetch.percent { "FETCH FIRST of a percentage" } else { "FETCH FIRST WITH TIES" };
-            self.refused = Some(Refused::Unsupported(what));
+            self.wrong = Some(Wrong::Unsupported(what));
             return ControlFlow::Break(());
         }
         let one = || Expr::Value(Value::Number("1".into(), false).into());
@@ -41,8 +47,7 @@ impl VisitorMut for Limits {
             }
             Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(rows),
             Some(_) => {
-                let text = "multiple LIMIT clauses not allowed".to_string();
-                self.refused = Some(Refused::Syntax(ParserError::ParserError(text)));
+                self.wrong = Some(Wrong::Twice);
                 return ControlFlow::Break(());
             }
         }

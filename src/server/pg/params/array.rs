@@ -4,17 +4,20 @@ use bytes::{Buf, Bytes};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::scalar::ScalarValue;
 use pgwire::api::Type;
-use pgwire::error::PgWireResult;
+use pgwire::error::{PgWireError, PgWireResult};
 
-use super::{binary, text};
-use crate::server::pg::settings::zone::Zone;
 use crate::server::pg::{errors, types};
 
 /// `{a,"b c",NULL}`
 ///
 /// # Errors
 /// 22P02 for what is no array, 0A000 for one of more dimensions, those of its elements.
-pub fn from_text(written: &str, element: &Type, wire: &Type, zone: Zone) -> PgWireResult<ScalarValue> {
+pub fn from_text(
+    written: &str,
+    element: &Type,
+    wire: &Type,
+    read: &dyn Fn(&str) -> PgWireResult<ScalarValue>,
+) -> PgWireResult<ScalarValue> {
     let malformed = || errors::error("22P02", format!("malformed array literal: \"{written}\""));
     let mut inner = written.trim();
     if inner.starts_with('[') {
@@ -28,11 +31,11 @@ pub fn from_text(written: &str, element: &Type, wire: &Type, zone: Zone) -> PgWi
         )));
     }
     let elements = elements(inner).ok_or_else(malformed)?;
-    let read = |text: Option<String>| match text {
-        Some(text) => as_element(text::read(&text, element, zone)?, element),
+    let value = |text: Option<String>| match text {
+        Some(text) => as_element(read(&text)?, element),
         None => null(element),
     };
-    Ok(list(&elements.into_iter().map(read).collect::<PgWireResult<Vec<_>>>()?, element))
+    Ok(list(&elements.into_iter().map(value).collect::<PgWireResult<Vec<_>>>()?, element))
 }
 
 /// The texts between the braces, `None` for NULL. What is quoted is as it is but for its backslashes.
@@ -83,8 +86,13 @@ fn elements(inner: &str) -> Option<Vec<Option<String>>> {
 ///
 /// # Errors
 /// 22P03 for bytes that are none, 42804 for elements of another type, 0A000 for more dimensions, those of the elements.
-pub fn from_binary(index: usize, bytes: &Bytes, element: &Type) -> PgWireResult<ScalarValue> {
-    let malformed = || binary::malformed(index);
+pub fn from_binary(
+    index: usize,
+    bytes: &Bytes,
+    element: &Type,
+    read: &dyn Fn(&Bytes) -> PgWireResult<ScalarValue>,
+) -> PgWireResult<ScalarValue> {
+    let malformed = || malformed(index);
     let mut data = bytes.clone();
     if data.len() < 12 {
         return Err(malformed());
@@ -126,7 +134,7 @@ pub fn from_binary(index: usize, bytes: &Bytes, element: &Type) -> PgWireResult<
             length => {
                 let length = usize::try_from(length).ok().filter(|length| *length <= data.len());
                 let taken = data.split_to(length.ok_or_else(malformed)?);
-                as_element(binary::read(index, &taken, element)?, element)?
+                as_element(read(&taken)?, element)?
             }
         };
         values.push(value);
@@ -135,6 +143,11 @@ pub fn from_binary(index: usize, bytes: &Bytes, element: &Type) -> PgWireResult<
         return Err(malformed());
     }
     Ok(list(&values, element))
+}
+
+/// What is said of bytes that are no value.
+pub fn malformed(index: usize) -> PgWireError {
+    errors::error("22P03", format!("incorrect binary data format in bind parameter {}", index + 1))
 }
 
 fn list(values: &[ScalarValue], element: &Type) -> ScalarValue {
@@ -158,7 +171,8 @@ mod tests {
     #[test]
     fn arrays_as_text() {
         let check = |written: &str, want: Option<&[Option<&str>]>| {
-            let got = from_text(written, &Type::TEXT, &Type::TEXT_ARRAY, Zone::UTC).ok();
+            let read = |text: &str| Ok(ScalarValue::from(text));
+            let got = from_text(written, &Type::TEXT, &Type::TEXT_ARRAY, &read).ok();
             let want = want.map(|texts| {
                 let texts: Vec<ScalarValue> =
                     texts.iter().map(|text| ScalarValue::Utf8(text.map(String::from))).collect();
@@ -183,7 +197,11 @@ mod tests {
         let array = |head: &[i32], rest: &[u8]| {
             let mut bytes: Vec<u8> = head.iter().flat_map(|n| n.to_be_bytes()).collect();
             bytes.extend(rest);
-            from_binary(0, &Bytes::from(bytes), &Type::INT4).map_err(|e| e.code().to_string())
+            from_binary(0, &Bytes::from(bytes), &Type::INT4, &|bytes: &Bytes| match bytes.len() {
+                4 => Ok(ScalarValue::Int32(Some(bytes.clone().get_i32()))),
+                _ => Err(malformed(0)),
+            })
+            .map_err(|e| e.code().to_string())
         };
         let of = |values: &[Option<i32>]| {
             let values: Vec<ScalarValue> = values.iter().map(|value| ScalarValue::Int32(*value)).collect();

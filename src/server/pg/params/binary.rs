@@ -5,7 +5,9 @@ use datafusion::scalar::ScalarValue;
 use pgwire::api::Type;
 use pgwire::error::{PgWireError, PgWireResult};
 
-use super::{array, utf8};
+use super::array;
+use super::array::malformed;
+use super::text::utf8;
 use crate::server::pg::{datetime, errors, numeric, types};
 
 /// The version of the format of `jsonb`.
@@ -17,7 +19,7 @@ const JSONB_VERSION: u8 = 1;
 /// 22P03 for bytes that are none, 22008 for times that are out of range, 22021 for what is no UTF-8.
 pub fn read(index: usize, bytes: &Bytes, wire: &Type) -> PgWireResult<ScalarValue> {
     if let Some(element) = types::element(wire) {
-        return array::from_binary(index, bytes, &element);
+        return array::from_binary(index, bytes, &element, &|bytes| read(index, bytes, &element));
     }
     let mut data = bytes.clone();
     let fixed = match *wire {
@@ -73,11 +75,6 @@ pub fn read(index: usize, bytes: &Bytes, wire: &Type) -> PgWireResult<ScalarValu
         }
         _ => return Err(errors::unsupported(format!("a binary parameter of type {}", wire.name()))),
     })
-}
-
-/// What is said of bytes that are no value.
-pub fn malformed(index: usize) -> PgWireError {
-    errors::error("22P03", format!("incorrect binary data format in bind parameter {}", index + 1))
 }
 
 fn out_of_range(index: usize, wire: &Type) -> PgWireError {

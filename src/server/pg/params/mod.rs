@@ -21,7 +21,6 @@ use datafusion::scalar::ScalarValue;
 use pgwire::api::{DEFAULT_NAME, Type};
 use pgwire::error::{PgWireError, PgWireResult};
 
-use super::arguments::Given;
 use super::errors;
 use super::settings::zone::Zone;
 
@@ -63,6 +62,15 @@ pub fn check_count(statement: &str, got: usize, want: usize) -> PgWireResult<()>
     let name = if statement == DEFAULT_NAME { "" } else { statement };
     let text = format!("bind message supplies {got} parameters, but prepared statement \"{name}\" requires {want}");
     Err(errors::error("08P01", text))
+}
+
+/// A value, and whether its type is one that a text may become.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Given {
+    /// As it is written: a quoted text takes whatever type is wanted.
+    Text(String),
+    Null,
+    Value(ScalarValue),
 }
 
 /// What a statement wants in the place of `$n`.
@@ -112,7 +120,7 @@ pub fn decode(
     let Some(bytes) = bytes else { return ScalarValue::try_from(&wanted.arrow).map_err(errors::datafusion) };
     let value = match is_binary {
         true => binary::read(index, bytes, &wanted.pg)?,
-        false => text::read(utf8(index, bytes)?, &wanted.pg, zone)?,
+        false => text::read(text::utf8(index, bytes)?, &wanted.pg, zone)?,
     };
     fitted(value, &wanted.arrow).map_err(|_| invalid(index, &wanted.pg))
 }
@@ -153,13 +161,6 @@ pub fn converted(index: usize, given: Given, wanted: &Parameter, zone: Zone) -> 
 fn invalid(index: usize, wire: &Type) -> PgWireError {
     let name = super::types::type_name(wire.oid());
     errors::error("22P02", format!("the value of parameter ${} is none of type {name}", index + 1))
-}
-
-/// Text as Postgres takes it: UTF-8 without zero bytes.
-pub fn utf8(index: usize, bytes: &[u8]) -> PgWireResult<&str> {
-    std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(|| {
-        errors::error("22021", format!("invalid byte sequence for encoding \"UTF8\" in parameter ${}", index + 1))
-    })
 }
 
 #[cfg(test)]

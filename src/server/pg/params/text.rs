@@ -14,7 +14,7 @@ use crate::server::pg::{errors, types};
 /// 22P02 for what is none, 22003 for numbers that are too large, 22007 and 22008 for times.
 pub fn read(text: &str, wire: &Type, zone: Zone) -> PgWireResult<ScalarValue> {
     if let Some(element) = types::element(wire) {
-        return array::from_text(text, &element, wire, zone);
+        return array::from_text(text, &element, wire, &|text| read(text, &element, zone));
     }
     let trimmed = text.trim();
     Ok(match *wire {
@@ -40,6 +40,13 @@ pub fn read(text: &str, wire: &Type, zone: Zone) -> PgWireResult<ScalarValue> {
             ScalarValue::Utf8(Some(text.to_string()))
         }
         _ => ScalarValue::Utf8(Some(text.to_string())),
+    })
+}
+
+/// Text as Postgres takes it: UTF-8 without zero bytes.
+pub fn utf8(index: usize, bytes: &[u8]) -> PgWireResult<&str> {
+    std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(|| {
+        errors::error("22021", format!("invalid byte sequence for encoding \"UTF8\" in parameter ${}", index + 1))
     })
 }
 
