@@ -15,6 +15,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::datetime::interval;
 use super::datetime::read::Now;
+use super::equal_intervals;
 use super::floats;
 use super::functions::intervals::{INTERVAL, Operation};
 use super::functions::time_text::{self, Kind};
@@ -27,6 +28,14 @@ use super::{matching_types, multisets};
 /// 22007, 22008 and 22023 of texts that are no times.
 pub fn apply(plan: LogicalPlan, now: Now) -> Result<LogicalPlan> {
     Ok(plan.transform_up_with_subqueries(|plan| node(plan, now))?.data)
+}
+
+/// Changes an expression of a schema.
+///
+/// # Errors
+/// As [`apply`].
+pub fn expression(expr: Expr, schema: &DFSchema, now: Now) -> Result<Expr> {
+    Ok(expr.transform_up(|expr| fit(expr, schema, now))?.data)
 }
 
 fn node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
@@ -51,7 +60,7 @@ fn fit_node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
     })?;
     let sorts = matches!(plan, LogicalPlan::Sort(_));
     if !touched && !sorts {
-        return extremes(plan);
+        return aggregates(plan);
     }
     let schema = merge_schema(&plan.inputs());
     let names = NamePreserver::new(&plan);
@@ -68,11 +77,17 @@ fn fit_node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
         }
         Ok(fitted.update_data(|expr| name.restore(expr)))
     })?;
-    fitted.transform_data(extremes)
+    fitted.transform_data(aggregates)
 }
 
-fn extremes(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    floats::extremes(plan).map(|plan| Transformed::new(plan, true, TreeNodeRecursion::Continue))
+fn aggregates(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) => {
+            let plan = floats::extremes(equal_intervals::grouped(plan)?)?;
+            Ok(Transformed::new(plan, true, TreeNodeRecursion::Continue))
+        }
+        plan => Ok(Transformed::no(plan)),
+    }
 }
 
 fn is_candidate(expr: &Expr) -> bool {
@@ -84,6 +99,7 @@ fn is_candidate(expr: &Expr) -> bool {
         Expr::BinaryExpr(binary) => {
             is_comparison(binary.op) || matches!(binary.op, Operator::Plus | Operator::Minus | Operator::Multiply)
         }
+        Expr::ScalarFunction(call) => call.func.name() == "round",
         Expr::Between(_) | Expr::InList(_) | Expr::Case(_) => true,
         _ => false,
     }
@@ -142,6 +158,7 @@ fn fit(expr: Expr, schema: &DFSchema, now: Now) -> Result<Transformed<Expr>> {
                 Expr::Between(Between::new(of, *negated, new(new_low, low), new(new_high, high)))
             })
         }
+        Expr::ScalarFunction(call) if call.func.name() == "round" => floats::rounded(&call.args, schema),
         Expr::Case(case) => {
             matching_types::check_case(case, schema)?;
             None

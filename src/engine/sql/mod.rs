@@ -5,6 +5,8 @@
 
 /// Changes of the states of alerts, from the lake.
 mod alert_history;
+/// Parts of syntax trees.
+pub mod ast;
 /// Constants in the arguments of table functions: times, durations, text.
 pub mod arguments;
 /// Arrays that are written as text.
@@ -17,12 +19,20 @@ pub mod coerce;
 pub mod context;
 /// Dates and times as text.
 pub mod datetime;
+/// Groups of intervals.
+pub mod equal_intervals;
 /// Numbers in plans.
 pub mod floats;
 /// Doubles as text.
 pub mod float_text;
 /// Scalar and aggregate functions.
 pub mod functions;
+/// FETCH, and windows by name.
+pub mod clauses;
+/// `generate_series` in FROM.
+pub mod generate_series;
+/// `JOIN … USING`
+pub mod joins;
 /// Tables that other parts of the process fill when they are read.
 pub mod live;
 /// Types that do not go together.
@@ -31,6 +41,12 @@ pub mod matching_types;
 pub mod milliseconds;
 /// `EXCEPT ALL` and `INTERSECT ALL`.
 pub mod multisets;
+/// Numbers that are written with a point.
+pub mod numerals;
+/// Numbers of digits.
+pub mod numeric;
+/// Names in ORDER BY.
+pub mod order;
 /// Patterns of `LIKE` and `SIMILAR TO`.
 pub mod patterns;
 /// `promql(query, start, end, step)` and `promql(query [, at])`.
@@ -43,8 +59,14 @@ pub mod quantified;
 pub mod samples;
 /// Counters of several series in a group.
 pub mod series;
+/// Comparisons of rows.
+pub mod rows;
 /// Errors with a SQLSTATE.
 pub mod state;
+/// Calls in the words of SQL.
+pub mod spelled;
+/// Subqueries that become joins.
+pub mod subqueries;
 /// Constructs that become calls of functions.
 pub mod syntax;
 /// Schema `promlake`: series, metrics, files, and what the application registers.

@@ -3,9 +3,11 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, Query, TableFactor, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, Query, TableFactor, VisitorMut};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+
+use super::text::walk::walk_expr_mut;
 
 /// A longer subquery is left as it is, and refused: it is written several times.
 const MAX_BYTES: usize = 8 << 10;
@@ -37,7 +39,7 @@ pub fn plain(left: &Expr, op: &BinaryOperator, quantifier: Quantifier, query: &Q
         return None;
     }
     let mut expr = Parser::new(&PostgreSqlDialect {}).try_with_sql(&template).ok()?.parse_expr().ok()?;
-    let _ = expr.visit(&mut Fill { left, query });
+    let _ = walk_expr_mut(&mut expr, &mut Fill { left, query });
     Some(Expr::Nested(Box::new(expr)))
 }
 

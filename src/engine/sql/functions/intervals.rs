@@ -18,8 +18,8 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use datafusion::scalar::ScalarValue;
 
+use super::on_arrays;
 use super::zoned::{units_per_second, utc};
 use crate::engine::sql::datetime::interval::{self, MICRO_NS};
 use crate::engine::sql::datetime::write;
@@ -127,14 +127,8 @@ impl ScalarUDFImpl for Arithmetic {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if constant { 1 } else { args.number_rows };
-        let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
-        let made = self.of(&arrays, zone::of(&args.config_options))?;
-        match constant {
-            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&made, 0)?)),
-            false => Ok(ColumnarValue::Array(made)),
-        }
+        let zone = zone::of(&args.config_options);
+        on_arrays::computed(&args, |arrays| self.of(arrays, zone))
     }
 }
 

@@ -17,6 +17,40 @@ pub fn walk_mut(statement: &mut Statement, visitor: &mut dyn VisitorMut<Break = 
     statement.visit(&mut EachMut(visitor))
 }
 
+/// The same of an expression.
+pub fn walk_expr_mut(expr: &mut Expr, visitor: &mut dyn VisitorMut<Break = ()>) -> ControlFlow<()> {
+    expr.visit(&mut EachMut(visitor))
+}
+
+/// Shows the parts of an expression to what may change them, innermost first, but none of its subqueries'.
+pub fn own_parts_mut(expr: &mut Expr, change: &mut dyn FnMut(&mut Expr) -> ControlFlow<()>) -> ControlFlow<()> {
+    walk_expr_mut(expr, &mut OwnParts { change, depth: 0 })
+}
+
+struct OwnParts<'a> {
+    change: &'a mut dyn FnMut(&mut Expr) -> ControlFlow<()>,
+    /// How many subqueries it is in.
+    depth: usize,
+}
+
+impl VisitorMut for OwnParts<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0 { (self.change)(expr) } else { ControlFlow::Continue(()) }
+    }
+}
+
 struct Each<'a>(&'a mut dyn Visitor<Break = ()>);
 
 struct EachMut<'a>(&'a mut dyn VisitorMut<Break = ()>);
