@@ -40,6 +40,7 @@ use crate::server::http::hosts::Hosts;
 use crate::server::http::server::{self, Control, Parts, Server};
 use crate::server::http::socket::Patience;
 use crate::server::{http, pg};
+use crate::storage::store::replay::Replaying;
 use crate::storage::store::{Clock, Store};
 use crate::telemetry::metrics::Metrics;
 use crate::template::subject as template;
@@ -90,7 +91,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     let mut http_task = serve_http(&http, http_listeners, &settings, &shutdown);
     let opening = Instant::now();
     let store = tokio::select! {
-        store = open_store(&settings, &config, clock.clone()) => store?,
+        store = open_store(&settings, &config, &http.replaying, clock.clone()) => store?,
         () = signals.stop() => return Err(stopped_early()),
     };
 
@@ -389,11 +390,17 @@ fn settings_url(http: &Server) -> (String, String) {
 }
 
 /// Says how it goes while a long log is replayed.
-async fn open_store(settings: &Settings, config: &Config, clock: Clock) -> Result<Arc<Store>> {
+async fn open_store(
+    settings: &Settings,
+    config: &Config,
+    replaying: &Arc<Replaying>,
+    clock: Clock,
+) -> Result<Arc<Store>> {
     let shown = without_secrets(&settings.storage.url);
     tracing::info!(storage = %shown, node = %settings.storage.node, "opening the store");
     let mut options = settings.storage.clone();
     options.out_of_order_window_ms = config.storage.out_of_order_time_window_ms;
+    options.replaying = replaying.clone();
     let started_ms = clock();
     let opening = Store::open(options, clock.clone());
     tokio::pin!(opening);
@@ -405,7 +412,9 @@ async fn open_store(settings: &Settings, config: &Config, clock: Clock) -> Resul
                 return Ok(store);
             }
             () = tokio::time::sleep(OPENING_NOTICE) => {
-                tracing::info!(elapsed_ms = clock() - started_ms, "still opening the store");
+                let [_, last, current] = replaying.objects();
+                let elapsed_ms = clock() - started_ms;
+                tracing::info!(elapsed_ms, replayed = current, of = last, "still opening the store");
             }
         }
     }

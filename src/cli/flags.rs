@@ -152,7 +152,7 @@ pub struct Serve {
     /// Name of this process' write-ahead log; no two processes may use one
     #[arg(long = "storage.node", value_name = "NAME", default_value = "main")]
     storage_node: String,
-    /// Shortest time between two writes of the write-ahead log; by default 0s in a folder and 1s in a bucket
+    /// Shortest time between two writes of the write-ahead log; by default 1s in a bucket and 0s in a folder, where scrapes and rules still gather for 250ms; 0s: nothing waits
     #[arg(long = "storage.wal.flush-interval", value_name = "DURATION", value_parser = values::duration)]
     storage_wal_flush_interval: Option<Duration>,
     /// Start although objects of the write-ahead log are damaged or missing; what is damaged is kept in quarantine

@@ -25,6 +25,7 @@ use crate::storage::index::days::DayIndexes;
 use crate::storage::index::series_index::SeriesIndex;
 use crate::storage::lake::Lake;
 use crate::storage::object::{self, Kind, Objects};
+use crate::storage::store::replay::Replaying;
 use crate::storage::types::{Haste, Series, SeriesRef, Snapshot, WriteBatch, WriteReport};
 use crate::storage::wal;
 use crate::storage::wal::claim::Claim;
@@ -51,7 +52,7 @@ mod merger;
 /// What others commit to the lake, in a task.
 mod refresher;
 /// The log after a restart.
-mod replay;
+pub mod replay;
 /// A store that only reads, beside those who write.
 pub mod reading;
 /// Matchers to series, over head and lake.
@@ -101,7 +102,8 @@ pub struct Options {
     pub node: String,
     /// Start although objects of the log are damaged or missing; what is damaged is moved aside.
     pub skip_damaged: bool,
-    /// The floor between two puts of the log; `None`: 0 on disk, 1 s on a bucket.
+    /// The floor between two puts of the log; `None`: 0 on disk, 1 s on a bucket. Where zero is asked for, what is in no haste
+    /// waits for nobody either.
     pub wal_flush_interval: Option<Duration>,
     /// Zero: only by `flush_bytes`, and when asked.
     pub flush_interval: Duration,
@@ -123,6 +125,8 @@ pub struct Options {
     /// Memory of the series indexes of the lake's days.
     pub index_bytes: usize,
     pub out_of_order_window_ms: i64,
+    /// Told how far the replay of the log is.
+    pub replaying: Arc<Replaying>,
 }
 
 /// As on a machine with memory to spare.
@@ -143,6 +147,7 @@ impl Default for Options {
             recent_bytes: 16 << 20,
             index_bytes: 256 << 20,
             out_of_order_window_ms: 0,
+            replaying: Arc::default(),
         }
     }
 }
@@ -177,6 +182,7 @@ struct Inner {
     lake: Lake,
     log: Log,
     wal_interval: Duration,
+    moment: Duration,
     gate: Mutex<Gate>,
     head_index: RwLock<SeriesIndex>,
     view: RwLock<Arc<View>>,
@@ -226,7 +232,8 @@ impl Store {
         gate.metadata.extend(lake.read_metadata().await?);
         let (memtable, mut head_index) = (Memtable::new(gate.generation), SeriesIndex::default());
         let mut head = replay::Head { gate: &mut gate, memtable: &memtable, index: &mut head_index };
-        let source = replay::Source { objects: &wal, own, skip_damaged: options.skip_damaged };
+        let progress = &options.replaying;
+        let source = replay::Source { objects: &wal, own, skip_damaged: options.skip_damaged, progress };
         let replayed = replay::replay(&source, &sealed.to_replay(), applied.sequence, &mut head).await?;
         if replayed != replay::Replayed::default() {
             tracing::info!(?replayed, "write-ahead log replayed");
@@ -240,6 +247,7 @@ impl Store {
         let tails = Tails::new(readers, first - 1, options.recent_bytes);
         let inner = Arc::new(Inner {
             wal_interval: options.wal_flush_interval.unwrap_or(default_interval),
+            moment: options.wal_flush_interval.map_or(writer::MOMENT, |interval| interval.min(writer::MOMENT)),
             days: DayIndexes::new(options.index_bytes),
             pending_room: Arc::new(Semaphore::new(options.queue_room())),
             options,
@@ -389,7 +397,7 @@ impl Store {
             sets => sets.iter().map(Vec::as_slice).collect(),
         };
         let (mut series, _) = self.inner.select(&view, range, &sets).await?;
-        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)
     }
 

@@ -39,6 +39,31 @@ async fn stopped() {
     verify(&server, &sent).await;
 }
 
+/// As Prometheus tells the segments of its log: the first, the last, and where the replay is.
+#[tokio::test]
+async fn a_replay_is_told() {
+    let home = Home::on_disk();
+    let replay = async |server: &Promlake| {
+        let (status, body) = get_json(&server.url("/api/v1/status/walreplay")).await;
+        assert_eq!(status, 200, "{body}");
+        ["min", "max", "current"].map(|key| body["data"][key].as_u64().expect("a number"))
+    };
+    let server = home.start(NO_TARGETS, &[]);
+    assert_eq!(replay(&server).await, [0; 3], "nothing was written yet");
+    let client = reqwest::Client::new();
+    for n in 0..7 {
+        assert_eq!(write(&client, &server.http, request(now_ms() + n, &[(0, 1.0)])).await, Some(204));
+    }
+    server.kill();
+    let server = home.start(NO_TARGETS, &[]);
+    let [min, max, current] = replay(&server).await;
+    assert!(min > 0 && max - min + 1 >= 7, "{min} to {max}");
+    assert_eq!(current, max);
+    assert!(server.stop().success());
+    let server = home.start(NO_TARGETS, &[]);
+    assert_eq!(replay(&server).await, [0; 3], "all of it is in the lake");
+}
+
 async fn check(home: Home) {
     let kills = std::env::var("PROMLAKE_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(5);
     let seed =

@@ -29,6 +29,7 @@ use crate::server::http::bodies::{Bodies, retry_later};
 use crate::server::http::envelope::text_response;
 use crate::server::http::hosts::Hosts;
 use crate::server::http::notifications::{Condition, Notifications};
+use crate::storage::store::replay::Replaying;
 use crate::storage::store::{Clock, Store};
 use crate::telemetry::metrics::{Family, Metrics};
 
@@ -145,6 +146,8 @@ pub struct Server {
     pub config: RwLock<ConfigStatus>,
     pub bodies: Arc<Bodies>,
     pub notifications: Notifications,
+    /// How far the start is.
+    pub replaying: Arc<Replaying>,
     /// Of remote read.
     pub read_slots: Arc<Semaphore>,
     control: mpsc::Sender<Control>,
@@ -175,6 +178,7 @@ impl Server {
             settings,
             access,
             notifications,
+            replaying: Arc::default(),
             read_slots: Arc::new(Semaphore::new(read_slots)),
             metrics,
             clock,

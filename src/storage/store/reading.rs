@@ -72,6 +72,7 @@ impl Reading {
         let nowhere = wal::objects::Objects::new(object::open("memory://")?.store, name)?;
         let inner = Inner {
             wal_interval: std::time::Duration::ZERO,
+            moment: std::time::Duration::ZERO,
             days: DayIndexes::new(options.index_bytes),
             pending_room: Arc::new(Semaphore::new(options.queue_room())),
             durability: Durability::new(clock()),

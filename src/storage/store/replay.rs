@@ -4,6 +4,8 @@
 //! epoch may be torn by a store without atomic puts, and was then never acknowledged; any other one, or a gap in the
 //! numbers, is a loss, and stops the start unless the settings say to go on without it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::head::memtable::Memtable;
 use crate::storage::head::registry::Registry;
@@ -27,6 +29,31 @@ pub struct Replayed {
     pub orphans: usize,
 }
 
+/// How far a replay is, for those who wait for a start: numbers of log objects, zero where there is nothing to replay.
+#[derive(Debug, Default)]
+pub struct Replaying {
+    first: AtomicU64,
+    last: AtomicU64,
+    current: AtomicU64,
+}
+
+impl Replaying {
+    fn begin(&self, keys: &[Key]) {
+        let [Some(first), Some(last)] = [keys.first(), keys.last()] else { return };
+        self.first.store(first.sequence, Ordering::Relaxed);
+        self.last.store(last.sequence, Ordering::Relaxed);
+    }
+
+    fn read(&self, key: Key) {
+        self.current.store(key.sequence, Ordering::Relaxed);
+    }
+
+    /// The first object to replay, the last, and the one that was read last.
+    pub fn objects(&self) -> [u64; 3] {
+        [&self.first, &self.last, &self.current].map(|number| number.load(Ordering::Relaxed))
+    }
+}
+
 /// Where the rows of the log go.
 pub struct Head<'a> {
     pub gate: &'a mut Gate,
@@ -41,12 +68,14 @@ pub struct Source<'a> {
     pub own: Origin,
     /// Go on past objects that are missing or cannot be read.
     pub skip_damaged: bool,
+    pub progress: &'a Replaying,
 }
 
 /// Replays objects, which are those after number `applied` in order.
 pub async fn replay(source: &Source<'_>, keys: &[Key], applied: u64, head: &mut Head<'_>) -> Result<Replayed> {
     let mut replayed = Replayed::default();
     let mut expected = applied + 1;
+    source.progress.begin(keys);
     for (at, key) in keys.iter().enumerate() {
         if key.sequence != expected {
             source.missing(Key { sequence: expected, ..*key }, *key)?;
@@ -54,7 +83,9 @@ pub async fn replay(source: &Source<'_>, keys: &[Key], applied: u64, head: &mut 
         }
         expected = key.sequence + 1;
         let last_of_epoch = keys.get(at + 1).is_none_or(|next| next.epoch != key.epoch);
-        let Some(rows) = source.read(*key, last_of_epoch).await? else {
+        let rows = source.read(*key, last_of_epoch).await?;
+        source.progress.read(*key);
+        let Some(rows) = rows else {
             replayed.damaged += 1;
             continue;
         };

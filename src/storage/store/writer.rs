@@ -22,9 +22,9 @@ use crate::storage::wal::objects::Attempt;
 use crate::storage::wal::pauses::Pauses;
 use crate::storage::wal::readers::Position;
 
-/// From one put to the next, where nobody is in haste. A put costs about as much as a hundred rows, and many a disk slows down
-/// where files come and go.
-const MOMENT: Duration = Duration::from_millis(250);
+/// From one put to the next, where nobody is in haste and no interval was given. A put costs about as much as a hundred rows,
+/// and many a disk slows down where files come and go.
+pub const MOMENT: Duration = Duration::from_millis(250);
 
 /// Runs until another process has the node, which is what it returns. `sequence` is the number of the first object.
 pub async fn run(inner: Arc<Inner>, mut sequence: u64) -> Error {
@@ -80,7 +80,7 @@ async fn wait_for_floor(inner: &Inner, last_put: Option<Instant>) {
             () = inner.writer_hurry.notified() => return,
         }
     }
-    let due = last_put + MOMENT;
+    let due = last_put + inner.moment;
     while Instant::now() < due && inner.gate.lock().has_a_moment() {
         tokio::select! {
             () = tokio::time::sleep_until(due) => {}
@@ -170,47 +170,81 @@ fn freeze(inner: &Inner, last_sequence: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicI64;
+
     use super::*;
     use crate::model::labels::Labels;
     use crate::storage::store::{Options, Store};
     use crate::storage::types::{Haste, SampleRow, WriteBatch};
 
+    async fn store(wal_flush_interval: Option<Duration>) -> Arc<Store> {
+        let options = Options {
+            url: "memory://".to_string(),
+            wal_flush_interval,
+            flush_interval: Duration::ZERO,
+            ..Options::default()
+        };
+        Store::open(options, Arc::new(|| 1_000_000)).await.unwrap()
+    }
+
+    fn batch(store: &Store, timestamp: i64) -> WriteBatch {
+        let series = store.intern(&Labels::from_pairs([("__name__", "a")]));
+        let row = SampleRow { series, timestamp, value: 1.0, start_timestamp: 0 };
+        WriteBatch { samples: vec![row], ..WriteBatch::default() }
+    }
+
+    fn objects(store: &Store) -> u64 {
+        store.inner.counters.wal_objects.load(Ordering::Relaxed)
+    }
+
     /// Those of whoever waits go at once, with all that is there.
     #[tokio::test]
     async fn rows_that_are_in_no_haste_share_objects() {
-        let options =
-            Options { url: "memory://".to_string(), flush_interval: Duration::ZERO, ..Options::default() };
-        let store = Store::open(options, Arc::new(|| 1_000_000)).await.unwrap();
-        let series = store.intern(&Labels::from_pairs([("__name__", "a")]));
-        let batch = |timestamp: i64| {
-            let row = SampleRow { series, timestamp, value: 1.0, start_timestamp: 0 };
-            WriteBatch { samples: vec![row], ..WriteBatch::default() }
-        };
-        let objects = || store.inner.counters.wal_objects.load(Ordering::Relaxed);
+        let store = store(None).await;
         for n in 0..10 {
-            store.append(batch(n)).await.unwrap();
-            assert_eq!(objects(), n as u64 + 1, "in haste");
+            store.append(batch(&store, n)).await.unwrap();
+            assert_eq!(objects(&store), n as u64 + 1, "in haste");
         }
         let began = Instant::now();
         let mut pending = Vec::new();
         for n in 10..40 {
-            pending.push(store.submit(&batch(n), i64::MIN, Haste::Moment).await.unwrap().1);
+            pending.push(store.submit(&batch(&store, n), i64::MIN, Haste::Moment).await.unwrap().1);
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
         for pending in &mut pending {
             pending.durable().await.unwrap();
         }
         let moments = began.elapsed().as_millis() as u64 / MOMENT.as_millis() as u64;
-        assert!(objects() - 10 <= moments + 1, "{} objects in {moments} moments", objects() - 10);
+        assert!(objects(&store) - 10 <= moments + 1, "{} objects in {moments} moments", objects(&store) - 10);
         // Unless this machine lets the moment pass in between, each time.
         let mut taken_along = 0;
         for n in 20..40 {
-            let before = objects();
-            let (_, mut patient) = store.submit(&batch(2 * n), i64::MIN, Haste::Moment).await.unwrap();
-            store.append(batch(2 * n + 1)).await.unwrap();
+            let before = objects(&store);
+            let (_, mut patient) = store.submit(&batch(&store, 2 * n), i64::MIN, Haste::Moment).await.unwrap();
+            store.append(batch(&store, 2 * n + 1)).await.unwrap();
             patient.durable().await.unwrap();
-            taken_along += usize::from(objects() == before + 1);
+            taken_along += usize::from(objects(&store) == before + 1);
         }
         assert!(taken_along > 0);
+    }
+
+    /// As where rules are tested: thousands of evaluations, each of which waits for the one before.
+    #[tokio::test]
+    async fn nothing_waits_where_no_interval_is_asked_for() {
+        async fn append(store: &Store, times: i64, done: &AtomicI64) {
+            for n in 0..times {
+                let (_, mut pending) = store.submit(&batch(store, n), i64::MIN, Haste::Moment).await.unwrap();
+                pending.durable().await.unwrap();
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let (gathering, hurrying) = (store(None).await, store(Some(Duration::ZERO)).await);
+        let (few, many) = (AtomicI64::new(0), AtomicI64::new(0));
+        tokio::select! {
+            () = append(&gathering, 4, &few) => {}
+            () = append(&hurrying, i64::MAX, &many) => unreachable!("it never ends"),
+        }
+        let (few, many) = (few.into_inner(), many.into_inner());
+        assert!(many > 4 * few, "{many} where nothing waits, {few} where others gather");
     }
 }
