@@ -109,7 +109,7 @@ fn alerts(manager: &Manager) -> Rows {
         for rule in &group.rules {
             let mut active: Vec<_> =
                 rule.state().alerts.active().map(|(labels, alert)| (labels.clone(), alert.clone())).collect();
-            active.sort_by(|a, b| a.0.cmp(&b.0));
+            active.sort_unstable_by(|a, b| a.0.cmp(&b.0));
             all.extend(active.into_iter().map(|(labels, alert)| (group, rule, labels, alert)));
         }
     }

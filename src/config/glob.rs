@@ -16,7 +16,7 @@ pub fn files(pattern: &str) -> Vec<PathBuf> {
         found = found.iter().flat_map(|folder| entries(folder, part)).take(MAX_FOUND).collect();
     }
     found.retain(|path| path.exists());
-    found.sort();
+    found.sort_unstable();
     found
 }
 

@@ -269,7 +269,7 @@ impl LabelsBuilder {
     }
 
     pub fn build(&mut self) -> Labels {
-        self.pairs.sort();
+        self.pairs.sort_unstable();
         let mut out = Vec::with_capacity(self.pairs.iter().map(|(n, v)| n.len() + v.len() + 2).sum());
         for (name, value) in &self.pairs {
             put_str(&mut out, name);

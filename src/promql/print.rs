@@ -155,7 +155,7 @@ fn series(v: &VectorSelector) -> String {
     let is_name =
         |m: &&Matcher| m.name == METRIC_NAME && m.op == MatchOp::Equal && m.value == name && !name.is_empty();
     let mut matchers: Vec<String> = v.matchers.iter().filter(|m| !is_name(m)).map(matcher).collect();
-    matchers.sort();
+    matchers.sort_unstable();
     // Prometheus prints nothing at all for `{}`, which `info(v, {})` allows; that does not parse again.
     if matchers.is_empty() && !name.is_empty() {
         return name.to_string();

@@ -77,7 +77,7 @@ pub fn parse_labels(text: &str) -> Result<Pairs, ParseError> {
         pairs.retain(|(name, value)| name != METRIC_NAME && !value.is_empty());
         pairs.extend(metric);
     }
-    pairs.sort();
+    pairs.sort_unstable();
     Ok(pairs)
 }
 

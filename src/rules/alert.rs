@@ -170,7 +170,7 @@ impl Alerts {
             let message = format!("exceeded limit of {} with {} alerts", terms.limit, active.len());
             return Step { changes: sorted(changes), active: Err(Error::execution(message)), held: 0 };
         }
-        active.sort_by(|a, b| a.0.cmp(&b.0));
+        active.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         Step { changes: sorted(changes), active: Ok(active), held }
     }
 
@@ -202,7 +202,7 @@ impl Alerts {
                 generator_url: link(),
             });
         }
-        due.sort_by(|a, b| a.labels.cmp(&b.labels));
+        due.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         due
     }
 

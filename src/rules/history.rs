@@ -371,7 +371,7 @@ impl Before {
     /// Those that became inactive when nobody looked.
     fn end(&mut self, at: i64, is_over: impl Fn(&LastState) -> bool) -> Vec<AlertChange> {
         let mut ended: Vec<_> = self.0.extract_if(|_, last| is_over(last)).map(|(_, last)| last).collect();
-        ended.sort_by(|a, b| a.labels.cmp(&b.labels));
+        ended.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         let row = |last: LastState| AlertChange {
             time: at,
             alert: last.alert,

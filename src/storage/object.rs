@@ -283,7 +283,7 @@ fn sorted(
 ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
     let sort = async move {
         let mut all: Vec<ObjectMeta> = listed.try_collect().await?;
-        all.sort_by(|a, b| a.location.cmp(&b.location));
+        all.sort_unstable_by(|a, b| a.location.cmp(&b.location));
         Ok::<_, StoreError>(futures::stream::iter(all.into_iter().map(Ok)))
     };
     futures::stream::once(sort).try_flatten().boxed()

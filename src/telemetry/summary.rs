@@ -78,7 +78,7 @@ impl Summary {
         let recent = |stamped: u64| stamped != 0 && second.saturating_sub((stamped >> 32) - 1) < MAX_AGE_SECONDS;
         let stamped = self.ring.iter().map(|slot| slot.load(Ordering::Relaxed)).filter(|slot| recent(*slot));
         let mut values: Vec<f32> = stamped.map(|slot| f32::from_bits(slot as u32)).collect();
-        values.sort_by(f32::total_cmp);
+        values.sort_unstable_by(f32::total_cmp);
         let quantile = |q: f64| {
             let rank = (q * values.len() as f64).ceil() as usize;
             (q, values.get(rank.saturating_sub(1)).map_or(f64::NAN, |value| widened(*value)))

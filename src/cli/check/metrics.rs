@@ -153,7 +153,7 @@ impl Family {
         let before = labels.len();
         labels.retain(|(name, _)| name != part);
         let mut key = labels.clone();
-        key.sort();
+        key.sort_unstable();
         let place = *self.places.entry(key).or_insert_with(|| {
             self.metrics.push(labels.clone());
             self.metrics.len() - 1
@@ -193,7 +193,7 @@ fn problems(families: &[Family]) -> Vec<(&str, String)> {
         let texts = checks.iter().flat_map(|check| check(family));
         found.extend(texts.map(|text| (family.name.as_str(), text)));
     }
-    found.sort();
+    found.sort_unstable();
     found
 }
 

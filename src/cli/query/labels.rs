@@ -23,7 +23,7 @@ impl LabelSet {
         let metric = self.get(METRIC_NAME);
         let labels = self.0.iter().filter(|(name, _)| *name != METRIC_NAME);
         let mut labels: Vec<String> = labels.map(|(name, value)| format!("{name}={}", quote(value))).collect();
-        labels.sort();
+        labels.sort_unstable();
         match (metric, &labels[..]) {
             (Some(metric), []) => metric.to_string(),
             (metric, labels) => format!("{}{{{}}}", metric.unwrap_or(""), labels.join(", ")),

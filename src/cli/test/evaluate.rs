@@ -181,7 +181,7 @@ impl Run<'_> {
             ShownAlert { labels: pairs(&labels), annotations: pairs(&alert.annotations) }
         });
         let mut expected: Vec<ShownAlert> = of_expected.collect();
-        expected.sort();
+        expected.sort_unstable();
         let got = firing(groups, &test.alert);
         if expected == got {
             return;
@@ -269,7 +269,7 @@ fn firing(groups: &[Group], name: &str) -> Vec<ShownAlert> {
             annotations: alert.annotations.clone(),
         }));
     }
-    found.sort();
+    found.sort_unstable();
     found
 }
 

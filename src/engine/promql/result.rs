@@ -118,7 +118,7 @@ pub fn by_asker(batches: &[RecordBatch], askers: usize, work: &Work) -> Result<V
             vector.push((labels.get(row, work)?, point(sample, work)?));
         }
     }
-    vectors.iter_mut().for_each(|vector| vector.sort_by(|a, b| a.0.cmp(&b.0)));
+    vectors.iter_mut().for_each(|vector| vector.sort_unstable_by(|a, b| a.0.cmp(&b.0)));
     Ok(vectors)
 }
 
@@ -148,7 +148,7 @@ pub fn ranges(batches: &[RecordBatch], input: Input, shape: &Shape, work: &Work)
         };
         series.extend(found.into_iter().filter(|s| !s.points.is_empty()));
     }
-    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
     Ok(series)
 }
 
@@ -210,10 +210,10 @@ fn raw_samples(batch: &RecordBatch, begin: i64, end: i64, work: &Work) -> Result
 /// that equal queries have equal answers.
 pub fn sort(series: &mut [ResultSeries], order: Option<&Order>) {
     match order {
-        None => series.sort_by(|a, b| a.labels.cmp(&b.labels)),
+        None => series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels)),
         Some(Order::Rows) => {}
         Some(Order::Value { descending }) => {
-            series.sort_by(|a, b| a.labels.cmp(&b.labels));
+            series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
             series.sort_by(|a, b| sort_order(value(a), value(b), *descending));
         }
         Some(Order::Labels { labels, descending }) => series.sort_by(|a, b| {

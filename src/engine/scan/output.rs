@@ -197,7 +197,7 @@ impl BatchBuilder {
             _ => None,
         };
         let mut labels: Vec<(String, usize)> = columns.iter().enumerate().filter_map(label).collect();
-        labels.sort();
+        labels.sort_unstable();
         let buffer = SampleBuffer::new(wants);
         let (columns, series, ends) = (columns.to_vec(), Vec::new(), Vec::new());
         Self { shape, columns, schema, labels, buffer, askers: None, series, ends }

@@ -26,7 +26,7 @@ impl Added {
                 None => added.push((name, value)),
             }
         }
-        added.sort();
+        added.sort_unstable();
         Ok(Self(added))
     }
 

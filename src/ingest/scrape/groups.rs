@@ -71,7 +71,7 @@ impl Groups {
         let count = self.dropped_count();
         let mut labels: Vec<Labels> =
             self.outcomes.values().flat_map(|outcome| outcome.dropped.iter().cloned()).collect();
-        labels.sort();
+        labels.sort_unstable();
         labels.truncate(shown(limit));
         Dropped { count, labels }
     }

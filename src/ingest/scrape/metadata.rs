@@ -78,7 +78,7 @@ impl MetadataCache {
     /// Families in name order.
     pub fn families(&self) -> Vec<FamilyMetadata> {
         let mut families: Vec<_> = self.families.iter().map(|known| (*known.shared).clone()).collect();
-        families.sort_by(|a, b| a.family.cmp(&b.family));
+        families.sort_unstable_by(|a, b| a.family.cmp(&b.family));
         families
     }
 

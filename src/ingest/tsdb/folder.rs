@@ -55,7 +55,7 @@ impl Folder {
                 }
             }
         }
-        folders.sort();
+        folders.sort_unstable();
         let mut found = Self {
             path: path.to_path_buf(),
             blocks: Vec::new(),

@@ -102,7 +102,7 @@ pub fn numbered_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
         let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
         files.extend(number.map(|number| (number, entry.path())));
     }
-    files.sort();
+    files.sort_unstable();
     Ok(files)
 }
 

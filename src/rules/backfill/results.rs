@@ -235,7 +235,7 @@ mod tests {
             format!("{labels} {}", text.into_iter().collect::<String>())
         };
         let mut shown: Vec<String> = samples.iter().map(show).collect();
-        shown.sort();
+        shown.sort_unstable();
         shown
     }
 

@@ -119,7 +119,7 @@ fn bytes_of(state: &State) -> usize {
 fn names_of(index: &SeriesIndex) -> Names {
     let labels = |metric: &str| {
         let mut labels: Vec<String> = index.label_names(metric).map(str::to_string).collect();
-        labels.sort();
+        labels.sort_unstable();
         labels.into()
     };
     index.metric_names(None).map(|metric| (metric.clone(), labels(metric))).collect()

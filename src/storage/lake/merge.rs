@@ -59,7 +59,7 @@ pub fn plan(files: &[Arc<SampleFile>], now_ms: i64, limits: &Limits) -> Vec<Merg
         days.entry(file.day).or_default().push(Arc::clone(file));
     }
     let jobs = days.into_iter().filter_map(|(day, mut files)| {
-        files.sort_by(|a, b| (a.commit, &a.path).cmp(&(b.commit, &b.path)));
+        files.sort_unstable_by(|a, b| (a.commit, &a.path).cmp(&(b.commit, &b.path)));
         let closed = (i64::from(day) + 1) * DAY_MS + limits.closed_after_ms <= now_ms;
         match closed {
             true => plan_closed(day, &files, limits),

@@ -42,7 +42,7 @@ pub struct StoredExemplar {
 /// Writes `series`; sorts a copy by (metric, id).
 pub fn encode_series(series: &[Arc<Series>]) -> Result<Vec<u8>> {
     let mut sorted: Vec<&Series> = series.iter().map(AsRef::as_ref).collect();
-    sorted.sort_by(|a, b| (a.labels.metric(), a.id).cmp(&(b.labels.metric(), b.id)));
+    sorted.sort_unstable_by(|a, b| (a.labels.metric(), a.id).cmp(&(b.labels.metric(), b.id)));
     sorted.dedup_by_key(|s| s.id);
     let metrics = StringArray::from_iter_values(sorted.iter().map(|s| s.labels.metric()));
     let ids = Int64Array::from_iter_values(sorted.iter().map(|s| s.id));

@@ -174,7 +174,7 @@ impl Lake {
         }
         self.applied.write().sequence = seq;
         self.reload().await?;
-        paths.sort();
+        paths.sort_unstable();
         let live = self.files();
         let added = live.samples.iter().filter(|file| paths.binary_search(&file.path).is_ok());
         Ok(added.cloned().collect())
@@ -358,7 +358,7 @@ impl Lake {
                 None => Arc::new(files::sample_file(&file)),
             });
         }
-        samples.sort_by(|a, b| (a.commit, &a.path).cmp(&(b.commit, &b.path)));
+        samples.sort_unstable_by(|a, b| (a.commit, &a.path).cmp(&(b.commit, &b.path)));
         let files = FileSet {
             samples,
             series: by_day(row_files(&self.tables.series).await?),
@@ -594,7 +594,7 @@ fn application_of(node: &str) -> String {
 async fn row_files(table: &Table) -> Result<Vec<Arc<RowFile>>> {
     let live = table.live().await?;
     let mut files: Vec<_> = live.iter().map(|file| Arc::new(files::row_file(table.name(), file))).collect();
-    files.sort_by(|a, b| (a.commit, &a.path).cmp(&(b.commit, &b.path)));
+    files.sort_unstable_by(|a, b| (a.commit, &a.path).cmp(&(b.commit, &b.path)));
     Ok(files)
 }
 

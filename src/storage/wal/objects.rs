@@ -95,7 +95,7 @@ impl Objects {
         let names = listed.common_prefixes.iter().filter_map(|prefix| prefix.filename().map(str::to_string));
         // What has another name is nobody's log.
         let mut nodes: Vec<Self> = names.filter_map(|name| Self::new(Arc::clone(store), &name).ok()).collect();
-        nodes.sort_by(|a, b| a.node.cmp(&b.node));
+        nodes.sort_unstable_by(|a, b| a.node.cmp(&b.node));
         Ok(nodes)
     }
 

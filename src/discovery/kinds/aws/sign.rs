@@ -68,12 +68,12 @@ fn canonical(request: &Request) -> (String, String) {
     if !request.headers.contains_key(HOST) {
         headers.push(("host".to_string(), host(&request.url)));
     }
-    headers.sort();
+    headers.sort_unstable();
     let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
     let signed = names.join(";");
     let mut query: Vec<(String, String)> =
         request.url.query_pairs().map(|(name, value)| (escaped(&name), escaped(&value))).collect();
-    query.sort();
+    query.sort_unstable();
     let query: Vec<String> = query.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut text = format!("{}\n{}\n{}\n", request.method, request.url.path(), query.join("&"));
     for (name, value) in &headers {

@@ -59,7 +59,7 @@ pub struct Metric<'a> {
 
 /// By name, and then by labels.
 pub fn sort(samples: &mut [Sample]) {
-    samples.sort_by(|a, b| a.labels.metric().cmp(b.labels.metric()).then_with(|| a.labels.cmp(&b.labels)));
+    samples.sort_unstable_by(|a, b| a.labels.metric().cmp(b.labels.metric()).then_with(|| a.labels.cmp(&b.labels)));
 }
 
 /// The families of sorted samples, handed on one by one. `external` are labels that are added where a series has none of

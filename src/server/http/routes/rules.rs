@@ -270,7 +270,7 @@ fn rule_json(rule: &Rule, wanted: &Wanted) -> Option<Value> {
 
 fn alerts_json(state: &State) -> Vec<Value> {
     let mut active: Vec<(&Labels, &Alert)> = state.alerts.active().collect();
-    active.sort_by(|a, b| a.0.cmp(b.0));
+    active.sort_unstable_by(|a, b| a.0.cmp(b.0));
     active.into_iter().map(|(labels, alert)| alert_json(labels, alert)).collect()
 }
 

@@ -65,7 +65,7 @@ fn name(family: &Family) -> String {
 }
 
 fn render(mut families: Vec<(String, Family)>) -> String {
-    families.sort_by(|(a, _), (b, _)| a.cmp(b));
+    families.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let mut out = String::from("[");
     for (at, (name, family)) in families.iter().enumerate() {
         out.push_str(if at == 0 { "{\"name\":" } else { ",{\"name\":" });
@@ -94,7 +94,7 @@ fn render(mut families: Vec<(String, Family)>) -> String {
 fn write_metric(out: &mut String, sample: &Sample, key: &str) {
     out.push('{');
     let mut labels: Vec<_> = sample.labels.iter().collect();
-    labels.sort();
+    labels.sort_unstable();
     if !labels.is_empty() {
         out.push_str("\"label\":");
         write_list(out, &labels, |out, (name, value)| {

@@ -65,7 +65,7 @@ pub struct Type {
 static RELATIONS: LazyLock<Vec<Relation>> = LazyLock::new(|| {
     let text = include_str!("../../../../sql/pg_catalog/relations.txt");
     let mut relations: Vec<Relation> = lines(text).map(parse_relation).collect();
-    relations.sort_by_key(|r| (r.schema, r.name));
+    relations.sort_unstable_by_key(|r| (r.schema, r.name));
     relations
 });
 
