@@ -20,6 +20,7 @@ use crate::config::file::{Config, Options};
 use crate::config::storage::Retention;
 use crate::engine::active::ActiveQueries;
 use crate::engine::query_log::QueryLog;
+use crate::engine::recent::Recent;
 use crate::engine::session::Engine;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::forward::forwarder::Forwarder;
@@ -98,7 +99,8 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     let slots = settings.engine.max_concurrency;
     let mut engine = Engine::new(store.clone(), settings.engine.clone())?;
     let queries = Arc::new(QueryLog::new(clock.clone()));
-    engine = engine.with_query_log(queries.clone());
+    let recent = Arc::new(Recent::new(clock.clone()));
+    engine = engine.with_query_log(queries.clone()).with_recent(recent.clone());
     if let Some(folder) = &settings.place.folder {
         // Those of rules have slots of their own.
         engine = engine.with_active_queries(active_queries(folder, 2 * slots, clock.clone())?);
@@ -130,7 +132,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     metrics::register_notifier(&own_metrics, notifier.clone());
     let rules = Arc::new(rules(&settings, &engine, &appender, &notifier, clock.clone()));
     metrics::register_rules(&own_metrics, &rules);
-    tables::register(&engine, &scrape, &rules);
+    tables::register(&engine, &scrape, &rules, &recent);
     let discovery = Discovery::new(&scrape, &notifier, clock.clone(), settings.scrape.discovery_reload_interval);
     metrics::register_discovery(&own_metrics, discovery.targets.clone(), discovery.alertmanagers.clone());
     let parts = Configured {

@@ -1,22 +1,27 @@
-//! `promlake.targets`, `promlake.rules` and `promlake.alerts`: what the HTTP API shows of them, as tables.
+//! `promlake.targets`, `promlake.rules` and `promlake.alerts`: what the HTTP API shows of them, as tables; and
+//! `promlake.queries`, what was asked.
 
 use std::sync::Arc;
 
 use crate::config::rules::RuleKind;
+use crate::engine::recent::Recent;
 use crate::engine::session::Engine;
 use crate::engine::sql::live::{Cells, Rows};
+use crate::error::ErrorKind;
 use crate::ingest::scrape::manager::ScrapeManager;
 use crate::model::labels::Labels;
 use crate::rules::manager::Manager;
 
 /// From here on SQL sees them.
-pub fn register(engine: &Engine, scrape: &Arc<ScrapeManager>, rules: &Arc<Manager>) {
+pub fn register(engine: &Engine, scrape: &Arc<ScrapeManager>, rules: &Arc<Manager>, recent: &Arc<Recent>) {
     let scrape = scrape.clone();
     engine.system.register_live("targets", move || targets(&scrape));
     let of_rules = rules.clone();
     engine.system.register_live("rules", move || self::rules(&of_rules));
     let of_alerts = rules.clone();
     engine.system.register_live("alerts", move || alerts(&of_alerts));
+    let recent = recent.clone();
+    engine.system.register_live("queries", move || queries(&recent));
 }
 
 fn targets(scrape: &ScrapeManager) -> Rows {
@@ -41,6 +46,39 @@ fn targets(scrape: &ScrapeManager) -> Rows {
 
 fn seconds(ms: i64) -> Option<f64> {
     Some(ms as f64 / 1000.0)
+}
+
+fn queries(recent: &Recent) -> Rows {
+    let all = recent.shown();
+    let text = |text: &str| Some(text.to_string()).filter(|text| !text.is_empty());
+    let state = |end: &Option<Result<(), ErrorKind>>| match end {
+        None => "running",
+        Some(Ok(())) => "ok",
+        Some(Err(ErrorKind::Canceled)) => "canceled",
+        Some(Err(ErrorKind::Timeout)) => "timeout",
+        Some(Err(_)) => "error",
+    };
+    let range = |at: usize| all.iter().map(|q| q.question.range.map(|range| range[at])).collect();
+    vec![
+        ("started_at", Cells::Time(all.iter().map(|q| Some(q.at_ms)).collect())),
+        ("language", Cells::Text(all.iter().map(|q| text(q.question.language.as_str())).collect())),
+        ("query", Cells::Text(all.iter().map(|q| Some(q.question.text.clone())).collect())),
+        ("client", Cells::Text(all.iter().map(|q| text(&q.question.client)).collect())),
+        ("asked_by", Cells::Text(all.iter().map(|q| text(&q.question.by)).collect())),
+        ("range_start", Cells::Time(range(0))),
+        ("range_end", Cells::Time(range(1))),
+        (
+            "step_seconds",
+            Cells::Float(
+                all.iter()
+                    .map(|q| q.question.range.filter(|range| range[2] > 0).and_then(|r| seconds(r[2])))
+                    .collect(),
+            ),
+        ),
+        ("seconds", Cells::Float(all.iter().map(|q| Some(q.took.as_secs_f64())).collect())),
+        ("state", Cells::Text(all.iter().map(|q| text(state(&q.end))).collect())),
+        ("error", Cells::Text(all.iter().map(|q| q.error.clone()).collect())),
+    ]
 }
 
 fn rules(manager: &Manager) -> Rows {

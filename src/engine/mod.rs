@@ -22,6 +22,8 @@ pub mod names;
 pub mod promql;
 /// A line for each query that was evaluated.
 pub mod query_log;
+/// What was asked lately.
+pub mod recent;
 /// Samples as they are stored.
 pub mod raw;
 /// Threads, slots and memory of queries.

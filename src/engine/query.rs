@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::engine::query_log::{Asked, Origin};
+use crate::engine::recent::{Language, Question};
 use crate::engine::stats::QueryStats;
 use crate::error::Result;
 use crate::model::histogram::FloatHistogram;
@@ -117,11 +118,27 @@ impl QueryRequest {
         }
     }
 
+    fn range(&self) -> [i64; 3] {
+        match self.time {
+            EvalTime::Instant { at } => [at, at, 0],
+            EvalTime::Range { start, end_inclusive, step } => [start, end_inclusive, step],
+        }
+    }
+
+    /// What a client asks; `None` where none does.
+    pub(super) fn question(&self) -> Option<Question> {
+        let Origin::Http { client, path, .. } = self.origin.as_deref()? else { return None };
+        Some(Question {
+            language: Language::Promql,
+            text: self.query.clone(),
+            client: client.map(|client| client.to_string()).unwrap_or_default(),
+            by: path.clone(),
+            range: Some(self.range()),
+        })
+    }
+
     pub(super) fn asked(&self) -> Asked {
-        let (start, end, step) = match self.time {
-            EvalTime::Instant { at } => (at, at, 0),
-            EvalTime::Range { start, end_inclusive, step } => (start, end_inclusive, step),
-        };
+        let [start, end, step] = self.range();
         Asked { query: self.query.clone(), start, end, step, origin: self.origin.clone() }
     }
 }

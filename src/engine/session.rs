@@ -38,6 +38,7 @@ pub use crate::engine::query::{
     EngineOptions, EvalTime, Features, Point, QueryRequest, QueryResponse, QueryValue, ResultSeries, Snapshots,
 };
 use crate::engine::query_log::{Entry, QueryLog};
+use crate::engine::recent::{Question, Recent, Ticket};
 use crate::engine::runtime::{self, QueryRuntime, Size};
 use crate::engine::scan::ScanOptions;
 use crate::engine::sql;
@@ -186,6 +187,7 @@ pub struct Engine {
     door: Arc<Door>,
     active: Option<ActiveQueries>,
     log: Option<Arc<QueryLog>>,
+    recent: Option<Arc<Recent>>,
     times: Arc<QueryTimes>,
     kept: Arc<KeptPlans<KeptQuery>>,
     forms: Forms,
@@ -196,7 +198,8 @@ impl Engine {
         let runtime = Arc::new(QueryRuntime::new(&options)?);
         let (system, times, door) = (Arc::default(), Arc::default(), runtime.door(options.max_concurrency));
         let (options, kept, forms) = (Arc::new(options), Arc::default(), Forms::default());
-        Ok(Self { store, options, system, runtime, door, active: None, log: None, times, kept, forms })
+        let (active, log, recent) = (None, None, None);
+        Ok(Self { store, options, system, runtime, door, active, log, recent, times, kept, forms })
     }
 
     /// The same engine through a door of its own: so many queries at once, whoever waits at the other ones. Threads and
@@ -215,6 +218,16 @@ impl Engine {
         Self { log: Some(log), ..self }
     }
 
+    /// Keeps what clients ask.
+    pub fn with_recent(self, recent: Arc<Recent>) -> Self {
+        Self { recent: Some(recent), ..self }
+    }
+
+    /// Tells that a client asks.
+    pub fn asks(&self, question: impl FnOnce() -> Question) -> Option<Ticket> {
+        self.recent.as_ref().map(|recent| recent.begin(question()))
+    }
+
     /// The log of queries, while it is on.
     pub fn query_log(&self) -> Option<&Arc<QueryLog>> {
         self.log.as_ref().filter(|log| log.is_on())
@@ -227,12 +240,21 @@ impl Engine {
         request: QueryRequest,
         render: impl FnOnce(QueryResponse) -> T + Send + 'static,
     ) -> Result<T> {
-        if let Some(log) = self.query_log() {
-            let entry = log.begin(request.asked());
-            return Box::pin(self.logged(request, entry, render)).await;
+        let ticket = request.question().and_then(|question| self.asks(|| question));
+        let answer = match self.query_log() {
+            Some(log) => {
+                let entry = log.begin(request.asked());
+                Box::pin(self.logged(request, entry, render)).await
+            }
+            None => {
+                let limits = self.limits(request.timeout);
+                self.door.run(&limits, |pass| self.answer(request, pass, render)).await
+            }
+        };
+        if let Some(ticket) = ticket {
+            ticket.finish(answer.as_ref().map(|_| ()));
         }
-        let limits = self.limits(request.timeout);
-        self.door.run(&limits, |pass| self.answer(request, pass, render)).await
+        answer
     }
 
     /// The same, told to the log. Its samples are counted for it, whether the client wants to know or not.
@@ -401,11 +423,16 @@ impl Engine {
         let _ended = runs.given_up();
         state.config_mut().set_extension(Arc::clone(&runs));
         sql::syntax::apply(&mut statement)?;
+        let has_gaps = sql::gapfill::arguments::apply(&mut statement)?;
         let statement = sql_parser::Statement::Statement(Box::new(statement));
         let now = sql::datetime::read::Now::of(&state);
         let planning = |pass: Pass| async move {
             let _pass = pass;
-            let plan = sql::coerce::apply(state.statement_to_plan(statement).await?, now)?;
+            let mut plan = state.statement_to_plan(statement).await?;
+            if has_gaps {
+                plan = sql::gapfill::rewrite::apply(plan)?;
+            }
+            let plan = sql::coerce::apply(plan, now)?;
             sql::verify::verify(&plan).map_err(|refused| DataFusionError::External(Box::new(refused)))?;
             Ok::<_, DataFusionError>(plan)
         };

@@ -9,6 +9,8 @@ use datafusion::prelude::SessionContext;
 
 use crate::engine::sql::catalog::MetricsSchema;
 use crate::engine::sql::functions;
+use crate::engine::sql::gapfill::names::functions as gap_functions;
+use crate::engine::sql::gapfill::node::SqlQueryPlanner;
 use crate::engine::sql::promql::{PlanPromql, PromqlFunction};
 use crate::engine::sql::system::{ListFiles, SystemSchema, SystemTables};
 use crate::storage::store::Store;
@@ -46,10 +48,14 @@ pub fn build(parts: Parts) -> SessionContext {
         .with_session_id(uuid::Uuid::new_v4().to_string())
         .with_config(config)
         .with_catalog_list(catalog)
+        .with_query_planner(Arc::new(SqlQueryPlanner))
         .build();
     state.register_udtf("promql", promql);
     let context = SessionContext::new_with_state(state);
     functions::register(&context);
+    for function in gap_functions() {
+        context.register_udf(function);
+    }
     context
 }
 

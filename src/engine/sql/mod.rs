@@ -23,6 +23,8 @@ pub mod datetime;
 pub mod floats;
 /// Doubles as text.
 pub mod float_text;
+/// Rows for times that have none.
+pub mod gapfill;
 /// Scalar and aggregate functions.
 pub mod functions;
 /// Tables that other parts of the process fill when they are read.

@@ -45,6 +45,7 @@ pub mod zoned;
 
 pub use concat::ConcatPlanner;
 pub use planner::TimePlanner;
+pub use time_bucket::{bucket_width, time_bucket};
 
 /// Whether it is `increase`, `rate` or `delta`.
 pub fn is_counter(function: &AggregateUDF) -> bool {
@@ -61,7 +62,7 @@ pub fn register(context: &SessionContext) {
             date_trunc::date_trunc(),
             histogram_json().as_ref().clone(),
             logarithm::log(),
-            time_bucket::time_bucket(),
+            time_bucket(),
             zoned::timezone(),
         ];
         functions.extend(now::functions());

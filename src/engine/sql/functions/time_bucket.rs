@@ -74,6 +74,14 @@ impl ScalarUDFImpl for TimeBucket {
     }
 }
 
+/// The width of a bucket that a constant says.
+///
+/// # Errors
+/// For what is no interval.
+pub fn bucket_width(width: &ScalarValue) -> Result<IntervalMonthDayNano> {
+    interval(&ColumnarValue::Scalar(width.clone()))
+}
+
 fn interval(width: &ColumnarValue) -> Result<IntervalMonthDayNano> {
     let ColumnarValue::Scalar(value) = width else {
         return plan_err!("the interval of time_bucket() must be a constant");

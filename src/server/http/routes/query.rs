@@ -95,8 +95,7 @@ async fn range(Ready(parts): Ready, head: Head, params: Params) -> ApiResult {
 struct Head {
     /// The header, if there is one.
     start_timestamps: Option<String>,
-    /// While queries are logged.
-    origin: Option<Arc<Origin>>,
+    origin: Arc<Origin>,
 }
 
 impl FromRequestParts<Arc<Server>> for Head {
@@ -105,16 +104,13 @@ impl FromRequestParts<Arc<Server>> for Head {
     async fn from_request_parts(head: &mut RequestHead, server: &Arc<Server>) -> Result<Self, Infallible> {
         let start_timestamps =
             head.headers.get(START_TIMESTAMPS).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let is_logged = server.parts().is_some_and(|parts| parts.engine.query_log().is_some());
-        let origin = is_logged.then(|| {
-            Arc::new(Origin::Http {
-                client: head.extensions.get::<Via>().and_then(|via| via.client),
-                method: head.method.to_string(),
-                // The router has cut the prefix off.
-                path: format!("{}{}", server.settings.route_prefix, head.uri.path()),
-            })
-        });
-        Ok(Self { start_timestamps, origin })
+        let origin = Origin::Http {
+            client: head.extensions.get::<Via>().and_then(|via| via.client),
+            method: head.method.to_string(),
+            // The router has cut the prefix off.
+            path: format!("{}{}", server.settings.route_prefix, head.uri.path()),
+        };
+        Ok(Self { start_timestamps, origin: Arc::new(origin) })
     }
 }
 
@@ -160,7 +156,7 @@ async fn run(parts: Parts, params: &Params, head: Head, time: EvalTime, limit: O
         timeout: timeout.map(|t| t.min(parts.engine.options.timeout)),
         stats: !params.get("stats").is_empty(),
         use_start_timestamps: use_start_timestamps(head.start_timestamps.as_deref())?,
-        origin: head.origin,
+        origin: Some(head.origin),
         ..QueryRequest::new(params.get("query"), time)
     };
     let stats = params.get("stats").to_string();

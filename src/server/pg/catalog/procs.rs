@@ -30,7 +30,21 @@ const OURS: &[(&str, &str, &str, char, &str)] = &[
     ("first", "anyelement, timestamptz", "anyelement", 'a', "The value at the earliest time."),
     ("histogram_json", "bytea", "text", 'f', "A native histogram as JSON."),
     ("increase", "timestamptz, float8", "float8", 'a', "Increase of a counter, as of PromQL's increase()."),
+    (
+        "interpolate",
+        "anyelement",
+        "anyelement",
+        'f',
+        "Fills rows of time_bucket_gapfill() between the values around them.",
+    ),
     ("last", "anyelement, timestamptz", "anyelement", 'a', "The value at the latest time."),
+    (
+        "locf",
+        "anyelement, bool",
+        "anyelement",
+        'f',
+        "Fills rows of time_bucket_gapfill() with the last value before them.",
+    ),
     (
         "promql",
         "text, timestamptz, timestamptz, interval",
@@ -46,6 +60,13 @@ const OURS: &[(&str, &str, &str, char, &str)] = &[
         "timestamptz",
         'f',
         "The start of the interval a time is in.",
+    ),
+    (
+        "time_bucket_gapfill",
+        "interval, timestamptz, timestamptz, timestamptz",
+        "timestamptz",
+        'f',
+        "time_bucket() that also has a row for each interval without one.",
     ),
 ];
 
