@@ -8,7 +8,11 @@ use crate::config::http::{TlsVersion, line_of};
 use crate::config::mistake::{Found, Mistakes};
 use crate::config::schema::{Kind, Schema, below, field, with};
 use crate::config::values::{self, is_true};
+use crate::config::web::verifier::Verifier;
 use crate::config::yaml::{self, Node};
+
+/// What is kept of passwords.
+pub mod verifier;
 
 static FILE: Schema = Schema {
     name: "the web configuration",
@@ -87,8 +91,9 @@ pub struct WebConfig {
     pub tls: Option<Tls>,
     /// Names and values that every answer has.
     pub headers: Vec<(String, String)>,
-    /// Names with bcrypt hashes, see [`hash`]; who has the password may do everything. Empty: everyone may.
-    pub users: Vec<(String, Option<String>)>,
+    /// Names with what is kept of their passwords, `None` where no password could be right; who has the password may do
+    /// everything. Empty: everyone may.
+    pub users: Vec<(String, Option<Verifier>)>,
     pub rate_limit: Option<RateLimit>,
     /// What is right, and does nothing or less than it seems to; to be told at the start.
     pub notices: Vec<String>,
@@ -318,19 +323,19 @@ fn headers(node: &Node, found: &Found) -> Vec<(String, String)> {
     headers
 }
 
-fn users(node: &Node, found: &Found, notices: &mut Vec<String>) -> Vec<(String, Option<String>)> {
+fn users(node: &Node, found: &Found, notices: &mut Vec<String>) -> Vec<(String, Option<Verifier>)> {
     let mut users = vec![];
     for (name, value) in node.entries() {
         // Others are told already.
         if !(value.is_null() || value.text().is_some()) {
             continue;
         }
-        match hash(value.text().unwrap_or("")) {
-            Ok(hash) => {
-                if hash.is_none() {
+        match Verifier::parse(value.text().unwrap_or("")) {
+            Ok(verifier) => {
+                if verifier.is_none() {
                     notices.push(format!("no password is right for the user {:?}: its hash is damaged", name.text));
                 }
-                users.push((name.text.clone(), hash));
+                users.push((name.text.clone(), verifier));
             }
             Err(message) => found.add(name.line, &below("basic_auth_users", &name.text), message),
         }
@@ -385,52 +390,6 @@ fn go_duration(text: &str) -> Option<i64> {
     }
     let in_range = parts > 0 && total <= i64::MAX as f64;
     in_range.then_some((sign * total) as i64)
-}
-
-/// A bcrypt hash in the form that checks passwords: `$2b$`, two digits of cost, `$`, 22 letters of salt and 31 of the hash.
-/// `None` where no password could be right, which Go finds out only when one is checked. As in Go, what follows a hash is
-/// passed over, and so is the minor version.
-///
-/// # Errors
-/// In the words of Go's bcrypt, without those that would tell a part of what may be a password.
-pub fn hash(text: &str) -> Result<Option<String>, String> {
-    /// The shortest, without a letter behind the version.
-    const LEAST: usize = 59;
-    const ALPHABET: &[u8] = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let bytes = text.as_bytes();
-    if bytes.len() < LEAST {
-        return Err("crypto/bcrypt: hashedSecret too short to be a bcrypted password".to_string());
-    }
-    let Some(rest) = bytes.strip_prefix(b"$") else {
-        return Err("crypto/bcrypt: bcrypt hashes must start with '$'".to_string());
-    };
-    let rest = match rest {
-        [b'0'..=b'2', b'$', rest @ ..] | [b'0'..=b'2', _, _, rest @ ..] => rest,
-        [major @ b'3'..=b'9', ..] => {
-            let major = char::from(*major);
-            return Err(format!(
-                "crypto/bcrypt: bcrypt algorithm version '{major}' requested is newer than current version '2'"
-            ));
-        }
-        _ => return Err("crypto/bcrypt: not a bcrypt hash".to_string()),
-    };
-    let cost = rest.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u32>().ok());
-    let cost = cost.ok_or("crypto/bcrypt: the cost is not a number of two digits")?;
-    if !(4..=31).contains(&cost) {
-        return Err(format!("crypto/bcrypt: cost {cost} is outside allowed inclusive range 4..31"));
-    }
-    let place = |byte: &u8| ALPHABET.iter().position(|known| known == byte);
-    match rest.get(3..56) {
-        Some(encoded) if encoded.iter().all(|byte| place(byte).is_some()) => {
-            // 22 letters have room for four bits more than a salt has; nobody says what is in them.
-            let (salt, hash) = encoded.split_at(22);
-            let last = salt.last().and_then(place).and_then(|place| ALPHABET.get(place & 0b11_0000));
-            let letters = salt[..21].iter().chain(last).chain(hash);
-            let letters: String = letters.map(|byte| char::from(*byte)).collect();
-            Ok(Some(format!("$2b${cost:02}${letters}")))
-        }
-        _ => Ok(None),
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! Whether the listeners speak TLS at all is decided at the start, as in Prometheus.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,12 +18,14 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::web::WebConfig;
 use crate::error::{Error, Result};
-use crate::server::access::passwords::{Passwords, Users, Verdict};
+use crate::server::access::brake::Brake;
+use crate::server::access::passwords::{Asked, Passwords, Users, Verdict};
 use crate::server::access::rate::Bucket;
+use crate::server::access::scram::{Exchange, Fault};
 use crate::server::access::tls::{self, Served};
 use crate::telemetry::metrics::Family;
 
-pub use crate::server::access::passwords::Verdict as Password;
+pub use crate::server::access::passwords::{Asked as Challenged, Verdict as Password};
 pub use crate::server::access::tls::POSTGRESQL;
 
 /// How often files are looked at.
@@ -35,6 +38,7 @@ pub struct Access {
     /// `None`: everyone, without TLS.
     file: Option<File>,
     passwords: Passwords,
+    brake: Brake,
     bucket: Mutex<Option<Arc<Bucket>>>,
 }
 
@@ -150,7 +154,7 @@ impl Access {
     /// All that is wrong with the file and the files that it names.
     pub fn open(path: Option<&Path>) -> Result<Self> {
         let passwords = Passwords::new().map_err(Error::internal)?;
-        let mut access = Self { file: None, passwords, bucket: Mutex::default() };
+        let mut access = Self { file: None, passwords, brake: Brake::default(), bucket: Mutex::default() };
         let Some(path) = path else { return Ok(access) };
         let loaded = load(path);
         let (config, served) = loaded.config?;
@@ -200,12 +204,12 @@ impl Access {
         self.served().await.map(|served| TlsAcceptor::from(served.http))
     }
 
-    /// For a handshake of Postgres.
+    /// For a handshake of Postgres, and what a login on it may be bound to.
     ///
     /// # Errors
     /// As of HTTP.
-    pub async fn postgres_acceptor(&self) -> Result<TlsAcceptor, Closed> {
-        self.served().await.map(|served| TlsAcceptor::from(served.postgres))
+    pub async fn postgres_acceptor(&self) -> Result<(TlsAcceptor, Option<Arc<[u8]>>), Closed> {
+        self.served().await.map(|served| (TlsAcceptor::from(served.postgres), served.end_point))
     }
 
     async fn served(&self) -> Result<Served, Closed> {
@@ -213,9 +217,44 @@ impl Access {
         rules.tls.clone().ok_or(Closed)
     }
 
-    /// Whether this is a user's password.
-    pub async fn check_password(&self, rules: &Rules, user: &[u8], password: &[u8]) -> Verdict {
-        self.passwords.check(&rules.users, user, password).await
+    /// Whether this is a user's password. Whoever guesses waits.
+    pub async fn check_password(&self, rules: &Rules, from: IpAddr, user: &[u8], password: &[u8]) -> Verdict {
+        let Ok(turn) = self.brake.turn(from, user).await else {
+            self.passwords.count(Verdict::Busy);
+            return Verdict::Busy;
+        };
+        let verdict = self.passwords.check(&rules.users, user, password).await;
+        if verdict == Verdict::Wrong {
+            tell_wrong(from, user);
+            turn.failed().await;
+        }
+        verdict
+    }
+
+    /// Whether the client's last message of SCRAM is that of one who knows the password; with the answer to it. Whoever
+    /// guesses waits.
+    ///
+    /// # Errors
+    /// Where the client does not keep to the protocol.
+    pub async fn check_proof(
+        &self,
+        exchange: &Exchange,
+        from: IpAddr,
+        user: &[u8],
+        message: &[u8],
+    ) -> Result<(Verdict, String), Fault> {
+        let Ok(turn) = self.brake.turn(from, user).await else {
+            self.passwords.count(Verdict::Busy);
+            return Ok((Verdict::Busy, String::new()));
+        };
+        let Some(answer) = exchange.finish(message)? else {
+            self.passwords.count(Verdict::Wrong);
+            tell_wrong(from, user);
+            turn.failed().await;
+            return Ok((Verdict::Wrong, String::new()));
+        };
+        self.passwords.count(Verdict::Right);
+        Ok((Verdict::Right, answer))
     }
 
     /// Our own metrics; nothing where there is no file.
@@ -298,6 +337,11 @@ impl Rules {
         self.users.is_empty()
     }
 
+    /// How a user may show that he knows the password.
+    pub fn ask(&self, user: &[u8]) -> Asked {
+        self.users.ask(user)
+    }
+
     /// Whether a client has to have a certificate.
     pub fn wants_certificate(&self) -> bool {
         self.tls.as_ref().is_some_and(|served| served.wants_certificate)
@@ -307,6 +351,13 @@ impl Rules {
     pub fn allows_request(&self) -> bool {
         self.bucket.as_ref().is_none_or(|bucket| bucket.take(Instant::now()))
     }
+}
+
+/// Never with the password; of a name so much as tells whose it is.
+fn tell_wrong(address: IpAddr, user: &[u8]) {
+    const SHOWN: usize = 64;
+    let user: String = String::from_utf8_lossy(user).chars().take(SHOWN).collect();
+    tracing::warn!(%address, ?user, "a wrong password, or a user that there is not");
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Whether a request is heard at all, as the web configuration file has it: the rate, then user and password (RFC 7617),
 //! for every path. The answers are those of Prometheus' exporter-toolkit.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use base64::Engine;
@@ -10,8 +12,13 @@ use crate::server::access::door::{Access, Password, Rules};
 use crate::server::http::bodies::retry_later;
 use crate::server::http::envelope::text_response;
 
-/// What the file says where the request may go on, or the answer where it may not.
-pub async fn admit(access: &Access, headers: &HeaderMap) -> Result<Option<std::sync::Arc<Rules>>, Response> {
+/// What the file says where the request may go on, or the answer where it may not. `client` is where it came from, if that
+/// is known.
+pub async fn admit(
+    access: &Access,
+    client: Option<IpAddr>,
+    headers: &HeaderMap,
+) -> Result<Option<std::sync::Arc<Rules>>, Response> {
     let closed = |_| text_response(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error\n");
     let Some(rules) = access.rules().await.map_err(closed)? else { return Ok(None) };
     if !rules.allows_request() {
@@ -21,7 +28,10 @@ pub async fn admit(access: &Access, headers: &HeaderMap) -> Result<Option<std::s
         return Ok(Some(rules));
     }
     let verdict = match credentials(headers) {
-        Some((user, password)) => access.check_password(&rules, &user, &password).await,
+        Some((user, password)) => {
+            let client = client.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+            access.check_password(&rules, client, &user, &password).await
+        }
         None => Password::Wrong,
     };
     let mut refusal = match verdict {

@@ -83,7 +83,8 @@ pub fn router(server: Arc<Server>) -> Router {
 
 /// Around everything, routes or none.
 async fn outermost(server: Arc<Server>, request: Request, next: Next) -> Response {
-    let mut response = match auth::admit(&server.access, request.headers()).await {
+    let client = request.extensions().get::<Via>().and_then(|via| via.client);
+    let mut response = match auth::admit(&server.access, client, request.headers()).await {
         Ok(rules) => {
             let mut response = match refuse_host(&server, &request) {
                 Some(refusal) => refusal,

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::errors::fatal;
 use super::message::{self, HEADER_BYTES, PASSWORD, TERMINATE};
 use super::transport::Reading;
+use crate::server::access::scram::MESSAGE_BYTES;
 
 /// Bytes asked of the socket at a time, and what an idle connection keeps for them.
 const READ_BYTES: usize = 8 << 10;
@@ -111,6 +112,24 @@ impl Incoming {
     /// # Errors
     /// Where something else comes, or the client is gone: one that has none to give goes, and comes again with it.
     pub async fn password(&mut self) -> PgWireResult<BytesMut> {
+        let mut password = self.proof(STARTUP_BYTES).await?;
+        match memchr::memchr(0, &password) {
+            Some(end) if end + 1 == password.len() => password.truncate(end),
+            _ => return Err(fatal("08P01", "invalid password packet size")),
+        }
+        Ok(password)
+    }
+
+    /// The next message of SASL.
+    ///
+    /// # Errors
+    /// As of a password.
+    pub async fn sasl(&mut self) -> PgWireResult<BytesMut> {
+        self.proof(MESSAGE_BYTES).await
+    }
+
+    /// Whatever the client says to show who it is, without the header, of at most so many bytes as its length says.
+    async fn proof(&mut self, at_most: usize) -> PgWireResult<BytesMut> {
         let gone = || PgWireError::IoError(io::ErrorKind::UnexpectedEof.into());
         let header = self.exactly(HEADER_BYTES).await?.ok_or_else(gone)?;
         let (kind, length) = match *header {
@@ -120,15 +139,10 @@ impl Incoming {
         if kind != PASSWORD {
             return Err(fatal("08P01", format!("expected password response, got message type {kind}")));
         }
-        if !(HEADER_BYTES..=STARTUP_BYTES).contains(&length) {
+        if !(HEADER_BYTES..=at_most).contains(&length) {
             return Err(fatal("08P01", "invalid password packet size"));
         }
-        let mut password = self.exactly(length + 1 - HEADER_BYTES).await?.ok_or_else(gone)?;
-        match memchr::memchr(0, &password) {
-            Some(end) if end + 1 == password.len() => password.truncate(end),
-            _ => return Err(fatal("08P01", "invalid password packet size")),
-        }
-        Ok(password)
+        self.exactly(length + 1 - HEADER_BYTES).await?.ok_or_else(gone)
     }
 
     /// Hands messages over until the connection ends. The last may be an error to tell the client; then it only
