@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::errors::fatal;
 use super::message::{self, HEADER_BYTES, PASSWORD, TERMINATE};
+use super::stats::Stats;
 use super::transport::Reading;
 use crate::server::access::scram::MESSAGE_BYTES;
 
@@ -57,14 +58,15 @@ pub struct Receiving {
     pub message_bytes: usize,
     pub message_timeout: Duration,
     budget: Arc<Semaphore>,
+    stats: Arc<Stats>,
 }
 
 impl Receiving {
     /// A message has to fit into the budget with its kind, which its length does not count.
-    pub fn new(message_bytes: usize, message_timeout: Duration, budget_bytes: usize) -> Self {
+    pub fn new(message_bytes: usize, message_timeout: Duration, budget_bytes: usize, stats: Arc<Stats>) -> Self {
         let budget_bytes = budget_bytes.min(u32::MAX as usize);
         let message_bytes = message_bytes.min(budget_bytes.saturating_sub(1));
-        Self { message_bytes, message_timeout, budget: Arc::new(Semaphore::new(budget_bytes)) }
+        Self { message_bytes, message_timeout, budget: Arc::new(Semaphore::new(budget_bytes)), stats }
     }
 }
 
@@ -263,7 +265,8 @@ impl Incoming {
         bytes.put_slice(&self.input.split_to(count.min(self.input.len())));
         while bytes.len() < count {
             let missing = count - bytes.len();
-            if self.socket.read_buf(&mut (&mut bytes).limit(missing)).await? == 0 {
+            let read = self.socket.read_buf(&mut (&mut bytes).limit(missing)).await?;
+            if self.shared.stats.received(read) == 0 {
                 return Ok(None);
             }
         }
@@ -275,7 +278,8 @@ impl Incoming {
         while self.input.len() < count {
             self.input.reserve(READ_BYTES - self.input.len());
             let room = READ_BYTES - self.input.len();
-            if self.socket.read_buf(&mut (&mut self.input).limit(room)).await? == 0 {
+            let read = self.socket.read_buf(&mut (&mut self.input).limit(room)).await?;
+            if self.shared.stats.received(read) == 0 {
                 return Ok(false);
             }
         }

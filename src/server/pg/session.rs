@@ -12,6 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use pgwire::error::PgWireResult;
 use tokio_util::sync::CancellationToken;
 
+use super::activity::Activity;
 use super::notices::Notices;
 use super::settings::table;
 use super::settings::values::Settings;
@@ -30,6 +31,8 @@ pub struct Session {
     pub process_id: i32,
     context: SessionContext,
     pub began: Instant,
+    /// What it does, for those who watch.
+    pub activity: Activity,
     /// What the statement that ended has to say besides its rows.
     pub notices: Notices,
     settings: Mutex<Settings>,
@@ -48,6 +51,7 @@ impl Session {
             process_id,
             context,
             began: Instant::now(),
+            activity: Activity::default(),
             notices: Notices::default(),
             message: Mutex::new(None),
             terminated: CancellationToken::new(),
@@ -101,9 +105,9 @@ impl Session {
         }
     }
 
-    /// Whether a message is dealt with.
-    pub fn is_active(&self) -> bool {
-        self.message.lock().is_some()
+    /// Whether it may see what another session does, and end it.
+    pub fn sees(&self, other: &Self) -> bool {
+        self.user == other.user
     }
 
     /// Asks the connection to end, as `pg_terminate_backend` does.

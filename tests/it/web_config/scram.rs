@@ -67,7 +67,10 @@ fn psql_and_psycopg_prove_what_they_know() {
     let (host, port) = server.pg.split_once(':').expect("an address");
     let root = tests_tls("ca.crt");
     let options = |mode: &str, more: &str| {
-        format!("host={host} port={port} user=ada dbname=promlake sslmode={mode} sslrootcert={} {more}", root.display())
+        format!(
+            "host={host} port={port} user=ada dbname=promlake sslmode={mode} sslrootcert={} {more}",
+            root.display()
+        )
     };
     let psql = |options: &str, with: &str| {
         let mut psql = Command::new("psql");
