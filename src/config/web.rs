@@ -1,5 +1,6 @@
 //! The web configuration file, `--web.config.file`: TLS, client certificates, users, headers and the rate of requests,
-//! in the format of Prometheus' exporter-toolkit (`docs/web-configuration.md` there), with its checks.
+//! in the format of Prometheus' exporter-toolkit (`docs/web-configuration.md` there), with its checks; and roles, in a section
+//! of our own.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,9 +9,12 @@ use crate::config::http::{TlsVersion, line_of};
 use crate::config::mistake::{Found, Mistakes};
 use crate::config::schema::{Kind, Schema, below, field, with};
 use crate::config::values::{self, is_true};
+use crate::config::web::roles::Grants;
 use crate::config::web::verifier::Verifier;
 use crate::config::yaml::{self, Node};
 
+/// What users may do.
+pub mod roles;
 /// What is kept of passwords.
 pub mod verifier;
 
@@ -21,6 +25,8 @@ static FILE: Schema = Schema {
         field("http_server_config", Kind::Section(&HTTP)),
         field("basic_auth_users", Kind::Map(&Kind::Secret)),
         field("rate_limit", Kind::Section(&RATE_LIMIT)),
+        // Ours.
+        field("promlake", Kind::Section(&roles::PROMLAKE)),
     ]],
 };
 
@@ -94,6 +100,8 @@ pub struct WebConfig {
     /// Names with what is kept of their passwords, `None` where no password could be right; who has the password may do
     /// everything. Empty: everyone may.
     pub users: Vec<(String, Option<Verifier>)>,
+    /// `None`: whoever is a user may do everything.
+    pub grants: Option<Grants>,
     pub rate_limit: Option<RateLimit>,
     /// What is right, and does nothing or less than it seems to; to be told at the start.
     pub notices: Vec<String>,
@@ -172,10 +180,13 @@ impl WebConfig {
         if rate_limit.is_some_and(|limit| limit.burst == 0) {
             notices.push("rate_limit.burst is not above 0, so that every request is refused".to_string());
         }
+        let users = users(section("basic_auth_users"), found, &mut notices);
+        let names: Vec<&str> = users.iter().map(|(name, _)| name.as_str()).collect();
         Self {
             tls,
+            grants: roles::read(section("promlake"), &names, found),
             headers: headers(section("http_server_config").get("headers").unwrap_or(&nothing), found),
-            users: users(section("basic_auth_users"), found, &mut notices),
+            users,
             rate_limit,
             notices,
         }

@@ -16,6 +16,8 @@ use crate::support::{Home, NO_TARGETS, Promlake};
 
 /// The same of Postgres.
 mod postgres;
+/// What users may do.
+mod roles;
 /// Passwords that are proved instead of told.
 mod scram;
 

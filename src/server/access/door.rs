@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::web::WebConfig;
+use crate::config::web::roles::Grants;
 use crate::error::{Error, Result};
 use crate::server::access::brake::Brake;
 use crate::server::access::passwords::{Asked, Passwords, Users, Verdict};
@@ -25,6 +26,7 @@ use crate::server::access::scram::{Exchange, Fault};
 use crate::server::access::tls::{self, Served};
 use crate::telemetry::metrics::Family;
 
+pub use crate::config::web::roles::{Grant, Role};
 pub use crate::server::access::passwords::{Asked as Challenged, Verdict as Password};
 pub use crate::server::access::tls::POSTGRESQL;
 
@@ -72,6 +74,7 @@ struct Seen {
 pub struct Rules {
     tls: Option<Served>,
     users: Users,
+    grants: Option<Grants>,
     bucket: Option<Arc<Bucket>>,
     /// Names and values that every answer has.
     pub headers: Vec<(String, String)>,
@@ -321,7 +324,8 @@ impl Access {
         let kept = bucket.take().filter(|bucket| Some(bucket.limit()) == config.rate_limit);
         let made = || config.rate_limit.map(|limit| Arc::new(Bucket::new(limit, Instant::now())));
         *bucket = kept.or_else(made);
-        Rules { tls, users: Users::new(config.users), bucket: bucket.clone(), headers: config.headers }
+        let (users, bucket) = (Users::new(config.users), bucket.clone());
+        Rules { tls, users, grants: config.grants, bucket, headers: config.headers }
     }
 }
 
@@ -335,6 +339,14 @@ impl Rules {
     /// Whether no password is needed.
     pub fn is_open(&self) -> bool {
         self.users.is_empty()
+    }
+
+    /// What a user was given; `None` where there are no roles, and every user may do everything.
+    pub fn grant(&self, user: &[u8]) -> Option<Grant> {
+        let grants = self.grants.as_ref()?;
+        // Every user has one.
+        let least = Grant { role: Role::Reader, statement_timeout: None };
+        Some(std::str::from_utf8(user).ok().and_then(|user| grants.get(user).copied()).unwrap_or(least))
     }
 
     /// How a user may show that he knows the password.

@@ -13,7 +13,7 @@ use super::client::Client;
 use super::errors::fatal;
 use super::receive::Incoming;
 use super::shared::Shared;
-use crate::server::access::door::{Challenged, Password};
+use crate::server::access::door::{Challenged, Grant, Password};
 
 /// Passwords that are proved instead of told.
 mod scram;
@@ -33,7 +33,7 @@ impl Peer {
     }
 }
 
-/// Lets a client in, or tells why not.
+/// Lets a client in, with what it was given where there are roles, or tells why not.
 ///
 /// # Errors
 /// 28P01 for a user that there is not and for a wrong password alike, 28000 for a connection on which nobody is let in.
@@ -43,10 +43,10 @@ pub async fn authenticate(
     client: &mut Client,
     peer: Peer,
     user: &str,
-) -> PgWireResult<()> {
+) -> PgWireResult<Option<Grant>> {
     let access = &shared.access;
     let broken = |_| fatal("F0000", "the server's web configuration file cannot be used, see its log");
-    let Some(rules) = access.rules().await.map_err(broken)? else { return Ok(()) };
+    let Some(rules) = access.rules().await.map_err(broken)? else { return Ok(None) };
     if !peer.encrypted && access.has_tls() {
         if rules.wants_certificate() {
             let text = "connection requires a client certificate: connect with sslmode=require, sslcert and sslkey";
@@ -57,7 +57,7 @@ pub async fn authenticate(
         }
     }
     if rules.is_open() {
-        return Ok(());
+        return Ok(None);
     }
     let from = peer.address.ip();
     let verdict = match rules.ask(user.as_bytes()) {
@@ -78,7 +78,7 @@ pub async fn authenticate(
         }
     };
     match verdict {
-        Password::Right => Ok(()),
+        Password::Right => Ok(rules.grant(user.as_bytes())),
         Password::Wrong => Err(fatal("28P01", format!("password authentication failed for user \"{user}\""))),
         Password::Busy => Err(fatal("53300", "too many passwords are being checked, try again")),
     }

@@ -25,6 +25,7 @@ use super::session::{DATABASE, Registered, Session};
 use super::settings::values::Scope;
 use super::shared::Shared;
 use super::stats::Counted;
+use crate::server::access::door::Role;
 
 const CANCEL_REQUEST: i32 = 80_877_102;
 /// The major version of the protocol, in the upper half of the code.
@@ -86,7 +87,7 @@ async fn open(
     let user = user.ok_or_else(|| fatal("28000", "no PostgreSQL user name specified in startup packet"))?;
     // Those who are not known yet take no session from those who are.
     let address = peer.address;
-    auth::authenticate(shared, incoming, client, peer, &user).await?;
+    let grant = auth::authenticate(shared, incoming, client, peer, &user).await?;
     let Ok(Ok(slot)) = timeout(SLOT_WAIT, shared.slots.clone().acquire_owned()).await else {
         return Err(fatal("53300", "sorry, too many clients already"));
     };
@@ -95,7 +96,8 @@ async fn open(
     let id = shared.sessions.next_process_id();
     let key = cancel_key(client.version)?;
     let context = catalog::context(&shared.engine);
-    let session = Arc::new(Session::new(user, id, context, shared.inserter.is_some()));
+    let may_write = shared.inserter.is_some() && grant.is_none_or(|grant| grant.role >= Role::Writer);
+    let session = Arc::new(Session::new(user, id, context, may_write).granted(grant));
     session.activity.connected(address);
     configure(&session, &parameters)?;
     catalog::install(&session, &shared.catalog);
