@@ -48,6 +48,8 @@ mod query;
 mod rules;
 /// `promlake test`: evaluates rules on series that a file describes.
 mod test;
+/// `promlake user`: what is kept of a password.
+mod user;
 /// Values of flags.
 mod values;
 /// `--version`.
@@ -85,6 +87,8 @@ enum Task {
     /// Work on rules
     #[command(subcommand)]
     Rules(rules::Rules),
+    /// Print the line of a user for the web configuration file
+    User(user::User),
 }
 
 /// Runs the command line; the exit code is 0, 1 for a failure, 2 for a wrong command line, 3 for flags of the other mode.
@@ -130,6 +134,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(error) => Err(error),
         },
         Some(Task::Rules(command)) => rules::run(command, Machine::read(Path::new("/"))),
+        Some(Task::User(user)) => user::run(&user),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

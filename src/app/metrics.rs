@@ -17,6 +17,7 @@ use crate::notify::notifier::Notifier;
 use crate::rules::manager::Manager;
 use crate::server::access::door::Access;
 use crate::server::http::server::Server;
+use crate::server::pg;
 use crate::storage::store::Store;
 use crate::telemetry::metrics::{Family, Kind, Metrics};
 use crate::telemetry::process;
@@ -47,6 +48,10 @@ pub fn register_server(metrics: &Metrics, server: &Arc<Server>) {
 
 pub fn register_access(metrics: &Metrics, access: Arc<Access>) {
     metrics.add_source(move || access.families());
+}
+
+pub fn register_postgres(metrics: &Metrics, stats: Arc<pg::Stats>) {
+    metrics.add_source(move || stats.families());
 }
 
 /// `opened_seconds` is how long the store took to open.

@@ -169,11 +169,20 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
         receive_bytes: settings.budget.message_bytes,
         ..pg::Limits::default()
     };
+    let pg_stats = Arc::new(pg::Stats::default());
+    metrics::register_postgres(&own_metrics, pg_stats.clone());
     let mut pg_task = match pg_listener {
         Some(listener) => {
             let inserter = settings.pg_writes.then(|| Inserter::new(engine.clone(), inserting, clock.clone()));
             let inserter = inserter.map(Arc::new);
-            tokio::spawn(pg::serve(engine, inserter, access.clone(), listener, pg_limits, shutdown.clone()))
+            tokio::spawn(pg::serve(
+                engine,
+                inserter,
+                access.clone(),
+                listener,
+                (pg_limits, pg_stats),
+                shutdown.clone(),
+            ))
         }
         // Nothing to ask, and so nobody to answer.
         None => tokio::spawn(shutdown.clone().cancelled_owned()),

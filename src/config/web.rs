@@ -1,5 +1,6 @@
 //! The web configuration file, `--web.config.file`: TLS, client certificates, users, headers and the rate of requests,
-//! in the format of Prometheus' exporter-toolkit (`docs/web-configuration.md` there), with its checks.
+//! in the format of Prometheus' exporter-toolkit (`docs/web-configuration.md` there), with its checks; and roles, in a section
+//! of our own.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +9,14 @@ use crate::config::http::{TlsVersion, line_of};
 use crate::config::mistake::{Found, Mistakes};
 use crate::config::schema::{Kind, Schema, below, field, with};
 use crate::config::values::{self, is_true};
+use crate::config::web::roles::Grants;
+use crate::config::web::verifier::Verifier;
 use crate::config::yaml::{self, Node};
+
+/// What users may do.
+pub mod roles;
+/// What is kept of passwords.
+pub mod verifier;
 
 static FILE: Schema = Schema {
     name: "the web configuration",
@@ -17,6 +25,8 @@ static FILE: Schema = Schema {
         field("http_server_config", Kind::Section(&HTTP)),
         field("basic_auth_users", Kind::Map(&Kind::Secret)),
         field("rate_limit", Kind::Section(&RATE_LIMIT)),
+        // Ours.
+        field("promlake", Kind::Section(&roles::PROMLAKE)),
     ]],
 };
 
@@ -87,8 +97,11 @@ pub struct WebConfig {
     pub tls: Option<Tls>,
     /// Names and values that every answer has.
     pub headers: Vec<(String, String)>,
-    /// Names with bcrypt hashes, see [`hash`]; who has the password may do everything. Empty: everyone may.
-    pub users: Vec<(String, Option<String>)>,
+    /// Names with what is kept of their passwords, `None` where no password could be right; who has the password may do
+    /// everything. Empty: everyone may.
+    pub users: Vec<(String, Option<Verifier>)>,
+    /// `None`: whoever is a user may do everything.
+    pub grants: Option<Grants>,
     pub rate_limit: Option<RateLimit>,
     /// What is right, and does nothing or less than it seems to; to be told at the start.
     pub notices: Vec<String>,
@@ -167,10 +180,13 @@ impl WebConfig {
         if rate_limit.is_some_and(|limit| limit.burst == 0) {
             notices.push("rate_limit.burst is not above 0, so that every request is refused".to_string());
         }
+        let users = users(section("basic_auth_users"), found, &mut notices);
+        let names: Vec<&str> = users.iter().map(|(name, _)| name.as_str()).collect();
         Self {
             tls,
+            grants: roles::read(section("promlake"), &names, found),
             headers: headers(section("http_server_config").get("headers").unwrap_or(&nothing), found),
-            users: users(section("basic_auth_users"), found, &mut notices),
+            users,
             rate_limit,
             notices,
         }
@@ -318,19 +334,19 @@ fn headers(node: &Node, found: &Found) -> Vec<(String, String)> {
     headers
 }
 
-fn users(node: &Node, found: &Found, notices: &mut Vec<String>) -> Vec<(String, Option<String>)> {
+fn users(node: &Node, found: &Found, notices: &mut Vec<String>) -> Vec<(String, Option<Verifier>)> {
     let mut users = vec![];
     for (name, value) in node.entries() {
         // Others are told already.
         if !(value.is_null() || value.text().is_some()) {
             continue;
         }
-        match hash(value.text().unwrap_or("")) {
-            Ok(hash) => {
-                if hash.is_none() {
+        match Verifier::parse(value.text().unwrap_or("")) {
+            Ok(verifier) => {
+                if verifier.is_none() {
                     notices.push(format!("no password is right for the user {:?}: its hash is damaged", name.text));
                 }
-                users.push((name.text.clone(), hash));
+                users.push((name.text.clone(), verifier));
             }
             Err(message) => found.add(name.line, &below("basic_auth_users", &name.text), message),
         }
@@ -385,52 +401,6 @@ fn go_duration(text: &str) -> Option<i64> {
     }
     let in_range = parts > 0 && total <= i64::MAX as f64;
     in_range.then_some((sign * total) as i64)
-}
-
-/// A bcrypt hash in the form that checks passwords: `$2b$`, two digits of cost, `$`, 22 letters of salt and 31 of the hash.
-/// `None` where no password could be right, which Go finds out only when one is checked. As in Go, what follows a hash is
-/// passed over, and so is the minor version.
-///
-/// # Errors
-/// In the words of Go's bcrypt, without those that would tell a part of what may be a password.
-pub fn hash(text: &str) -> Result<Option<String>, String> {
-    /// The shortest, without a letter behind the version.
-    const LEAST: usize = 59;
-    const ALPHABET: &[u8] = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let bytes = text.as_bytes();
-    if bytes.len() < LEAST {
-        return Err("crypto/bcrypt: hashedSecret too short to be a bcrypted password".to_string());
-    }
-    let Some(rest) = bytes.strip_prefix(b"$") else {
-        return Err("crypto/bcrypt: bcrypt hashes must start with '$'".to_string());
-    };
-    let rest = match rest {
-        [b'0'..=b'2', b'$', rest @ ..] | [b'0'..=b'2', _, _, rest @ ..] => rest,
-        [major @ b'3'..=b'9', ..] => {
-            let major = char::from(*major);
-            return Err(format!(
-                "crypto/bcrypt: bcrypt algorithm version '{major}' requested is newer than current version '2'"
-            ));
-        }
-        _ => return Err("crypto/bcrypt: not a bcrypt hash".to_string()),
-    };
-    let cost = rest.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u32>().ok());
-    let cost = cost.ok_or("crypto/bcrypt: the cost is not a number of two digits")?;
-    if !(4..=31).contains(&cost) {
-        return Err(format!("crypto/bcrypt: cost {cost} is outside allowed inclusive range 4..31"));
-    }
-    let place = |byte: &u8| ALPHABET.iter().position(|known| known == byte);
-    match rest.get(3..56) {
-        Some(encoded) if encoded.iter().all(|byte| place(byte).is_some()) => {
-            // 22 letters have room for four bits more than a salt has; nobody says what is in them.
-            let (salt, hash) = encoded.split_at(22);
-            let last = salt.last().and_then(place).and_then(|place| ALPHABET.get(place & 0b11_0000));
-            let letters = salt[..21].iter().chain(last).chain(hash);
-            let letters: String = letters.map(|byte| char::from(*byte)).collect();
-            Ok(Some(format!("$2b${cost:02}${letters}")))
-        }
-        _ => Ok(None),
-    }
 }
 
 #[cfg(test)]

@@ -202,6 +202,12 @@ impl Engine {
         Ok(Self { store, options, system, runtime, door, active, log, recent, times, kept, forms })
     }
 
+    /// The same engine for one whose queries may take so long at most.
+    pub fn with_timeout(&self, most: Duration) -> Self {
+        let timeout = self.options.timeout.min(most);
+        Self { options: Arc::new(EngineOptions { timeout, ..EngineOptions::clone(&self.options) }), ..self.clone() }
+    }
+
     /// The same engine through a door of its own: so many queries at once, whoever waits at the other ones. Threads and
     /// memory are shared.
     pub fn with_own_slots(&self, slots: usize) -> Self {

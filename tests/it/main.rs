@@ -39,6 +39,8 @@ mod pg;
 mod import;
 /// Where the lake is laid, and that what lies there is left alone.
 mod place;
+/// What Postgres sessions do, for those who watch.
+mod pg_activity;
 /// What psql and drivers read of the Postgres catalog.
 mod pg_catalog;
 /// INSERT by the Postgres protocol.

@@ -16,6 +16,10 @@ use crate::support::{Home, NO_TARGETS, Promlake};
 
 /// The same of Postgres.
 mod postgres;
+/// What users may do.
+mod roles;
+/// Passwords that are proved instead of told.
+mod scram;
 
 /// How long an answer may take before the test fails. Generous, since the machine may be busy building.
 const DEADLINE: Duration = Duration::from_secs(60);

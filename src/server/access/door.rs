@@ -5,6 +5,7 @@
 //! Whether the listeners speak TLS at all is decided at the start, as in Prometheus.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,13 +17,17 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::web::WebConfig;
+use crate::config::web::roles::Grants;
 use crate::error::{Error, Result};
-use crate::server::access::passwords::{Passwords, Users, Verdict};
+use crate::server::access::brake::Brake;
+use crate::server::access::passwords::{Asked, Passwords, Users, Verdict};
 use crate::server::access::rate::Bucket;
+use crate::server::access::scram::{Exchange, Fault};
 use crate::server::access::tls::{self, Served};
 use crate::telemetry::metrics::Family;
 
-pub use crate::server::access::passwords::Verdict as Password;
+pub use crate::config::web::roles::{Grant, Role};
+pub use crate::server::access::passwords::{Asked as Challenged, Verdict as Password};
 pub use crate::server::access::tls::POSTGRESQL;
 
 /// How often files are looked at.
@@ -35,6 +40,7 @@ pub struct Access {
     /// `None`: everyone, without TLS.
     file: Option<File>,
     passwords: Passwords,
+    brake: Brake,
     bucket: Mutex<Option<Arc<Bucket>>>,
 }
 
@@ -68,6 +74,7 @@ struct Seen {
 pub struct Rules {
     tls: Option<Served>,
     users: Users,
+    grants: Option<Grants>,
     bucket: Option<Arc<Bucket>>,
     /// Names and values that every answer has.
     pub headers: Vec<(String, String)>,
@@ -150,7 +157,7 @@ impl Access {
     /// All that is wrong with the file and the files that it names.
     pub fn open(path: Option<&Path>) -> Result<Self> {
         let passwords = Passwords::new().map_err(Error::internal)?;
-        let mut access = Self { file: None, passwords, bucket: Mutex::default() };
+        let mut access = Self { file: None, passwords, brake: Brake::default(), bucket: Mutex::default() };
         let Some(path) = path else { return Ok(access) };
         let loaded = load(path);
         let (config, served) = loaded.config?;
@@ -200,12 +207,12 @@ impl Access {
         self.served().await.map(|served| TlsAcceptor::from(served.http))
     }
 
-    /// For a handshake of Postgres.
+    /// For a handshake of Postgres, and what a login on it may be bound to.
     ///
     /// # Errors
     /// As of HTTP.
-    pub async fn postgres_acceptor(&self) -> Result<TlsAcceptor, Closed> {
-        self.served().await.map(|served| TlsAcceptor::from(served.postgres))
+    pub async fn postgres_acceptor(&self) -> Result<(TlsAcceptor, Option<Arc<[u8]>>), Closed> {
+        self.served().await.map(|served| (TlsAcceptor::from(served.postgres), served.end_point))
     }
 
     async fn served(&self) -> Result<Served, Closed> {
@@ -213,9 +220,44 @@ impl Access {
         rules.tls.clone().ok_or(Closed)
     }
 
-    /// Whether this is a user's password.
-    pub async fn check_password(&self, rules: &Rules, user: &[u8], password: &[u8]) -> Verdict {
-        self.passwords.check(&rules.users, user, password).await
+    /// Whether this is a user's password. Whoever guesses waits.
+    pub async fn check_password(&self, rules: &Rules, from: IpAddr, user: &[u8], password: &[u8]) -> Verdict {
+        let Ok(turn) = self.brake.turn(from, user).await else {
+            self.passwords.count(Verdict::Busy);
+            return Verdict::Busy;
+        };
+        let verdict = self.passwords.check(&rules.users, user, password).await;
+        if verdict == Verdict::Wrong {
+            tell_wrong(from, user);
+            turn.failed().await;
+        }
+        verdict
+    }
+
+    /// Whether the client's last message of SCRAM is that of one who knows the password; with the answer to it. Whoever
+    /// guesses waits.
+    ///
+    /// # Errors
+    /// Where the client does not keep to the protocol.
+    pub async fn check_proof(
+        &self,
+        exchange: &Exchange,
+        from: IpAddr,
+        user: &[u8],
+        message: &[u8],
+    ) -> Result<(Verdict, String), Fault> {
+        let Ok(turn) = self.brake.turn(from, user).await else {
+            self.passwords.count(Verdict::Busy);
+            return Ok((Verdict::Busy, String::new()));
+        };
+        let Some(answer) = exchange.finish(message)? else {
+            self.passwords.count(Verdict::Wrong);
+            tell_wrong(from, user);
+            turn.failed().await;
+            return Ok((Verdict::Wrong, String::new()));
+        };
+        self.passwords.count(Verdict::Right);
+        Ok((Verdict::Right, answer))
     }
 
     /// Our own metrics; nothing where there is no file.
@@ -282,7 +324,8 @@ impl Access {
         let kept = bucket.take().filter(|bucket| Some(bucket.limit()) == config.rate_limit);
         let made = || config.rate_limit.map(|limit| Arc::new(Bucket::new(limit, Instant::now())));
         *bucket = kept.or_else(made);
-        Rules { tls, users: Users::new(config.users), bucket: bucket.clone(), headers: config.headers }
+        let (users, bucket) = (Users::new(config.users), bucket.clone());
+        Rules { tls, users, grants: config.grants, bucket, headers: config.headers }
     }
 }
 
@@ -298,6 +341,19 @@ impl Rules {
         self.users.is_empty()
     }
 
+    /// What a user was given; `None` where there are no roles, and every user may do everything.
+    pub fn grant(&self, user: &[u8]) -> Option<Grant> {
+        let grants = self.grants.as_ref()?;
+        // Every user has one.
+        let least = Grant { role: Role::Reader, statement_timeout: None };
+        Some(std::str::from_utf8(user).ok().and_then(|user| grants.get(user).copied()).unwrap_or(least))
+    }
+
+    /// How a user may show that he knows the password.
+    pub fn ask(&self, user: &[u8]) -> Asked {
+        self.users.ask(user)
+    }
+
     /// Whether a client has to have a certificate.
     pub fn wants_certificate(&self) -> bool {
         self.tls.as_ref().is_some_and(|served| served.wants_certificate)
@@ -307,6 +363,13 @@ impl Rules {
     pub fn allows_request(&self) -> bool {
         self.bucket.as_ref().is_none_or(|bucket| bucket.take(Instant::now()))
     }
+}
+
+/// Never with the password; of a name so much as tells whose it is.
+fn tell_wrong(address: IpAddr, user: &[u8]) {
+    const SHOWN: usize = 64;
+    let user: String = String::from_utf8_lossy(user).chars().take(SHOWN).collect();
+    tracing::warn!(%address, ?user, "a wrong password, or a user that there is not");
 }
 
 #[cfg(test)]

@@ -10,8 +10,14 @@ mod tls;
 mod clients;
 /// The parts of a certificate that are looked at.
 mod x509;
-/// Passwords against bcrypt hashes, with what is known already.
+/// Passwords against what is kept of them, with what is known already.
 mod passwords;
+/// Knowing a password without telling it.
+pub mod scram;
+/// What binds a login to its TLS.
+mod binding;
+/// Who guesses waits.
+mod brake;
 /// How often requests may come.
 mod rate;
 /// A socket with TLS or without.

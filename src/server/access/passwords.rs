@@ -1,5 +1,5 @@
-//! Passwords against bcrypt hashes. To check one takes tens of milliseconds on purpose, so what came out is kept: not the
-//! password, but a keyed hash of it with its user and the stored hash, so that a changed file makes it void. A user that
+//! Passwords against what is kept of them. To check one takes tens of milliseconds on purpose, so what came out is kept: not
+//! the password, but a keyed hash of it with its user and what is kept, so that a changed file makes it void. A user that
 //! there is not takes as long as one that there is, and few are checked at once.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -10,6 +10,8 @@ use aws_lc_rs::hmac;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::config::web::verifier::{Scram, Verifier};
+use crate::server::access::scram::{self, Challenge};
 use crate::telemetry::metrics::{Family, Kind};
 
 /// Checks at once; each takes a core.
@@ -19,24 +21,72 @@ const MAX_WAITING: usize = 64;
 /// What came out of checks, right and wrong ones apart: whoever guesses drives out nothing but guesses.
 const MAX_KNOWN: usize = 1024;
 
-/// Users with their hashes, see [`crate::config::web::hash`].
-#[derive(Default)]
+/// Users with what is kept of their passwords.
 pub struct Users {
-    by_name: HashMap<Vec<u8>, Option<String>>,
+    by_name: HashMap<Vec<u8>, Option<Verifier>>,
     /// In the order of the file.
-    hashes: Vec<String>,
+    verifiers: Vec<Verifier>,
+    /// Makes up what is told of users that there are not. It is the same after a restart, and after changes of other
+    /// users than the first, as is what is told of users that there are.
+    secret: hmac::Key,
+}
+
+/// How a user may show that he knows the password, where it need not be told.
+pub enum Asked {
+    /// Only by telling it.
+    Password,
+    Scram(Challenge),
 }
 
 impl Users {
-    pub fn new(users: Vec<(String, Option<String>)>) -> Self {
-        let hashes = users.iter().filter_map(|(_, hash)| hash.clone()).collect();
-        let by_name = users.into_iter().map(|(name, hash)| (name.into_bytes(), hash)).collect();
-        Self { by_name, hashes }
+    pub fn new(users: Vec<(String, Option<Verifier>)>) -> Self {
+        let verifiers: Vec<Verifier> = users.iter().filter_map(|(_, verifier)| verifier.clone()).collect();
+        let by_name = users.into_iter().map(|(name, verifier)| (name.into_bytes(), verifier)).collect();
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, &verifiers.first().map(bytes_of).unwrap_or_default());
+        Self { by_name, verifiers, secret }
     }
 
     /// Then everyone may do everything.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
+    }
+
+    /// What a user is asked. One that there is not is asked what anybody is, always the same.
+    pub fn ask(&self, user: &[u8]) -> Asked {
+        match self.of(user) {
+            Some((Verifier::Scram(kept), true)) => Asked::Scram(Challenge { kept: kept.clone(), hopeless: false }),
+            Some((Verifier::Scram(kept), false)) => {
+                let length = kept.salt.len();
+                let salt = [&b"salt"[..], b"more"].map(|part| self.made_up(user, part)).concat();
+                let salt = salt.into_iter().take(length).collect();
+                Asked::Scram(Challenge { kept: Scram { salt, ..kept.clone() }, hopeless: true })
+            }
+            Some((Verifier::Bcrypt(_), _)) | None => Asked::Password,
+        }
+    }
+
+    /// What is kept of a user's password, or for one that there is not of anybody's, always the same for a name, so that
+    /// time tells no names: who is there may have any cost. `None` where nothing is kept of anyone.
+    fn of(&self, user: &[u8]) -> Option<(&Verifier, bool)> {
+        if let Some(Some(verifier)) = self.by_name.get(user) {
+            return Some((verifier, true));
+        }
+        let print = self.made_up(user, b"anybody");
+        let (number, _) = print.split_first_chunk::<8>()?;
+        let place = u64::from_be_bytes(*number).checked_rem(self.verifiers.len() as u64)?;
+        self.verifiers.get(place as usize).map(|verifier| (verifier, false))
+    }
+
+    fn made_up(&self, user: &[u8], what: &[u8]) -> Print {
+        print_of(&self.secret, &[what, user])
+    }
+}
+
+/// A text that differs where verifiers do.
+fn bytes_of(verifier: &Verifier) -> Vec<u8> {
+    match verifier {
+        Verifier::Bcrypt(hash) => hash.clone().into_bytes(),
+        Verifier::Scram(kept) => kept.to_string().into_bytes(),
     }
 }
 
@@ -60,7 +110,7 @@ pub struct Passwords {
     busy: AtomicU64,
 }
 
-/// A keyed hash of a user, a password and a stored hash.
+/// A keyed hash, as of a user, a password and what is kept of it.
 type Print = [u8; 32];
 
 #[derive(Default)]
@@ -111,27 +161,25 @@ impl Passwords {
     /// Whether this is the password of this user.
     pub async fn check(&self, users: &Users, user: &[u8], password: &[u8]) -> Verdict {
         let verdict = self.look(users, user, password).await;
+        self.count(verdict);
+        verdict
+    }
+
+    /// Counts what came of an exchange that was checked elsewhere.
+    pub fn count(&self, verdict: Verdict) {
         let count = match verdict {
             Verdict::Right => &self.right,
             Verdict::Wrong => &self.wrong,
             Verdict::Busy => &self.busy,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        verdict
     }
 
     async fn look(&self, users: &Users, user: &[u8], password: &[u8]) -> Verdict {
-        let (hash, exists) = match users.by_name.get(user) {
-            Some(Some(hash)) => (hash, true),
-            // That of anybody, always the same for a name, so that time tells no names: who is there may have any cost.
-            _ => match self.anybody(users, user) {
-                Some(hash) => (hash, false),
-                None => return Verdict::Wrong,
-            },
-        };
+        let Some((verifier, exists)) = users.of(user) else { return Verdict::Wrong };
         // What was right for a user is not when there is none of this name any more, whose hash ever is taken then.
         let known_as: &[u8] = if exists { b"user" } else { b"nobody" };
-        let print = self.print([known_as, user, password, hash.as_bytes()]);
+        let print = print_of(&self.key, &[known_as, user, password, &bytes_of(verifier)]);
         if let Some(verdict) = self.recall(&print) {
             return verdict;
         }
@@ -142,9 +190,12 @@ impl Passwords {
             return verdict;
         }
         self.checked.fetch_add(1, Ordering::Relaxed);
-        let (password, hash) = (password.to_vec(), hash.clone());
+        let (password, verifier) = (password.to_vec(), verifier.clone());
         let work = tokio::task::spawn_blocking(move || {
-            let right = bcrypt::verify(password, &hash).unwrap_or(false);
+            let right = match verifier {
+                Verifier::Bcrypt(hash) => bcrypt::verify(password, &hash).unwrap_or(false),
+                Verifier::Scram(kept) => scram::is_password(&kept, &password),
+            };
             // Not earlier, also where nobody waits any more.
             drop((place, turn));
             right
@@ -170,22 +221,6 @@ impl Passwords {
         }
     }
 
-    fn print(&self, parts: [&[u8]; 4]) -> Print {
-        let mut context = hmac::Context::with_key(&self.key);
-        for part in parts {
-            context.update(&part.len().to_be_bytes());
-            context.update(part);
-        }
-        print_of(&context.sign())
-    }
-
-    fn anybody<'a>(&self, users: &'a Users, user: &[u8]) -> Option<&'a String> {
-        let print = print_of(&hmac::sign(&self.key, user));
-        let (number, _) = print.split_first_chunk::<8>()?;
-        let place = u64::from_be_bytes(*number).checked_rem(users.hashes.len() as u64)?;
-        users.hashes.get(place as usize)
-    }
-
     pub fn families(&self) -> Vec<Family> {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
         let help = "Requests and sessions with user and password, by what came of it";
@@ -198,23 +233,73 @@ impl Passwords {
     }
 }
 
-fn print_of(tag: &hmac::Tag) -> Print {
+/// With the length of each part, so that no two lists of them are taken for one another.
+fn print_of(key: &hmac::Key, parts: &[&[u8]]) -> Print {
+    let mut context = hmac::Context::with_key(key);
+    for part in parts {
+        context.update(&part.len().to_be_bytes());
+        context.update(part);
+    }
     let mut print = [0; 32];
-    print.copy_from_slice(tag.as_ref());
+    print.copy_from_slice(context.sign().as_ref());
     print
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::web::hash;
-
     /// Of "one", and another of "two"; cost 4.
     fn users(names: &[(&str, &str)]) -> Users {
         let hashed = |password: &str| bcrypt::hash(password, 4).unwrap();
-        Users::new(
-            names.iter().map(|(name, password)| (name.to_string(), hash(&hashed(password)).unwrap())).collect(),
-        )
+        let verifier = |password: &str| Verifier::parse(&hashed(password)).unwrap();
+        Users::new(names.iter().map(|(name, password)| (name.to_string(), verifier(password))).collect())
+    }
+
+    fn scram(password: &str, salt: u8) -> Option<Verifier> {
+        Some(Verifier::Scram(scram::verifier(password.as_bytes(), vec![salt; 16], 4096)))
+    }
+
+    /// Users of both kinds beside each other, in HTTP's way, and of neither is told who there is.
+    #[tokio::test]
+    async fn verifiers_of_scram() {
+        let passwords = Passwords::new().unwrap();
+        let bcrypt = || Verifier::parse(&bcrypt::hash("two", 4).unwrap()).unwrap();
+        let users =
+            Users::new(vec![("ada".into(), scram("one", 1)), ("bob".into(), bcrypt()), ("eve".into(), None)]);
+        for (user, password, expected) in [
+            ("ada", "one", Verdict::Right),
+            ("ada", "two", Verdict::Wrong),
+            ("bob", "two", Verdict::Right),
+            ("bob", "one", Verdict::Wrong),
+            ("eve", "one", Verdict::Wrong),
+            ("nobody", "one", Verdict::Wrong),
+        ] {
+            let got = passwords.check(&users, user.as_bytes(), password.as_bytes()).await;
+            assert_eq!(got, expected, "{user} {password}");
+        }
+        assert!(
+            matches!(users.ask(b"ada"), Asked::Scram(Challenge { hopeless: false, kept }) if kept.salt == [1; 16])
+        );
+        assert!(matches!(users.ask(b"bob"), Asked::Password));
+        // Those who are not there are asked as one or the other, and the same after a restart.
+        let again = Users::new(vec![("ada".into(), scram("one", 1)), ("bob".into(), bcrypt())]);
+        let mut kinds = [0, 0];
+        let mut salts = HashSet::new();
+        for n in 0..64 {
+            let name = format!("nobody{n}");
+            match (users.ask(name.as_bytes()), again.ask(name.as_bytes())) {
+                (Asked::Password, Asked::Password) => kinds[0] += 1,
+                (Asked::Scram(a), Asked::Scram(b)) => {
+                    assert!(a.hopeless && b.hopeless && a.kept == b.kept, "{name}");
+                    assert_eq!((a.kept.iterations, a.kept.salt.len()), (4096, 16));
+                    salts.insert(a.kept.salt);
+                    kinds[1] += 1;
+                }
+                _ => panic!("{name} is asked in two ways"),
+            }
+        }
+        assert!(kinds[0] > 0 && kinds[1] == salts.len() && kinds[1] > 0, "{kinds:?}");
+        assert!(matches!(Users::new(vec![("eve".into(), None)]).ask(b"eve"), Asked::Password));
     }
 
     #[tokio::test]
@@ -265,7 +350,8 @@ mod tests {
     async fn odd_passwords() {
         let passwords = Passwords::new().unwrap();
         let long = [b'a'; 72];
-        let users = Users::new(vec![("ada".to_string(), hash(&bcrypt::hash(long, 4).unwrap()).unwrap())]);
+        let users =
+            Users::new(vec![("ada".to_string(), Verifier::parse(&bcrypt::hash(long, 4).unwrap()).unwrap())]);
         let check = async |password: &[u8]| passwords.check(&users, b"ada", password).await;
         assert_eq!(check(&long).await, Verdict::Right);
         assert_eq!(check(&[b'a'; 90_000]).await, Verdict::Right);

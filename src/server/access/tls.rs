@@ -14,6 +14,7 @@ use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
 use crate::config::http::TlsVersion;
 use crate::config::web::{ClientAuth, Pem, Tls};
+use crate::server::access::binding;
 use crate::server::access::clients::Clients;
 
 /// A key of the section, and what is wrong with it.
@@ -26,6 +27,8 @@ pub struct Served {
     pub postgres: Arc<ServerConfig>,
     /// Whether a client without a certificate is refused.
     pub wants_certificate: bool,
+    /// What a login may be bound to, if anything.
+    pub end_point: Option<Arc<[u8]>>,
 }
 
 /// Reads a file.
@@ -58,6 +61,7 @@ pub fn build(tls: &Tls, read: &mut Read<'_>) -> Result<(Served, Vec<String>), Ve
             builder.with_client_cert_verifier(Arc::new(clients.map_err(|e| vec![(authorities_key(tls), e)])?))
         }
     };
+    let end_point = chain.first().and_then(|certificate| binding::end_point(certificate));
     let mut config = builder.with_single_cert(chain, key).map_err(|e| vec![pair(&e)])?;
     config.ignore_client_order = tls.prefer_server_cipher_suites;
     let with_protocol = |name: &[u8]| {
@@ -67,8 +71,12 @@ pub fn build(tls: &Tls, read: &mut Read<'_>) -> Result<(Served, Vec<String>), Ve
     };
     let wants_certificate =
         tls.client_auth.requires() || tls.client_auth != ClientAuth::No && tls.client_allowed_sans.is_some();
-    let served =
-        Served { http: with_protocol(b"http/1.1"), postgres: with_protocol(POSTGRESQL), wants_certificate };
+    let served = Served {
+        http: with_protocol(b"http/1.1"),
+        postgres: with_protocol(POSTGRESQL),
+        wants_certificate,
+        end_point,
+    };
     Ok((served, notices))
 }
 

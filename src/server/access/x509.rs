@@ -1,5 +1,5 @@
-//! The parts of an X.509 certificate (RFC 5280) that are looked at here: the time it is valid for and the names of its
-//! owner. Signatures and chains are the TLS library's business. Whatever does not parse is no certificate.
+//! The parts of an X.509 certificate (RFC 5280) that are looked at here: the time it is valid for, the names of its owner
+//! and how it is signed. Signatures and chains are the TLS library's business. Whatever does not parse is no certificate.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -55,6 +55,13 @@ impl Certificate {
     pub fn is_valid_at(&self, seconds: i64) -> bool {
         (self.not_before..=self.not_after).contains(&seconds)
     }
+}
+
+/// The object identifier of the signature's algorithm, in DER without tag and length.
+pub fn signature_algorithm(der: &[u8]) -> Option<&[u8]> {
+    let mut certificate = Reader(Reader(der).expect(SEQUENCE)?);
+    certificate.expect(SEQUENCE)?;
+    Reader(certificate.expect(SEQUENCE)?).expect(OBJECT_IDENTIFIER)
 }
 
 fn alternative_names(extensions: &[u8]) -> Option<Vec<String>> {

@@ -1,31 +1,50 @@
 //! Whether a request is heard at all, as the web configuration file has it: the rate, then user and password (RFC 7617),
 //! for every path. The answers are those of Prometheus' exporter-toolkit.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::server::access::door::{Access, Password, Rules};
+use crate::server::access::door::{Access, Grant, Password, Role, Rules};
 use crate::server::http::bodies::retry_later;
 use crate::server::http::envelope::text_response;
 
-/// What the file says where the request may go on, or the answer where it may not.
-pub async fn admit(access: &Access, headers: &HeaderMap) -> Result<Option<std::sync::Arc<Rules>>, Response> {
+/// What whoever asks was given, an extension of the request; nothing where there are no roles.
+#[derive(Clone, Copy, Debug)]
+pub struct Granted(pub Grant);
+
+/// What the file says where the request may go on, and what whoever asks was given; or the answer where it may not.
+/// `client` is where it came from, if that is known.
+pub async fn admit(
+    access: &Access,
+    client: Option<IpAddr>,
+    headers: &HeaderMap,
+) -> Result<(Option<Arc<Rules>>, Option<Granted>), Response> {
     let closed = |_| text_response(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error\n");
-    let Some(rules) = access.rules().await.map_err(closed)? else { return Ok(None) };
+    let Some(rules) = access.rules().await.map_err(closed)? else { return Ok((None, None)) };
     if !rules.allows_request() {
         return Err(text_response(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests\n"));
     }
     if rules.is_open() {
-        return Ok(Some(rules));
+        return Ok((Some(rules), None));
     }
-    let verdict = match credentials(headers) {
-        Some((user, password)) => access.check_password(&rules, &user, &password).await,
+    let told = credentials(headers);
+    let verdict = match &told {
+        Some((user, password)) => {
+            let client = client.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+            access.check_password(&rules, client, user, password).await
+        }
         None => Password::Wrong,
     };
     let mut refusal = match verdict {
-        Password::Right => return Ok(Some(rules)),
+        Password::Right => {
+            let grant = told.and_then(|(user, _)| rules.grant(&user));
+            return Ok((Some(rules), grant.map(Granted)));
+        }
         Password::Busy => {
             let text = "too many passwords are being checked, try again\n";
             retry_later(text_response(StatusCode::SERVICE_UNAVAILABLE, text))
@@ -38,6 +57,14 @@ pub async fn admit(access: &Access, headers: &HeaderMap) -> Result<Option<std::s
     };
     decorate(&mut refusal, &rules);
     Err(refusal)
+}
+
+/// The answer to a request of one whose role is too low for it.
+pub fn refuse_role(granted: Option<Granted>, needed: Role) -> Option<Response> {
+    let Granted(grant) = granted.filter(|granted| granted.0.role < needed)?;
+    let text =
+        format!("permission denied: this takes the role {needed}, and the user has the role {}\n", grant.role);
+    Some(text_response(StatusCode::FORBIDDEN, text))
 }
 
 /// Gives an answer the headers that every one has.

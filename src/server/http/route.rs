@@ -6,6 +6,7 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::MethodRouter;
 
+use crate::server::access::door::Role;
 use crate::server::http::describe::About;
 use crate::server::http::server::Server;
 
@@ -18,6 +19,8 @@ pub struct Route {
     /// Whether it only reads: POST is a GET with long parameters. On all other routes each method but GET, HEAD and OPTIONS changes something,
     /// which no such page may ask for; so no route may change anything on a GET.
     pub reads_only: bool,
+    /// Whose role it takes to change something by it.
+    pub changes_by: Role,
     /// Whether pages of the origins that `--web.cors.origin` names may have its answers.
     pub shared: bool,
     /// Whether it is about samples that are kept, and rules over them: an agent has none.
@@ -42,7 +45,8 @@ pub fn read(path: &'static str) -> Route {
 /// A route for clients that are no pages of others.
 pub fn plain(path: &'static str) -> Route {
     let (handlers, methods) = (MethodRouter::new(), Vec::new());
-    Route { path, handlers, methods, reads_only: false, shared: false, of_samples: false, about: None }
+    let changes_by = Role::Admin;
+    Route { path, handlers, methods, reads_only: false, changes_by, shared: false, of_samples: false, about: None }
 }
 
 impl Route {
@@ -59,6 +63,11 @@ impl Route {
     pub fn put<T: 'static>(mut self, handler: impl Handler<T, Arc<Server>>) -> Self {
         self.methods.push(Method::PUT);
         Self { handlers: self.handlers.put(handler), ..self }
+    }
+
+    /// For those who send samples.
+    pub fn by_writers(self) -> Self {
+        Self { changes_by: Role::Writer, ..self }
     }
 
     pub fn of_samples(self) -> Self {

@@ -18,6 +18,8 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 use crate::error::{Error, ErrorKind};
+use crate::server::access::door::Role;
+use crate::server::http::auth::Granted;
 use crate::server::http::envelope::text_response;
 use crate::server::http::errors::ApiError;
 use crate::server::http::hosts::authorities;
@@ -82,9 +84,13 @@ pub fn router(server: Arc<Server>) -> Router {
 }
 
 /// Around everything, routes or none.
-async fn outermost(server: Arc<Server>, request: Request, next: Next) -> Response {
-    let mut response = match auth::admit(&server.access, request.headers()).await {
-        Ok(rules) => {
+async fn outermost(server: Arc<Server>, mut request: Request, next: Next) -> Response {
+    let client = request.extensions().get::<Via>().and_then(|via| via.client);
+    let mut response = match auth::admit(&server.access, client, request.headers()).await {
+        Ok((rules, granted)) => {
+            if let Some(granted) = granted {
+                request.extensions_mut().insert(granted);
+            }
             let mut response = match refuse_host(&server, &request) {
                 Some(refusal) => refusal,
                 None => match clean_path(&server, &request) {
@@ -125,6 +131,7 @@ struct Surroundings {
     route: &'static str,
     counters: Arc<RouteMetrics>,
     reads_only: bool,
+    changes_by: Role,
     shared: bool,
     of_api: bool,
     /// What OPTIONS tells; below the API it tells nothing, as there every path answers it.
@@ -138,6 +145,7 @@ impl Surroundings {
             route: route.path,
             counters: server.metrics.http.route(route.path),
             reads_only: route.reads_only,
+            changes_by: route.changes_by,
             shared: route.shared,
             of_api: route.is_of_api(),
             allowed: (!route.is_of_api()).then_some(allowed),
@@ -162,7 +170,10 @@ async fn surround(server: Arc<Server>, about: Surroundings, request: Request, ne
     let start = Instant::now();
     let changes = guard::changes(about.reads_only, request.method());
     let origin = request.headers().get(header::ORIGIN).cloned();
+    let granted = request.extensions().get::<Granted>().copied();
+    let needed = if changes { about.changes_by } else { Role::Reader };
     let refusal = if changes { refuse_page(&server, &request) } else { None };
+    let refusal = refusal.or_else(|| auth::refuse_role(granted, needed));
     let mut response = match refusal {
         Some(refusal) => refusal,
         None => {

@@ -25,6 +25,7 @@ use crate::model::labels::Labels;
 use crate::notify::notifier::Notifier;
 use crate::rules::manager::Manager as Rules;
 use crate::server::access::door::Access;
+use crate::server::http::auth::Granted;
 use crate::server::http::bodies::{Bodies, retry_later};
 use crate::server::http::envelope::text_response;
 use crate::server::http::hosts::Hosts;
@@ -241,14 +242,19 @@ impl Server {
     }
 }
 
-/// Extracts the parts, or answers 503 while there are none.
+/// Extracts the parts, or answers 503 while there are none. Whose role has a timeout has an engine that keeps it.
 pub struct Ready(pub Parts);
 
 impl FromRequestParts<Arc<Server>> for Ready {
     type Rejection = Response;
 
-    async fn from_request_parts(_: &mut RequestHead, server: &Arc<Server>) -> Result<Self, Response> {
-        server.parts().cloned().map(Ready).ok_or_else(|| server.not_ready())
+    async fn from_request_parts(head: &mut RequestHead, server: &Arc<Server>) -> Result<Self, Response> {
+        let mut parts = server.parts().cloned().ok_or_else(|| server.not_ready())?;
+        let granted = head.extensions.get::<Granted>();
+        if let Some(timeout) = granted.and_then(|granted| granted.0.statement_timeout) {
+            parts.engine = parts.engine.with_timeout(timeout);
+        }
+        Ok(Ready(parts))
     }
 }
 

@@ -44,9 +44,9 @@ pub async fn serve(shared: &Shared, socket: TcpStream, starting: OwnedSemaphoreP
         Err(_) => return Ok(()),
     };
     let Some(agreed) = agreed else { return Ok(()) };
-    let peer = Peer { address, encrypted: agreed.encrypted };
+    let peer = Peer { address, encrypted: agreed.encrypted, binding: agreed.binding };
     let mut incoming = Incoming::new(agreed.reading, agreed.begun, shared.receiving.clone());
-    let mut client = Client::new(Outgoing::new(agreed.writing, shared.limits.write_timeout));
+    let mut client = Client::new(Outgoing::new(agreed.writing, shared.limits.write_timeout), shared.stats.clone());
 
     let start = startup::start(shared, &mut incoming, &mut client, peer);
     let opened = match timeout_at(deadline, start).await {

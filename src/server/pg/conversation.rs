@@ -134,6 +134,7 @@ impl<'a> Conversation<'a> {
             self.skipping = false;
             return self.ready().await;
         }
+        self.session.activity.begin();
         let canceled = self.session.open_message();
         if canceled.is_cancelled() {
             return Err(errors::canceled());
@@ -152,6 +153,12 @@ impl<'a> Conversation<'a> {
         context.awaiting_frontend_ssl = false;
         context.awaiting_frontend_startup = false;
         let Some(message) = PgWireFrontendMessage::decode(&mut frame.bytes, &context)? else { return Ok(()) };
+        match &message {
+            PgWireFrontendMessage::Query(query) => self.session.activity.run(&query.query),
+            PgWireFrontendMessage::Parse(parse) => self.session.activity.run(&parse.query),
+            PgWireFrontendMessage::Execute(execute) => self.tell_execution(execute.name.as_deref()),
+            _ => {}
+        }
         match message {
             PgWireFrontendMessage::Query(query) => self.simple(&query.query).await,
             PgWireFrontendMessage::Parse(parse) => self.parse(parse).await,
@@ -165,6 +172,14 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    /// What is executed was prepared before, maybe long ago.
+    fn tell_execution(&self, portal: Option<&str>) {
+        let portal = self.portals.get(portal.unwrap_or_default()).ok();
+        if let Some(statement) = portal.and_then(|portal| portal.statement.as_ref()) {
+            self.session.activity.run(&statement.text);
+        }
+    }
+
     /// A message was answered to its end.
     async fn ready(&mut self) -> PgWireResult<()> {
         if !self.transaction.is_block() {
@@ -175,6 +190,7 @@ impl<'a> Conversation<'a> {
         self.many = false;
         self.session.close_message();
         self.tell_settings().await?;
+        self.session.activity.end(self.transaction.status());
         let ready = ReadyForQuery::new(self.transaction.status());
         self.client.send(PgWireBackendMessage::ReadyForQuery(ready)).await?;
         self.idle_since = Some(Instant::now());

@@ -42,7 +42,7 @@ impl Conversation<'_> {
         };
         // What is wrong with the text is said first, as in PostgreSQL.
         self.statements.check(name)?;
-        self.statements.add(name, message.query.len(), prepared, declared, self.message)?;
+        self.statements.add(name, &message.query, prepared, declared, self.message)?;
         self.client.feed(PgWireBackendMessage::ParseComplete(ParseComplete::new())).await
     }
 
@@ -146,6 +146,7 @@ impl Conversation<'_> {
 
     /// Tells that a statement has ended, and before that what it has to say.
     pub async fn complete(&mut self, tag: String) -> PgWireResult<()> {
+        self.shared.stats.statement();
         self.tell_notices().await?;
         self.client.feed(PgWireBackendMessage::CommandComplete(CommandComplete::new(tag))).await
     }

@@ -16,12 +16,16 @@ use super::connection;
 use super::receive::Receiving;
 use super::session::Sessions;
 use super::shared::{Limits, Shared};
+use super::stats::Stats;
 use crate::engine::session::Engine;
 use crate::past::insert::Inserter;
 use crate::server::access::door::Access;
 
 /// How long to wait where no socket can be had; out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long clients may take at shutdown to hear that their statements were ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves until `shutdown`; then accepts no more, and ends open connections after a short grace. Without an inserter no
 /// statement writes.
@@ -30,19 +34,20 @@ pub async fn serve(
     inserter: Option<Arc<Inserter>>,
     access: Arc<Access>,
     listener: TcpListener,
-    limits: Limits,
+    (limits, stats): (Limits, Arc<Stats>),
     shutdown: CancellationToken,
 ) {
-    serve_shared(Arc::new(shared(engine, inserter, access, limits, shutdown)), listener).await;
+    serve_shared(Arc::new(shared(engine, inserter, access, (limits, stats), shutdown)), listener).await;
 }
 
 fn shared(
     engine: Engine,
     inserter: Option<Arc<Inserter>>,
     access: Arc<Access>,
-    limits: Limits,
+    (limits, stats): (Limits, Arc<Stats>),
     shutdown: CancellationToken,
 ) -> Shared {
+    let (message_bytes, budget_bytes) = (limits.message_bytes, limits.receive_bytes);
     let sessions = Arc::new(Sessions::default());
     Shared {
         access,
@@ -51,8 +56,9 @@ fn shared(
         inserter,
         sessions,
         slots: Arc::new(Semaphore::new(limits.connections)),
-        receiving: Arc::new(Receiving::new(limits.message_bytes, limits.message_timeout, limits.receive_bytes)),
+        receiving: Arc::new(Receiving::new(message_bytes, limits.message_timeout, budget_bytes, stats.clone())),
         limits,
+        stats,
         shutdown,
     }
 }
@@ -68,7 +74,9 @@ async fn serve_shared(shared: Arc<Shared>, listener: TcpListener) {
             () = shared.shutdown.cancelled() => break,
             socket = accept(&listener) => socket,
         };
+        shared.stats.connection();
         let Ok(place) = starting.clone().try_acquire_owned() else {
+            shared.stats.refused();
             tracing::debug!("a Postgres connection was closed, as many are starting already as may");
             continue;
         };
@@ -88,6 +96,9 @@ async fn serve_shared(shared: Arc<Shared>, listener: TcpListener) {
     }
     tasks.close();
     if tokio::time::timeout(limits.drain_timeout, tasks.wait()).await.is_err() {
+        // What still runs is ended, and its client told so; whoever does not listen is left.
+        shared.sessions.all().iter().filter_map(std::sync::Weak::upgrade).for_each(|session| session.terminate());
+        let _ = tokio::time::timeout(LAST_WORDS, tasks.wait()).await;
         closing.cancel();
         tasks.wait().await;
     }

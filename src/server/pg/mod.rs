@@ -7,6 +7,8 @@
 //! disconnect. Nothing a statement says reaches the server's files: plans that write, copy or create are refused before they
 //! run. INSERT, where it is allowed, is the plan of its query, whose rows are then written as samples.
 
+/// What connections do, for those who watch.
+mod activity;
 /// Values of the arguments of EXECUTE.
 mod arguments;
 /// User and password.
@@ -73,6 +75,8 @@ mod startup;
 mod statement;
 /// Prepared statements.
 mod statements;
+/// What is counted.
+mod stats;
 /// Commands that change what the loop keeps.
 mod transact;
 /// The states of a transaction.
@@ -88,3 +92,4 @@ mod writer;
 
 pub use listener::serve;
 pub use shared::Limits;
+pub use stats::Stats;

@@ -29,10 +29,10 @@ impl Conversation<'_> {
             return Err(errors::unsupported(format!("PREPARE of anything but a query or an INSERT: {named}")));
         }
         let declared = types.iter().map(declared).collect::<PgWireResult<Vec<_>>>()?;
-        let bytes = named.to_string().len();
+        let text = named.to_string();
         let prepared = statement::prepare(&self.shared.engine, self.session, named.clone(), clock).await?;
         self.statements.check(&name)?;
-        self.statements.add(&name, bytes, Some(prepared), declared, self.message)
+        self.statements.add(&name, &text, Some(prepared), declared, self.message)
     }
 
     /// The statement that an EXECUTE runs, which is one that is planned: one EXECUTE never leads to another.

@@ -17,7 +17,9 @@ use tokio::time::{Instant, timeout};
 
 use super::errors::fatal;
 use super::message::{self, HEADER_BYTES, PASSWORD, TERMINATE};
+use super::stats::Stats;
 use super::transport::Reading;
+use crate::server::access::scram::MESSAGE_BYTES;
 
 /// Bytes asked of the socket at a time, and what an idle connection keeps for them.
 const READ_BYTES: usize = 8 << 10;
@@ -56,14 +58,15 @@ pub struct Receiving {
     pub message_bytes: usize,
     pub message_timeout: Duration,
     budget: Arc<Semaphore>,
+    stats: Arc<Stats>,
 }
 
 impl Receiving {
     /// A message has to fit into the budget with its kind, which its length does not count.
-    pub fn new(message_bytes: usize, message_timeout: Duration, budget_bytes: usize) -> Self {
+    pub fn new(message_bytes: usize, message_timeout: Duration, budget_bytes: usize, stats: Arc<Stats>) -> Self {
         let budget_bytes = budget_bytes.min(u32::MAX as usize);
         let message_bytes = message_bytes.min(budget_bytes.saturating_sub(1));
-        Self { message_bytes, message_timeout, budget: Arc::new(Semaphore::new(budget_bytes)) }
+        Self { message_bytes, message_timeout, budget: Arc::new(Semaphore::new(budget_bytes)), stats }
     }
 }
 
@@ -111,6 +114,24 @@ impl Incoming {
     /// # Errors
     /// Where something else comes, or the client is gone: one that has none to give goes, and comes again with it.
     pub async fn password(&mut self) -> PgWireResult<BytesMut> {
+        let mut password = self.proof(STARTUP_BYTES).await?;
+        match memchr::memchr(0, &password) {
+            Some(end) if end + 1 == password.len() => password.truncate(end),
+            _ => return Err(fatal("08P01", "invalid password packet size")),
+        }
+        Ok(password)
+    }
+
+    /// The next message of SASL.
+    ///
+    /// # Errors
+    /// As of a password.
+    pub async fn sasl(&mut self) -> PgWireResult<BytesMut> {
+        self.proof(MESSAGE_BYTES).await
+    }
+
+    /// Whatever the client says to show who it is, without the header, of at most so many bytes as its length says.
+    async fn proof(&mut self, at_most: usize) -> PgWireResult<BytesMut> {
         let gone = || PgWireError::IoError(io::ErrorKind::UnexpectedEof.into());
         let header = self.exactly(HEADER_BYTES).await?.ok_or_else(gone)?;
         let (kind, length) = match *header {
@@ -120,15 +141,10 @@ impl Incoming {
         if kind != PASSWORD {
             return Err(fatal("08P01", format!("expected password response, got message type {kind}")));
         }
-        if !(HEADER_BYTES..=STARTUP_BYTES).contains(&length) {
+        if !(HEADER_BYTES..=at_most).contains(&length) {
             return Err(fatal("08P01", "invalid password packet size"));
         }
-        let mut password = self.exactly(length + 1 - HEADER_BYTES).await?.ok_or_else(gone)?;
-        match memchr::memchr(0, &password) {
-            Some(end) if end + 1 == password.len() => password.truncate(end),
-            _ => return Err(fatal("08P01", "invalid password packet size")),
-        }
-        Ok(password)
+        self.exactly(length + 1 - HEADER_BYTES).await?.ok_or_else(gone)
     }
 
     /// Hands messages over until the connection ends. The last may be an error to tell the client; then it only
@@ -249,7 +265,8 @@ impl Incoming {
         bytes.put_slice(&self.input.split_to(count.min(self.input.len())));
         while bytes.len() < count {
             let missing = count - bytes.len();
-            if self.socket.read_buf(&mut (&mut bytes).limit(missing)).await? == 0 {
+            let read = self.socket.read_buf(&mut (&mut bytes).limit(missing)).await?;
+            if self.shared.stats.received(read) == 0 {
                 return Ok(None);
             }
         }
@@ -261,7 +278,8 @@ impl Incoming {
         while self.input.len() < count {
             self.input.reserve(READ_BYTES - self.input.len());
             let room = READ_BYTES - self.input.len();
-            if self.socket.read_buf(&mut (&mut self.input).limit(room)).await? == 0 {
+            let read = self.socket.read_buf(&mut (&mut self.input).limit(room)).await?;
+            if self.shared.stats.received(read) == 0 {
                 return Ok(false);
             }
         }

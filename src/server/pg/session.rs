@@ -12,11 +12,14 @@ use parking_lot::{Mutex, MutexGuard};
 use pgwire::error::PgWireResult;
 use tokio_util::sync::CancellationToken;
 
+use super::activity::Activity;
+use super::errors;
 use super::notices::Notices;
 use super::settings::table;
 use super::settings::values::Settings;
 use super::settings::zone::Zone;
 use crate::engine::sql::zone;
+use crate::server::access::door::{Grant, Role};
 
 /// The one database.
 pub const DATABASE: &str = "promlake";
@@ -30,8 +33,12 @@ pub struct Session {
     pub process_id: i32,
     context: SessionContext,
     pub began: Instant,
+    /// What it does, for those who watch.
+    pub activity: Activity,
     /// What the statement that ended has to say besides its rows.
     pub notices: Notices,
+    /// `None` where there are no roles.
+    grant: Option<Grant>,
     settings: Mutex<Settings>,
     /// Ends the message that is dealt with.
     message: Mutex<Option<CancellationToken>>,
@@ -48,9 +55,32 @@ impl Session {
             process_id,
             context,
             began: Instant::now(),
+            activity: Activity::default(),
             notices: Notices::default(),
+            grant: None,
             message: Mutex::new(None),
             terminated: CancellationToken::new(),
+        }
+    }
+
+    /// The same with what its user was given, which holds for as long as the session lasts.
+    pub fn granted(self, grant: Option<Grant>) -> Self {
+        Self { grant, ..self }
+    }
+
+    /// Whether the user's role allows to write, wherever the server allows it.
+    ///
+    /// # Errors
+    /// 42501 where it does not.
+    pub fn check_writer(&self) -> PgWireResult<()> {
+        match self.grant.map(|grant| grant.role).filter(|role| *role < Role::Writer) {
+            None => Ok(()),
+            Some(role) => {
+                let needed = Role::Writer;
+                let text =
+                    format!("permission denied: this takes the role {needed}, and the user has the role {role}");
+                Err(errors::error("42501", text))
+            }
         }
     }
 
@@ -78,9 +108,11 @@ impl Session {
         self.settings().zone()
     }
 
-    /// `None` for no timeout.
+    /// The client's, at most that of its role; `None` for no timeout.
     pub fn statement_timeout(&self) -> Option<Duration> {
-        self.settings().time(table::STATEMENT_TIMEOUT)
+        let own = self.settings().time(table::STATEMENT_TIMEOUT);
+        let most = self.grant.and_then(|grant| grant.statement_timeout);
+        own.into_iter().chain(most).min()
     }
 
     /// A message begins: a simple query, or in the extended protocol everything up to Sync. A cancel request ends
@@ -101,9 +133,9 @@ impl Session {
         }
     }
 
-    /// Whether a message is dealt with.
-    pub fn is_active(&self) -> bool {
-        self.message.lock().is_some()
+    /// Whether it may see what another session does, and end it.
+    pub fn sees(&self, other: &Self) -> bool {
+        self.user == other.user || self.grant.is_some_and(|grant| grant.role == Role::Admin)
     }
 
     /// Asks the connection to end, as `pg_terminate_backend` does.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::catalog::Instance;
 use super::receive::Receiving;
 use super::session::Sessions;
+use super::stats::Stats;
 use crate::engine::session::Engine;
 use crate::past::insert::Inserter;
 use crate::server::access::door::Access;
@@ -27,6 +28,7 @@ pub struct Shared {
     pub slots: Arc<Semaphore>,
     pub receiving: Arc<Receiving>,
     pub limits: Limits,
+    pub stats: Arc<Stats>,
     /// Asked to end: sessions do when they have answered.
     pub shutdown: CancellationToken,
 }
@@ -47,7 +49,7 @@ pub struct Limits {
     pub message_timeout: Duration,
     /// For a client to take anything of what is sent to it.
     pub write_timeout: Duration,
-    /// For statements to end at shutdown. Idle sessions end at once.
+    /// For statements to end at shutdown; after that they are ended, and clients are told. Idle sessions end at once.
     pub drain_timeout: Duration,
 }
 
@@ -60,7 +62,7 @@ impl Default for Limits {
             receive_bytes: 256 << 20,
             message_timeout: Duration::from_secs(300),
             write_timeout: Duration::from_secs(300),
-            drain_timeout: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(4),
         }
     }
 }

@@ -24,6 +24,8 @@ use super::receive::Incoming;
 use super::session::{DATABASE, Registered, Session};
 use super::settings::values::Scope;
 use super::shared::Shared;
+use super::stats::Counted;
+use crate::server::access::door::Role;
 
 const CANCEL_REQUEST: i32 = 80_877_102;
 /// The major version of the protocol, in the upper half of the code.
@@ -40,6 +42,7 @@ pub struct Opened {
     pub session: Arc<Session>,
     _slot: OwnedSemaphorePermit,
     _registered: Registered,
+    _counted: Counted,
 }
 
 /// Goes on until the client has a session; `None` where it wanted none, or is gone.
@@ -83,7 +86,8 @@ async fn open(
     let user = parameters.get("user").filter(|user| !user.is_empty()).cloned();
     let user = user.ok_or_else(|| fatal("28000", "no PostgreSQL user name specified in startup packet"))?;
     // Those who are not known yet take no session from those who are.
-    auth::authenticate(shared, incoming, client, peer, &user).await?;
+    let address = peer.address;
+    let grant = auth::authenticate(shared, incoming, client, peer, &user).await?;
     let Ok(Ok(slot)) = timeout(SLOT_WAIT, shared.slots.clone().acquire_owned()).await else {
         return Err(fatal("53300", "sorry, too many clients already"));
     };
@@ -92,7 +96,9 @@ async fn open(
     let id = shared.sessions.next_process_id();
     let key = cancel_key(client.version)?;
     let context = catalog::context(&shared.engine);
-    let session = Arc::new(Session::new(user, id, context, shared.inserter.is_some()));
+    let may_write = shared.inserter.is_some() && grant.is_none_or(|grant| grant.role >= Role::Writer);
+    let session = Arc::new(Session::new(user, id, context, may_write).granted(grant));
+    session.activity.connected(address);
     configure(&session, &parameters)?;
     catalog::install(&session, &shared.catalog);
     let registered = shared.sessions.add(id, key.to_bytes(), session.clone());
@@ -105,7 +111,7 @@ async fn open(
     }
     client.feed(PgWireBackendMessage::BackendKeyData(BackendKeyData::new(id, key))).await?;
     client.send(PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(TransactionStatus::Idle))).await?;
-    Ok(Opened { session, _slot: slot, _registered: registered })
+    Ok(Opened { session, _slot: slot, _registered: registered, _counted: shared.stats.session() })
 }
 
 /// Names and values, each ended by a zero byte, and one more at the end.

@@ -79,6 +79,9 @@ pub async fn prepare(
     if command::is_command(&statement) {
         return Ok(Prepared { statement: Arc::new(statement), work: Work::Command, promql: Arc::default() });
     }
+    if let Statement::Insert(_) | Statement::Copy { to: false, .. } = statement {
+        session.check_writer()?;
+    }
     match statement {
         Statement::Copy { .. } => prepare_copy(engine, session, statement, clock).await,
         Statement::Declare { .. } => prepare_cursor(engine, session, statement, clock).await,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pgwire::api::Type;
 use pgwire::error::{PgWireError, PgWireResult};
 
+use super::activity;
 use super::errors;
 use super::held::{Held, Holder};
 use super::statement::Prepared;
@@ -25,6 +26,8 @@ pub struct Statement {
     pub declared: Vec<Option<Type>>,
     /// The message its plan was made in, until that is used or has to be made anew.
     planned_in: AtomicU64,
+    /// What is told of it when it runs.
+    pub text: String,
     _held: Held,
 }
 
@@ -60,14 +63,14 @@ impl Statements {
         Ok(())
     }
 
-    /// Keeps a statement whose text has so many bytes, and that was planned in this message.
+    /// Keeps a statement of this text, which was planned in this message.
     ///
     /// # Errors
     /// 54000 and 53200 where there is no memory for it.
     pub fn add(
         &mut self,
         name: &str,
-        text_bytes: usize,
+        text: &str,
         prepared: Option<Prepared>,
         declared: Vec<Option<Type>>,
         message: u64,
@@ -75,8 +78,10 @@ impl Statements {
         // The one it replaces gives its room back first.
         self.named.remove(name);
         let declared_bytes = declared.len() * size_of::<Option<Type>>();
-        let held = self.holder.hold(name.len() + PLAN_BYTES + PLAN_TIMES * text_bytes + declared_bytes)?;
-        let statement = Statement { prepared, declared, planned_in: AtomicU64::new(message), _held: held };
+        let held = self.holder.hold(name.len() + PLAN_BYTES + PLAN_TIMES * text.len() + declared_bytes)?;
+        let planned_in = AtomicU64::new(message);
+        let text = activity::kept(text).to_string();
+        let statement = Statement { prepared, declared, planned_in, text, _held: held };
         self.named.insert(name.to_string(), Arc::new(statement));
         Ok(())
     }
@@ -116,11 +121,11 @@ mod tests {
         let mut statements = Statements::new(holder());
         let code = |statements: &Statements, name: &str| statements.check(name).err().map(|e| e.code().to_string());
         for i in 0..MAX_STATEMENTS - 1 {
-            statements.add(&format!("s{i}"), 1, None, vec![], 1).unwrap();
+            statements.add(&format!("s{i}"), "x", None, vec![], 1).unwrap();
         }
         assert_eq!(code(&statements, "s0").as_deref(), Some("42P05"));
         assert_eq!(code(&statements, "new"), None);
-        statements.add("", 1, None, vec![], 1).unwrap();
+        statements.add("", "x", None, vec![], 1).unwrap();
         assert_eq!(code(&statements, "new").as_deref(), Some("54000"));
         // The one without a name is replaced.
         assert_eq!(code(&statements, ""), None);
@@ -128,15 +133,16 @@ mod tests {
         assert_eq!(code(&statements, "s0"), None);
         assert_eq!(statements.get("s0").err().unwrap().code(), "26000");
         statements.close_all();
-        statements.add("p", 1, None, vec![], 7).unwrap();
+        statements.add("p", "x", None, vec![], 7).unwrap();
         let statement = statements.get("p").unwrap();
         assert!(statement.use_plan(7) && !statement.use_plan(7));
         statements.close_all();
+        let long = "x".repeat(1 << 20);
         // Texts and names have to fit, and the one that is replaced makes room.
         for i in 0..7 {
-            statements.add(&format!("s{i}"), 1 << 20, None, vec![], 1).unwrap();
+            statements.add(&format!("s{i}"), &long, None, vec![], 1).unwrap();
         }
-        assert_eq!(statements.add("s7", 1 << 20, None, vec![], 1).unwrap_err().code(), "54000");
-        statements.add("s6", 1 << 20, None, vec![], 1).unwrap();
+        assert_eq!(statements.add("s7", &long, None, vec![], 1).unwrap_err().code(), "54000");
+        statements.add("s6", &long, None, vec![], 1).unwrap();
     }
 }

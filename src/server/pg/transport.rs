@@ -32,7 +32,11 @@ pub struct Transport {
     /// What was read of the first message.
     pub begun: BytesMut,
     pub encrypted: bool,
+    /// What a login may be bound to: a digest of the certificate that the client was shown.
+    pub binding: Binding,
 }
+
+type Binding = Option<Arc<[u8]>>;
 
 pub enum Reading {
     Plain(OwnedReadHalf),
@@ -52,11 +56,11 @@ pub enum Writing {
 pub async fn negotiate(access: &Access, mut socket: TcpStream) -> io::Result<Option<Transport>> {
     let mut first = [0];
     if access.has_tls() && socket.peek(&mut first).await? > 0 && first[0] == TLS_HANDSHAKE {
-        let Ok(acceptor) = access.postgres_acceptor().await else { return Ok(None) };
+        let Ok((acceptor, binding)) = access.postgres_acceptor().await else { return Ok(None) };
         let stream = encrypt(acceptor, socket).await?;
         let agreed = stream.get_ref().1.alpn_protocol() == Some(POSTGRESQL);
         // As in Postgres: a client of another protocol could be made to say things here by a page.
-        return Ok(agreed.then(|| Transport::encrypted(stream)));
+        return Ok(agreed.then(|| Transport::encrypted(stream, binding)));
     }
     let (mut ssl_asked, mut gss_asked) = (false, false);
     loop {
@@ -69,10 +73,10 @@ pub async fn negotiate(access: &Access, mut socket: TcpStream) -> io::Result<Opt
         match code {
             SSL_REQUEST if !ssl_asked => {
                 ssl_asked = true;
-                if let Some(acceptor) = acceptor(access).await {
+                if let Some((acceptor, binding)) = acceptor(access).await {
                     // What came with the request is not read before the handshake, of which it would have to be a part.
                     socket.write_all(b"S").await?;
-                    return Ok(Some(Transport::encrypted(encrypt(acceptor, socket).await?)));
+                    return Ok(Some(Transport::encrypted(encrypt(acceptor, socket).await?, binding)));
                 }
                 socket.write_all(b"N").await?;
             }
@@ -89,7 +93,7 @@ pub async fn negotiate(access: &Access, mut socket: TcpStream) -> io::Result<Opt
 }
 
 /// Nothing where the file is wrong, too: the client is told so when it goes on without.
-async fn acceptor(access: &Access) -> Option<TlsAcceptor> {
+async fn acceptor(access: &Access) -> Option<(TlsAcceptor, Binding)> {
     if access.has_tls() { access.postgres_acceptor().await.ok() } else { None }
 }
 
@@ -109,10 +113,11 @@ async fn word(socket: &mut TcpStream) -> io::Result<Option<i32>> {
 impl Transport {
     fn plain(socket: TcpStream, begun: BytesMut) -> Self {
         let (reading, writing) = socket.into_split();
-        Self { reading: Reading::Plain(reading), writing: Writing::Plain(writing), begun, encrypted: false }
+        let (reading, writing) = (Reading::Plain(reading), Writing::Plain(writing));
+        Self { reading, writing, begun, encrypted: false, binding: None }
     }
 
-    fn encrypted(stream: TlsStream<Wire>) -> Self {
+    fn encrypted(stream: TlsStream<Wire>, binding: Binding) -> Self {
         let socket = stream.get_ref().0.0.clone();
         let (reading, writing) = tokio::io::split(stream);
         Self {
@@ -120,6 +125,7 @@ impl Transport {
             writing: Writing::Tls(writing),
             begun: BytesMut::new(),
             encrypted: true,
+            binding,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::skip::skip;
 
 /// What a server of Postgres says, up to ReadyForQuery or the end: kinds of messages, with the code of errors.
-fn read_session(stream: &mut dyn Stream, last: u8) -> String {
+pub fn read_session(stream: &mut dyn Stream, last: u8) -> String {
     let mut said = String::new();
     let mut header = [0; 5];
     while stream.read_exact(&mut header).is_ok() {
@@ -32,20 +32,20 @@ fn read_session(stream: &mut dyn Stream, last: u8) -> String {
     said
 }
 
-fn startup(user: &str) -> Vec<u8> {
+pub fn startup(user: &str) -> Vec<u8> {
     let body = [&196_608i32.to_be_bytes()[..], format!("user\0{user}\0database\0promlake\0\0").as_bytes()].concat();
     [&(body.len() as i32 + 4).to_be_bytes()[..], &body].concat()
 }
 
-fn password(text: &[u8]) -> Vec<u8> {
+pub fn password(text: &[u8]) -> Vec<u8> {
     [&b"p"[..], &(text.len() as i32 + 5).to_be_bytes(), text, b"\0"].concat()
 }
 
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+pub const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 const GSS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 48];
 
 /// Asks for encryption, as drivers do; the answer, of one byte.
-fn request(stream: &mut TcpStream, request: [u8; 8]) -> u8 {
+pub fn request(stream: &mut TcpStream, request: [u8; 8]) -> u8 {
     stream.write_all(&request).expect("asking");
     let mut answer = [0];
     stream.read_exact(&mut answer).expect("an answer");
@@ -53,7 +53,7 @@ fn request(stream: &mut TcpStream, request: [u8; 8]) -> u8 {
 }
 
 /// A session with a password, which may be wrong.
-fn log_in(stream: &mut dyn Stream, user: &str, with: &[u8]) -> String {
+pub fn log_in(stream: &mut dyn Stream, user: &str, with: &[u8]) -> String {
     stream.write_all(&startup(user)).expect("starting");
     let asked = read_session(stream, b'R');
     if asked != "R3" {

@@ -5,6 +5,7 @@ struct World {
     access: Access,
 }
 
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 const USERS: &str = "basic_auth_users:\n  ada: $2y$04$";
 
 impl World {
@@ -49,7 +50,7 @@ async fn a_changed_file_holds_at_once() {
     assert!(world.access.asks_who());
     let check = async |password: &[u8]| {
         let rules = world.rules().await.unwrap();
-        world.access.check_password(&rules, b"ada", password).await
+        world.access.check_password(&rules, HERE, b"ada", password).await
     };
     assert_eq!(check(b"one").await, Verdict::Right);
     world.write("web.yml", users("two"));

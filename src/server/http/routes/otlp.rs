@@ -24,7 +24,7 @@ const JSON: &str = "application/json";
 const STEP_BYTES: usize = 64 << 10;
 
 pub fn routes() -> Vec<Route> {
-    vec![plain("/api/v1/otlp/v1/metrics").post(metrics).about(OTLP)]
+    vec![plain("/api/v1/otlp/v1/metrics").by_writers().post(metrics).about(OTLP)]
 }
 
 const OTLP: About = About::new(

@@ -25,7 +25,7 @@ const HISTOGRAMS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-rem
 const EXEMPLARS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
 
 pub fn routes() -> Vec<Route> {
-    vec![plain("/api/v1/write").post(write).about(WRITE)]
+    vec![plain("/api/v1/write").by_writers().post(write).about(WRITE)]
 }
 
 const WRITE: About =

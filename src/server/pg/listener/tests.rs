@@ -41,7 +41,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let access = Arc::new(Access::open(None).unwrap());
-        let shared = Arc::new(shared(engine, None, access, limits, CancellationToken::new()));
+        let shared = Arc::new(shared(engine, None, access, (limits, Arc::default()), CancellationToken::new()));
         let task = tokio::spawn(serve_shared(shared.clone(), listener));
         Self { shared, address, task, _folder: folder }
     }

@@ -3,7 +3,7 @@
 use datafusion::error::{DataFusionError, Result};
 use datafusion::scalar::ScalarValue;
 
-use super::body::{Function, boolean, failed, number, oid, row, string, text, texts};
+use super::body::{Function, boolean, failed, maybe_text, number, oid, row, string, text, texts};
 use crate::server::pg::catalog::world::World;
 use crate::server::pg::session::DATABASE;
 use crate::server::pg::settings::table::SERVER_VERSION;
@@ -41,11 +41,15 @@ pub const FUNCTIONS: &[Function] = &[
     row("txid_current", "", "int8", |w, _| Ok(ScalarValue::Int64(Some(w.now_micros())))),
     row("txid_current_if_assigned", "", "int8", |_, _| Ok(ScalarValue::Int64(None))),
     row("pg_xid_age", "xid", "int4", |_, a| Ok(ScalarValue::Int32(number(a, 0).map(|_| 0)))),
-    // Addresses are not told to functions; PostgreSQL says NULL of connections without one.
+    // Of our own address functions know nothing; PostgreSQL says NULL of connections without one.
     row("inet_server_addr", "", "inet", super::body::no_text),
-    row("inet_client_addr", "", "inet", super::body::no_text),
+    row("inet_client_addr", "", "inet", |w, _| {
+        maybe_text(w.session.activity.peer().map(|peer| peer.ip().to_string()))
+    }),
     row("inet_server_port", "", "int4", |_, _| Ok(ScalarValue::Int32(None))),
-    row("inet_client_port", "", "int4", |_, _| Ok(ScalarValue::Int32(None))),
+    row("inet_client_port", "", "int4", |w, _| {
+        Ok(ScalarValue::Int32(w.session.activity.peer().map(|peer| peer.port().into())))
+    }),
     row("getdatabaseencoding", "", "name", |_, _| text("UTF8")),
     row("pg_client_encoding", "", "name", |_, _| text("UTF8")),
     row("pg_encoding_to_char", "int4", "name", |_, a| encoding_name(a)),
@@ -109,7 +113,7 @@ fn signal(
         world.session.notices.warn("01000", format!("PID {pid} is not a PostgreSQL server process"));
         return boolean(false);
     };
-    if session.user != world.session.user {
+    if !world.session.sees(&session) {
         return Err(failed("42501", "permission denied to signal a session of another user"));
     }
     send(&session);

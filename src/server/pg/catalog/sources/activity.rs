@@ -1,12 +1,15 @@
 //! The sessions there are.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
-use datafusion::arrow::array::{ArrayRef, TimestampMicrosecondArray};
+use datafusion::arrow::array::{ArrayRef, Int32Array, TimestampMicrosecondArray};
 use datafusion::error::Result;
 
+use crate::server::pg::activity::{Doing, State};
 use crate::server::pg::catalog::objects::{DATABASE_OID, role_oid};
-use crate::server::pg::catalog::rows::{Rows, booleans, longs, numbers, oids, same, texts};
+use crate::server::pg::catalog::rows::{Rows, booleans, longs, maybe_texts, numbers, oids, same, texts};
 use crate::server::pg::catalog::world::World;
 use crate::server::pg::session::{DATABASE, Session};
 
@@ -18,35 +21,78 @@ fn sessions(world: &World) -> Vec<Arc<Session>> {
     sessions
 }
 
+/// A session, as far as the one that asks may see it.
+struct Seen {
+    pid: i32,
+    user: String,
+    application: String,
+    /// Of somebody else's PostgreSQL tells who it is, and not what it does.
+    more: Option<More>,
+}
+
+struct More {
+    peer: Option<SocketAddr>,
+    began: i64,
+    doing: Doing,
+}
+
+/// What a query is of which nothing is told.
+const HIDDEN: &str = "<insufficient privilege>";
+
 pub fn pg_stat_activity(world: World) -> Result<Rows> {
     let now = world.now_micros();
+    let at = move |then: Instant| now - i64::try_from(then.elapsed().as_micros()).unwrap_or(i64::MAX);
     // Sessions are not kept by the rows.
-    let rows: Vec<(i32, String, String, i64, bool)> = sessions(&world)
+    let rows: Vec<Seen> = sessions(&world)
         .iter()
-        .map(|session| {
-            let name = session.show("application_name").unwrap_or_default();
-            let began = now - session.began.elapsed().as_micros() as i64;
-            (session.process_id, session.user.clone(), name, began, session.is_active())
+        .map(|session| Seen {
+            pid: session.process_id,
+            user: session.user.clone(),
+            application: session.show("application_name").unwrap_or_default(),
+            more: world.session.sees(session).then(|| More {
+                peer: session.activity.peer(),
+                began: at(session.began),
+                doing: session.activity.now(),
+            }),
         })
         .collect();
     Ok(Rows::new(rows.len(), move |name| {
         let all = rows.iter();
+        let more = rows.iter().map(|row| row.more.as_ref());
+        let peers = more.clone().map(|more| more.and_then(|more| more.peer));
+        let doing = more.clone().map(|more| more.map(|more| &more.doing));
+        let times = |times: Vec<Option<i64>>| {
+            let times: TimestampMicrosecondArray = times.into_iter().collect();
+            Arc::new(times.with_timezone("UTC")) as ArrayRef
+        };
         Some(match name {
             "datid" => oids(all.map(|_| DATABASE_OID)),
             "datname" => same(DATABASE, rows.len()),
-            "pid" => numbers(all.map(|row| row.0)),
-            "usesysid" => oids(all.map(|row| role_oid(&row.1))),
-            "usename" => texts(all.map(|row| &row.1)),
-            "application_name" => texts(all.map(|row| &row.2)),
-            "backend_start" => {
-                let times = TimestampMicrosecondArray::from_iter_values(all.map(|row| row.3));
-                Arc::new(times.with_timezone("UTC")) as ArrayRef
+            "pid" => numbers(all.map(|row| row.pid)),
+            "usesysid" => oids(all.map(|row| role_oid(&row.user))),
+            "usename" => texts(all.map(|row| &row.user)),
+            "application_name" => texts(all.map(|row| &row.application)),
+            "client_addr" => maybe_texts(peers.map(|peer| peer.map(|peer| peer.ip().to_string()))),
+            "client_port" => {
+                Arc::new(peers.map(|peer| peer.map(|peer| i32::from(peer.port()))).collect::<Int32Array>())
             }
-            "state" => texts(all.map(|row| if row.4 { "active" } else { "idle" })),
+            "backend_start" => times(more.map(|more| more.map(|more| more.began)).collect()),
+            "xact_start" => times(doing.map(|doing| doing?.transaction_start.map(at)).collect()),
+            "query_start" => times(doing.map(|doing| doing?.query_start.map(at)).collect()),
+            "state_change" => times(doing.map(|doing| Some(at(doing?.state_change))).collect()),
+            // Between two statements the client is waited for.
+            "wait_event_type" => maybe_texts(doing.map(|doing| waits(doing?.state).then_some("Client"))),
+            "wait_event" => maybe_texts(doing.map(|doing| waits(doing?.state).then_some("ClientRead"))),
+            "state" => maybe_texts(doing.map(|doing| Some(doing?.state.name()))),
+            "query" => texts(doing.map(|doing| doing.map_or(HIDDEN, |doing| doing.query.as_str()))),
             "backend_type" => same("client backend", rows.len()),
             _ => return None,
         })
     }))
+}
+
+fn waits(state: State) -> bool {
+    state != State::Active
 }
 
 pub fn pg_stat_database(world: World) -> Result<Rows> {
