@@ -404,16 +404,15 @@ fn settings_url(http: &Server) -> (String, String) {
 async fn open_store(
     settings: &Settings,
     config: &Config,
-    replaying: &Arc<Replaying>,
+    replaying: &Replaying,
     clock: Clock,
 ) -> Result<Arc<Store>> {
     let shown = without_secrets(&settings.storage.url);
     tracing::info!(storage = %shown, node = %settings.storage.node, "opening the store");
     let mut options = settings.storage.clone();
     options.out_of_order_window_ms = config.storage.out_of_order_time_window_ms;
-    options.replaying = replaying.clone();
     let started_ms = clock();
-    let opening = Store::open(options, clock.clone());
+    let opening = Store::open_telling(options, clock.clone(), replaying);
     tokio::pin!(opening);
     loop {
         tokio::select! {

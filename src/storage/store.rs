@@ -125,8 +125,6 @@ pub struct Options {
     /// Memory of the series indexes of the lake's days.
     pub index_bytes: usize,
     pub out_of_order_window_ms: i64,
-    /// Told how far the replay of the log is.
-    pub replaying: Arc<Replaying>,
 }
 
 /// As on a machine with memory to spare.
@@ -147,7 +145,6 @@ impl Default for Options {
             recent_bytes: 16 << 20,
             index_bytes: 256 << 20,
             out_of_order_window_ms: 0,
-            replaying: Arc::default(),
         }
     }
 }
@@ -211,12 +208,28 @@ struct Inner {
 impl Store {
     /// Claims the node, opens the lake (probe, migrations), replays the write-ahead log, starts the background work.
     pub async fn open(options: Options, clock: Clock) -> Result<Arc<Store>> {
+        Self::open_telling(options, clock, &Replaying::default()).await
+    }
+
+    /// The same, and tells how far the replay is.
+    pub async fn open_telling(options: Options, clock: Clock, progress: &Replaying) -> Result<Arc<Store>> {
         let objects = object::open(&options.url)?;
-        Self::open_on(objects, options, clock, uuid::Uuid::new_v4().as_u64_pair().0).await
+        let writer = uuid::Uuid::new_v4().as_u64_pair().0;
+        Self::opened(objects, options, clock, writer, progress).await
     }
 
     /// The same on an opened object store; `writer` tells the log objects of this process from those of others.
     pub async fn open_on(objects: Objects, options: Options, clock: Clock, writer: u64) -> Result<Arc<Store>> {
+        Self::opened(objects, options, clock, writer, &Replaying::default()).await
+    }
+
+    async fn opened(
+        objects: Objects,
+        options: Options,
+        clock: Clock,
+        writer: u64,
+        progress: &Replaying,
+    ) -> Result<Arc<Store>> {
         let wal = wal::objects::Objects::new(objects.store.clone(), &options.node)?;
         let mut claim = Claim::take(&objects, &wal, writer, clock()).await?;
         let lake = Lake::open(&objects, &options.node, clock.clone()).await?;
@@ -232,7 +245,6 @@ impl Store {
         gate.metadata.extend(lake.read_metadata().await?);
         let (memtable, mut head_index) = (Memtable::new(gate.generation), SeriesIndex::default());
         let mut head = replay::Head { gate: &mut gate, memtable: &memtable, index: &mut head_index };
-        let progress = &options.replaying;
         let source = replay::Source { objects: &wal, own, skip_damaged: options.skip_damaged, progress };
         let replayed = replay::replay(&source, &sealed.to_replay(), applied.sequence, &mut head).await?;
         if replayed != replay::Replayed::default() {
