@@ -400,12 +400,14 @@ impl Engine {
         let runs = Arc::new(StatementRuns::new(limits.flag.clone()));
         let _ended = runs.given_up();
         state.config_mut().set_extension(Arc::clone(&runs));
+        sql::zone::begin(&mut state);
         sql::syntax::apply(&mut statement)?;
         let statement = sql_parser::Statement::Statement(Box::new(statement));
         let now = sql::datetime::read::Now::of(&state);
         let planning = |pass: Pass| async move {
             let _pass = pass;
-            let plan = sql::coerce::apply(state.statement_to_plan(statement).await?, now)?;
+            let plan = sql::subqueries::flatten(state.statement_to_plan(statement).await?)?;
+            let plan = sql::coerce::apply(plan, now)?;
             sql::verify::verify(&plan).map_err(|refused| DataFusionError::External(Box::new(refused)))?;
             Ok::<_, DataFusionError>(plan)
         };

@@ -9,6 +9,7 @@ use datafusion::prelude::SessionContext;
 
 use crate::engine::sql::catalog::MetricsSchema;
 use crate::engine::sql::functions;
+use crate::engine::sql::generate_series::SeriesPlanner;
 use crate::engine::sql::promql::{PlanPromql, PromqlFunction};
 use crate::engine::sql::system::{ListFiles, SystemSchema, SystemTables};
 use crate::storage::store::Store;
@@ -48,6 +49,8 @@ pub fn build(parts: Parts) -> SessionContext {
         .with_catalog_list(catalog)
         .build();
     state.register_udtf("promql", promql);
+    let planned = state.register_relation_planner(Arc::new(SeriesPlanner));
+    planned.expect("a list takes any planner");
     let context = SessionContext::new_with_state(state);
     functions::register(&context);
     context
