@@ -247,7 +247,7 @@ impl Domain {
     /// Whichever side refers to columns around it has the domain; where both have to, they meet in it.
     fn of_join(&self, join: &Join) -> Result<Option<LogicalPlan>> {
         let (left, right) = (!outer_columns(&join.left)?.is_empty(), !outer_columns(&join.right)?.is_empty());
-        let both = (left && right) || (join.join_type == JoinType::Left && (right || !left));
+        let both = if left { right } else { join.join_type == JoinType::Left };
         if !matches!(join.join_type, JoinType::Inner | JoinType::Left) {
             return Ok(None);
         }
