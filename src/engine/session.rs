@@ -428,6 +428,7 @@ impl Engine {
         let runs = Arc::new(StatementRuns::new(limits.flag.clone()));
         let _ended = runs.given_up();
         state.config_mut().set_extension(Arc::clone(&runs));
+        sql::zone::begin(&mut state);
         sql::syntax::apply(&mut statement)?;
         let has_gaps = sql::gapfill::arguments::apply(&mut statement)?;
         let statement = sql_parser::Statement::Statement(Box::new(statement));
@@ -438,6 +439,7 @@ impl Engine {
             if has_gaps {
                 plan = sql::gapfill::rewrite::apply(plan)?;
             }
+            let plan = sql::subqueries::flatten(plan)?;
             let plan = sql::coerce::apply(plan, now)?;
             sql::verify::verify(&plan).map_err(|refused| DataFusionError::External(Box::new(refused)))?;
             Ok::<_, DataFusionError>(plan)

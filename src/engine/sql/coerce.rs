@@ -7,14 +7,17 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::expr::{InList, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Between, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{
+    Between, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, lit, not, when,
+};
 use datafusion::scalar::ScalarValue;
 
 use super::datetime::interval;
 use super::datetime::read::Now;
+use super::equal_intervals;
 use super::floats;
 use super::functions::intervals::{INTERVAL, Operation};
 use super::functions::time_text::{self, Kind};
@@ -29,9 +32,17 @@ pub fn apply(plan: LogicalPlan, now: Now) -> Result<LogicalPlan> {
     Ok(plan.transform_up_with_subqueries(|plan| node(plan, now))?.data)
 }
 
+/// Changes an expression of a schema.
+///
+/// # Errors
+/// As [`apply`].
+pub fn expression(expr: Expr, schema: &DFSchema, now: Now) -> Result<Expr> {
+    Ok(expr.transform_up(|expr| fit(expr, schema, now))?.data)
+}
+
 fn node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
     if !matches!(plan, LogicalPlan::Join(_)) {
-        return fit_node(plan, now)?.transform_data(alike::apply);
+        return fit_node(plan, now)?.transform_data(equal_intervals::apply)?.transform_data(alike::apply);
     }
     // Rows are numbered by what makes them alike.
     alike::apply(plan)?.transform_data(|plan| {
@@ -82,6 +93,10 @@ fn is_candidate(expr: &Expr) -> bool {
         Expr::BinaryExpr(binary) => {
             is_comparison(binary.op) || matches!(binary.op, Operator::Plus | Operator::Minus | Operator::Multiply)
         }
+        Expr::ScalarFunction(call) => matches!(
+            call.func.name(),
+            "round" | "greatest" | "least" | "format" | "quote_literal" | "quote_nullable"
+        ),
         Expr::Between(_) | Expr::InList(_) | Expr::Case(_) => true,
         _ => false,
     }
@@ -140,6 +155,13 @@ fn fit(expr: Expr, schema: &DFSchema, now: Now) -> Result<Transformed<Expr>> {
                 Expr::Between(Between::new(of, *negated, new(new_low, low), new(new_high, high)))
             })
         }
+        Expr::ScalarFunction(call) => match call.func.name() {
+            "round" => floats::rounded(&call.args, schema),
+            "greatest" => of_intervals(Operation::Greatest, &call.args, schema),
+            "least" => of_intervals(Operation::Least, &call.args, schema),
+            "format" | "quote_literal" | "quote_nullable" => of_texts(call, schema, now)?,
+            _ => None,
+        },
         Expr::Case(case) => {
             matching_types::check_case(case, schema)?;
             None
@@ -163,6 +185,28 @@ fn fit(expr: Expr, schema: &DFSchema, now: Now) -> Result<Transformed<Expr>> {
         _ => None,
     };
     Ok(fitted.map_or_else(|| Transformed::no(expr), Transformed::yes))
+}
+
+/// A call of texts, of arguments as PostgreSQL shows those of their types.
+fn of_texts(call: &ScalarFunction, schema: &DFSchema, now: Now) -> Result<Option<Expr>> {
+    let mut changed = false;
+    let mut args = vec![];
+    for arg in &call.args {
+        let text = match arg.get_type(schema) {
+            Ok(DataType::Boolean) => Some(when(arg.clone(), lit("t")).when(not(arg.clone()), lit("f")).end()?),
+            Ok(of) if !is_text(&of) => cast_to(arg, &DataType::Utf8, schema, now)?,
+            _ => None,
+        };
+        changed |= text.is_some();
+        args.push(text.unwrap_or_else(|| arg.clone()));
+    }
+    Ok(changed.then(|| call.func.call(args)))
+}
+
+/// One of some values, by their lengths, if they are intervals.
+fn of_intervals(operation: Operation, args: &[Expr], schema: &DFSchema) -> Option<Expr> {
+    let is_interval = |of: &Expr| of.get_type(schema).is_ok_and(|of| is_interval(&of));
+    args.iter().any(is_interval).then(|| operation.function().call(args.to_vec()))
 }
 
 /// What compares as PostgreSQL would, for either side that has to change.

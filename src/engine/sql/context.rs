@@ -11,6 +11,7 @@ use crate::engine::sql::catalog::MetricsSchema;
 use crate::engine::sql::functions;
 use crate::engine::sql::gapfill::names::functions as gap_functions;
 use crate::engine::sql::gapfill::node::SqlQueryPlanner;
+use crate::engine::sql::generate_series::SeriesPlanner;
 use crate::engine::sql::promql::{PlanPromql, PromqlFunction};
 use crate::engine::sql::system::{ListFiles, SystemSchema, SystemTables};
 use crate::storage::store::Store;
@@ -51,6 +52,8 @@ pub fn build(parts: Parts) -> SessionContext {
         .with_query_planner(Arc::new(SqlQueryPlanner))
         .build();
     state.register_udtf("promql", promql);
+    let planned = state.register_relation_planner(Arc::new(SeriesPlanner));
+    planned.expect("a list takes any planner");
     let context = SessionContext::new_with_state(state);
     functions::register(&context);
     for function in gap_functions() {

@@ -74,6 +74,16 @@ pub fn pair(left: &Expr, right: &Expr, of: (&DataType, &DataType)) -> Option<(Ex
     Some((canonical(left), canonical(right)))
 }
 
+/// `round(x)`: of a double half to even, of a number that is written away from zero, as DataFusion has it.
+pub fn rounded(args: &[Expr], schema: &DFSchema) -> Option<Expr> {
+    match args {
+        [of] if written(of).is_none() && of.get_type(schema).is_ok_and(|of| is_double(&of)) => {
+            Some(Operation::Round.function().call(vec![of.clone()]))
+        }
+        _ => None,
+    }
+}
+
 /// What a double is sorted by.
 pub fn sorted(expr: Expr) -> Expr {
     Operation::Canonical.function().call(vec![expr])

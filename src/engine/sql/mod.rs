@@ -7,6 +7,8 @@
 mod alert_history;
 /// Doubles by which rows are told apart.
 pub mod alike;
+/// Parts of syntax trees.
+pub mod ast;
 /// Constants in the arguments of table functions: times, durations, text.
 pub mod arguments;
 /// Arrays that are written as text.
@@ -19,6 +21,8 @@ pub mod coerce;
 pub mod context;
 /// Dates and times as text.
 pub mod datetime;
+/// Groups of intervals.
+pub mod equal_intervals;
 /// Numbers in plans.
 pub mod floats;
 /// Doubles as text.
@@ -27,6 +31,14 @@ pub mod float_text;
 pub mod gapfill;
 /// Scalar and aggregate functions.
 pub mod functions;
+/// What is written several times.
+mod growth;
+/// FETCH, and windows by name.
+pub mod clauses;
+/// `generate_series` in FROM.
+pub mod generate_series;
+/// `JOIN … USING`
+pub mod joins;
 /// Tables that other parts of the process fill when they are read.
 pub mod live;
 /// Types that do not go together.
@@ -35,6 +47,12 @@ pub mod matching_types;
 pub mod milliseconds;
 /// `EXCEPT ALL` and `INTERSECT ALL`.
 pub mod multisets;
+/// Numbers that are written with a point.
+pub mod numerals;
+/// Numbers of digits.
+pub mod numeric;
+/// Names in ORDER BY.
+pub mod order;
 /// Patterns of `LIKE` and `SIMILAR TO`.
 pub mod patterns;
 /// `promql(query, start, end, step)` and `promql(query [, at])`.
@@ -47,8 +65,14 @@ pub mod quantified;
 pub mod samples;
 /// Counters of several series in a group.
 pub mod series;
+/// Comparisons of rows.
+pub mod rows;
 /// Errors with a SQLSTATE.
 pub mod state;
+/// Calls in the words of SQL.
+pub mod spelled;
+/// Subqueries that become joins.
+pub mod subqueries;
 /// Constructs that become calls of functions.
 pub mod syntax;
 /// Schema `promlake`: series, metrics, files, and what the application registers.

@@ -3,12 +3,17 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, Query, TableFactor, VisitMut, VisitorMut};
+use datafusion::error::Result;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, Query, TableFactor, VisitorMut};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-/// A longer subquery is left as it is, and refused: it is written several times.
-const MAX_BYTES: usize = 8 << 10;
+use super::growth::Growth;
+use super::text::walk::walk_expr_mut;
+
+/// How often the sides of a comparison are written at most.
+const LEFTS: usize = 3;
+const QUERIES: usize = 5;
 /// What stands for `x` in the templates below.
 const LEFT: &str = "quantified_left";
 
@@ -18,12 +23,21 @@ pub enum Quantifier {
     All,
 }
 
-/// The same without a quantifier.
-pub fn plain(left: &Expr, op: &BinaryOperator, quantifier: Quantifier, query: &Query) -> Option<Expr> {
+/// The same without a quantifier; `None` for an operator that has no such form.
+///
+/// # Errors
+/// 54001 where that is too long.
+pub fn plain(
+    left: &Expr,
+    op: &BinaryOperator,
+    quantifier: Quantifier,
+    query: &Query,
+    growth: &mut Growth,
+) -> Result<Option<Expr>> {
     use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
     let in_subquery = |negated| {
         let (expr, subquery) = (Box::new(left.clone()), Box::new(query.clone()));
-        Some(Expr::InSubquery { expr, subquery, negated })
+        Ok(Some(Expr::InSubquery { expr, subquery, negated }))
     };
     let template = match (op, quantifier) {
         (Eq, Quantifier::Any) => return in_subquery(false),
@@ -31,14 +45,13 @@ pub fn plain(left: &Expr, op: &BinaryOperator, quantifier: Quantifier, query: &Q
         (NotEq, Quantifier::Any) => differs("true", "false"),
         (Eq, Quantifier::All) => differs("false", "true"),
         (Lt | LtEq | Gt | GtEq, quantifier) => ordered(op, quantifier),
-        _ => return None,
+        _ => return Ok(None),
     };
-    if query.to_string().len() > MAX_BYTES {
-        return None;
-    }
-    let mut expr = Parser::new(&PostgreSqlDialect {}).try_with_sql(&template).ok()?.parse_expr().ok()?;
-    let _ = expr.visit(&mut Fill { left, query });
-    Some(Expr::Nested(Box::new(expr)))
+    growth.add(left, LEFTS)?;
+    growth.add(query, QUERIES)?;
+    let mut expr = Parser::new(&PostgreSqlDialect {}).try_with_sql(&template)?.parse_expr()?;
+    let _ = walk_expr_mut(&mut expr, &mut Fill { left, query });
+    Ok(Some(Expr::Nested(Box::new(expr))))
 }
 
 const ROWS: &str = "(SELECT count(*) FROM (SELECT 1) AS quantified (c))";
@@ -113,10 +126,11 @@ mod tests {
         use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq, Plus};
         for op in [Eq, NotEq, Lt, LtEq, Gt, GtEq] {
             for quantifier in [Quantifier::Any, Quantifier::All] {
-                let text = plain(&left, &op, quantifier, query).unwrap().to_string();
+                let text =
+                    plain(&left, &op, quantifier, query, &mut Growth::default()).unwrap().unwrap().to_string();
                 assert!(text.contains("SELECT 2") && text.contains("true") && !text.contains(LEFT), "{text}");
             }
         }
-        assert!(plain(&left, &Plus, Quantifier::Any, query).is_none());
+        assert!(plain(&left, &Plus, Quantifier::Any, query, &mut Growth::default()).unwrap().is_none());
     }
 }

@@ -20,6 +20,8 @@ mod tokens;
 /// One walk over a tree for all visitors.
 pub mod walk;
 
+pub use shape::{MAX_DEPTH, check};
+
 /// The largest text accepted.
 pub const MAX_BYTES: usize = 1 << 20;
 /// Words, signs and spaces of a text, roughly counted; the tokenizer makes a hundred bytes of each.

@@ -9,6 +9,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::common::config_err;
 use datafusion::error::Result;
+use datafusion::execution::session_state::SessionState;
 use datafusion::prelude::SessionContext;
 
 use super::state::raised;
@@ -89,6 +90,18 @@ impl Zone {
         found.ok_or_else(|| raised("22023", format!("time zone \"{text}\" not recognized")))
     }
 
+    /// As Arrow takes it. It has no zones of seconds, and none that are more than a day away.
+    pub fn arrow_name(self) -> Option<String> {
+        match self {
+            Zone::Named(zone) => Some(zone.name().to_string()),
+            Zone::Fixed(seconds) if seconds % 60 == 0 && i64::from(seconds.abs()) < DAY_S => {
+                let (sign, size) = (if seconds < 0 { '-' } else { '+' }, seconds.abs());
+                Some(format!("{sign}{:02}:{:02}", size / 3600, size / 60 % 60))
+            }
+            Zone::Fixed(_) => None,
+        }
+    }
+
     pub fn is_utc(self) -> bool {
         matches!(self, Zone::Named(Tz::UTC) | Zone::Fixed(0))
     }
@@ -148,21 +161,25 @@ pub fn offset(text: &str) -> Option<i32> {
     (minutes < 60 && seconds < 60 && total <= MAX_OFFSET_S).then_some(sign * total)
 }
 
-/// The zone of a session, among the options that functions see.
+/// The zone of a session and when its statement began, among the options that functions see.
 #[derive(Clone, Copy, Debug)]
-pub struct SessionZone(pub Zone);
+pub struct SessionTime {
+    pub zone: Zone,
+    /// Microseconds since the epoch, while a statement is planned.
+    pub began_us: Option<i64>,
+}
 
-impl Default for SessionZone {
+impl Default for SessionTime {
     fn default() -> Self {
-        Self(Zone::UTC)
+        Self { zone: Zone::UTC, began_us: None }
     }
 }
 
-impl ConfigExtension for SessionZone {
-    const PREFIX: &'static str = "session_zone";
+impl ConfigExtension for SessionTime {
+    const PREFIX: &'static str = "session_time";
 }
 
-impl ExtensionOptions for SessionZone {
+impl ExtensionOptions for SessionTime {
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -175,9 +192,9 @@ impl ExtensionOptions for SessionZone {
         Box::new(*self)
     }
 
-    /// It is set by [`set`] alone.
+    /// It is set by [`set`] and [`begin`] alone.
     fn set(&mut self, key: &str, _value: &str) -> Result<()> {
-        config_err!("the time zone of a session has no option {key}")
+        config_err!("the time of a session has no option {key}")
     }
 
     fn entries(&self) -> Vec<ConfigEntry> {
@@ -187,7 +204,12 @@ impl ExtensionOptions for SessionZone {
 
 /// The zone of the session that has these options.
 pub fn of(options: &ConfigOptions) -> Zone {
-    options.extensions.get::<SessionZone>().map_or(Zone::UTC, |zone| zone.0)
+    time_of(options).zone
+}
+
+/// The same, and when the statement began.
+pub fn time_of(options: &ConfigOptions) -> SessionTime {
+    options.extensions.get::<SessionTime>().copied().unwrap_or_default()
 }
 
 /// Gives a session another zone: statements planned from now on read times without a zone in it, and all that run show
@@ -195,8 +217,17 @@ pub fn of(options: &ConfigOptions) -> Zone {
 pub fn set(context: &SessionContext, zone: Zone) {
     let state = context.state_ref();
     if of(state.read().config_options()) != zone {
-        state.write().config_mut().options_mut().extensions.insert(SessionZone(zone));
+        state.write().config_mut().options_mut().extensions.insert(SessionTime { zone, began_us: None });
     }
+}
+
+/// Tells the functions that are asked while a statement is planned when it began.
+pub fn begin(state: &mut SessionState) {
+    let start = state.execution_props().query_execution_start_time;
+    let began_us = start.map(|start| start.timestamp_micros());
+    let options = state.config_mut().options_mut();
+    let zone = of(options);
+    options.extensions.insert(SessionTime { zone, began_us });
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Datelike, NaiveDate};
 use datafusion::catalog::Session;
+use datafusion::common::config::ConfigOptions;
 use datafusion::error::Result;
 
 use crate::engine::sql::state::raised;
@@ -42,6 +43,12 @@ impl Now {
     pub fn of(session: &dyn Session) -> Self {
         let start = session.execution_props().query_execution_start_time;
         Self { zone: zone::of(session.config_options()), micros: start.map_or(0, |start| start.timestamp_micros()) }
+    }
+
+    /// The same, where there are only the options of the session.
+    pub fn of_options(options: &ConfigOptions) -> Self {
+        let time = zone::time_of(options);
+        Self { zone: time.zone, micros: time.began_us.unwrap_or_default() }
     }
 }
 

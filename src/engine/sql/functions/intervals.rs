@@ -18,8 +18,8 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use datafusion::scalar::ScalarValue;
 
+use super::on_arrays;
 use super::zoned::{units_per_second, utc};
 use crate::engine::sql::datetime::interval::{self, MICRO_NS};
 use crate::engine::sql::datetime::write;
@@ -48,9 +48,13 @@ pub enum Operation {
     Read,
     /// As a text.
     Write,
+    /// The longest of some.
+    Greatest,
+    /// The shortest of some.
+    Least,
 }
 
-const OPERATIONS: [(&str, Operation); 8] = [
+const OPERATIONS: [(&str, Operation); 10] = [
     ("timestamp_pl_interval", Operation::Plus),
     ("timestamp_mi_interval", Operation::Minus),
     ("timestamp_mi", Operation::Between),
@@ -59,6 +63,8 @@ const OPERATIONS: [(&str, Operation); 8] = [
     ("interval_length", Operation::Length),
     ("interval_in", Operation::Read),
     ("interval_out", Operation::Write),
+    ("interval_larger", Operation::Greatest),
+    ("interval_smaller", Operation::Least),
 ];
 
 impl Operation {
@@ -107,6 +113,7 @@ impl ScalarUDFImpl for Arithmetic {
             (Operation::Times | Operation::Divided, [_, _]) => Ok(vec![INTERVAL, DataType::Float64]),
             (Operation::Length | Operation::Write, [_]) => Ok(vec![INTERVAL]),
             (Operation::Read, [_]) => Ok(vec![DataType::Utf8]),
+            (Operation::Greatest | Operation::Least, of) => Ok(vec![INTERVAL; of.len()]),
             _ => plan_err!("{}() of {} arguments", self.name, types.len()),
         }
     }
@@ -127,14 +134,8 @@ impl ScalarUDFImpl for Arithmetic {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if constant { 1 } else { args.number_rows };
-        let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
-        let made = self.of(&arrays, zone::of(&args.config_options))?;
-        match constant {
-            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&made, 0)?)),
-            false => Ok(ColumnarValue::Array(made)),
-        }
+        let zone = zone::of(&args.config_options);
+        on_arrays::computed(&args, |arrays| self.of(arrays, zone))
     }
 }
 
@@ -142,6 +143,17 @@ impl Arithmetic {
     fn of(&self, arrays: &[ArrayRef], zone: Zone) -> Result<ArrayRef> {
         let intervals = |array: &ArrayRef| array.as_primitive::<IntervalMonthDayNanoType>().clone();
         match (self.operation, arrays) {
+            (Operation::Greatest | Operation::Least, arrays) => {
+                let columns: Vec<_> = arrays.iter().map(intervals).collect();
+                let sign = if self.operation == Operation::Greatest { -1 } else { 1 };
+                // The first of those that are equal, and no NULL where there is an interval.
+                let found = (0..columns.first().map_or(0, Array::len)).map(|row| {
+                    let values =
+                        columns.iter().filter(|column| column.is_valid(row)).map(|column| column.value(row));
+                    values.min_by_key(|of| sign * interval::length(*of))
+                });
+                Ok(Arc::new(found.collect::<IntervalMonthDayNanoArray>()))
+            }
             (Operation::Plus | Operation::Minus, [times, away]) => {
                 let DataType::Timestamp(_, has_zone) = times.data_type() else {
                     return internal_err!("{}() of {}", self.name, times.data_type());

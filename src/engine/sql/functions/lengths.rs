@@ -2,18 +2,82 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, AsArray, Int32Array};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::array::{Array, AsArray, Int32Array, ListArray, new_empty_array};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::{cast, concat, filter, is_not_null};
+use arrow::datatypes::{DataType, FieldRef, Int64Type};
 use datafusion::error::Result;
 use datafusion::functions_nested::length::array_length_udf;
 use datafusion::functions_nested::remove::array_remove_all_udf;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+};
 use datafusion::scalar::ScalarValue;
 
 pub fn functions() -> Vec<ScalarUDF> {
     let length = ScalarUDF::new_from_impl(ArrayLength { inner: array_length_udf() });
-    vec![length, array_remove_all_udf().as_ref().clone().with_aliases(["array_remove", "list_remove"])]
+    vec![length, ScalarUDF::new_from_impl(ArrayRemove { inner: array_remove_all_udf() })]
+}
+
+/// All elements that are equal to one, or NULL as it is.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ArrayRemove {
+    inner: Arc<ScalarUDF>,
+}
+
+impl ScalarUDFImpl for ArrayRemove {
+    fn name(&self) -> &str {
+        "array_remove"
+    }
+
+    /// See [`ArrayLength`].
+    fn aliases(&self) -> &[String] {
+        static ALIASES: LazyLock<[String; 1]> = LazyLock::new(|| ["list_remove".to_string()]);
+        &*ALIASES
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        self.inner.coerce_types(types)
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(types)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        self.inner.return_field_from_args(args)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [arrays, ColumnarValue::Scalar(element)] = args.args.as_slice() else {
+            return self.inner.invoke_with_args(args);
+        };
+        if !element.is_null() {
+            return self.inner.invoke_with_args(args);
+        }
+        let constant = matches!(arrays, ColumnarValue::Scalar(_));
+        let arrays = arrays.to_array(if constant { 1 } else { args.number_rows })?;
+        let Some(lists) = arrays.as_list_opt::<i32>() else { return self.inner.invoke_with_args(args) };
+        let DataType::List(field) = lists.data_type() else { return self.inner.invoke_with_args(args) };
+        let (mut lengths, mut parts) = (vec![], vec![]);
+        for list in lists.iter() {
+            let kept = list.map(|list| filter(&list, &is_not_null(&list)?)).transpose()?;
+            lengths.push(kept.as_ref().map_or(0, |kept| kept.len()));
+            parts.extend(kept);
+        }
+        let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+        let values = if parts.is_empty() { new_empty_array(field.data_type()) } else { concat(&parts)? };
+        let offsets = OffsetBuffer::from_lengths(lengths);
+        let removed = ListArray::try_new(Arc::clone(field), offsets, values, lists.nulls().cloned())?;
+        match constant {
+            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&removed, 0)?)),
+            false => Ok(ColumnarValue::Array(Arc::new(removed))),
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Float64Array};
+use arrow::array::{ArrayRef, AsArray, Float64Array};
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{internal_err, plan_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use datafusion::scalar::ScalarValue;
+
+use super::on_arrays;
 
 pub fn log() -> ScalarUDF {
     ScalarUDF::new_from_impl(Log { signature: Signature::user_defined(Volatility::Immutable) })
@@ -42,21 +43,17 @@ impl ScalarUDFImpl for Log {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if constant { 1 } else { args.number_rows };
-        let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
-        let logarithms: Float64Array = match arrays.as_slice() {
-            [of] => of.as_primitive::<Float64Type>().unary(f64::log10),
-            [base, of] => arrow::compute::binary(
-                base.as_primitive::<Float64Type>(),
-                of.as_primitive::<Float64Type>(),
-                |base, of| if base == 10.0 { of.log10() } else { of.ln() / base.ln() },
-            )?,
-            _ => return internal_err!("log() of {} arguments", arrays.len()),
-        };
-        match constant {
-            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&logarithms, 0)?)),
-            false => Ok(ColumnarValue::Array(Arc::new(logarithms))),
-        }
+        on_arrays::computed(&args, |arrays| {
+            let logarithms: Float64Array = match arrays {
+                [of] => of.as_primitive::<Float64Type>().unary(f64::log10),
+                [base, of] => arrow::compute::binary(
+                    base.as_primitive::<Float64Type>(),
+                    of.as_primitive::<Float64Type>(),
+                    |base, of| if base == 10.0 { of.log10() } else { of.ln() / base.ln() },
+                )?,
+                _ => return internal_err!("log() of {} arguments", arrays.len()),
+            };
+            Ok(Arc::new(logarithms) as ArrayRef)
+        })
     }
 }

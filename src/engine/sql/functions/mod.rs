@@ -2,11 +2,19 @@
 
 use std::sync::{Arc, LazyLock};
 
+use datafusion::functions::math::ceil;
+use datafusion::functions::string::uuid;
+use datafusion::functions_aggregate::bool_and_or::bool_and_udaf;
+use datafusion::functions_aggregate::variance::var_samp_udaf;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionContext;
 
+/// `sign`, `mod`, `div`, `width_bucket`
+mod arithmetic;
 /// Limits of functions that make much of little.
 mod bounded;
+/// `age`, `justify_hours` and the like, `make_timestamp` and the like
+mod clocks;
 /// `||`
 mod concat;
 /// `date_part(field, time)`
@@ -19,6 +27,8 @@ mod counter;
 mod first_last;
 /// Histograms of PromQL results as JSON.
 mod histogram;
+/// `sum` and `avg` of intervals
+mod interval_aggregates;
 /// Arithmetic with intervals.
 pub mod intervals;
 /// Numbers, as PostgreSQL checks, rounds and compares them.
@@ -29,12 +39,24 @@ mod logarithm;
 mod lengths;
 /// The time at which a statement began.
 mod now;
+/// Calls that are computed of arrays.
+mod on_arrays;
+/// `mode` and `percentile_disc`
+mod ordered;
 /// `to_char`, `to_timestamp` and `to_date` with patterns
 mod patterned;
+/// Functions as rows of tables.
+mod plain;
 /// `EXTRACT`
 mod planner;
+/// `format`, `quote_ident` and the like
+mod quoting;
+/// `regexp_matches` and the like
+mod regexes;
 /// The evaluation times of a query, in plans of `promql()`.
 mod steps;
+/// `string_agg`
+mod string_agg;
 /// `time_bucket(interval, timestamp [, origin])`
 mod time_bucket;
 
@@ -67,13 +89,27 @@ pub fn register(context: &SessionContext) {
         ];
         functions.extend(now::functions());
         functions.extend(lengths::functions());
+        let rows = arithmetic::ROWS.iter().chain(&clocks::ROWS).chain(&quoting::ROWS).chain(&regexes::ROWS);
+        functions.extend(rows.map(plain::Row::function));
+        functions.push(uuid().as_ref().clone().with_aliases(["gen_random_uuid"]));
+        functions.push(ceil().as_ref().clone().with_aliases(["ceiling"]));
         functions
     });
     for function in SCALARS.iter() {
         context.register_udf(function.clone());
     }
-    for function in first_last::functions().into_iter().chain(counter::functions()) {
-        context.register_udaf(function);
+    static AGGREGATES: LazyLock<Vec<AggregateUDF>> = LazyLock::new(|| {
+        let mut functions = first_last::functions();
+        functions.extend(counter::functions());
+        functions.extend(interval_aggregates::functions());
+        functions.extend(ordered::functions());
+        functions.push(string_agg::string_agg());
+        functions.push(bool_and_udaf().as_ref().clone().with_aliases(["every"]));
+        functions.push(var_samp_udaf().as_ref().clone().with_aliases(["variance"]));
+        functions
+    });
+    for function in AGGREGATES.iter() {
+        context.register_udaf(function.clone());
     }
 }
 

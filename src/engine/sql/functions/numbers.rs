@@ -12,8 +12,8 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use datafusion::scalar::ScalarValue;
 
+use super::on_arrays;
 use crate::engine::sql::float_text::float_text;
 use crate::engine::sql::state::raised;
 
@@ -37,9 +37,11 @@ pub enum Operation {
     Plus,
     Minus,
     Times,
+    /// A double without its fraction, half to even.
+    Round,
 }
 
-const OPERATIONS: [(&str, Operation); 10] = [
+const OPERATIONS: [(&str, Operation); 11] = [
     ("float8_out", Operation::Write),
     ("int2", Operation::Int2),
     ("int4", Operation::Int4),
@@ -50,6 +52,7 @@ const OPERATIONS: [(&str, Operation); 10] = [
     ("int8pl", Operation::Plus),
     ("int8mi", Operation::Minus),
     ("int8mul", Operation::Times),
+    ("dround", Operation::Round),
 ];
 
 impl Operation {
@@ -97,7 +100,7 @@ impl ScalarUDFImpl for Number {
             Operation::Int4 => DataType::Int32,
             Operation::Int8 | Operation::Key => DataType::Int64,
             Operation::Plus | Operation::Minus | Operation::Times => DataType::Int64,
-            Operation::Canonical | Operation::OfKey => DataType::Float64,
+            Operation::Canonical | Operation::OfKey | Operation::Round => DataType::Float64,
         })
     }
 
@@ -107,18 +110,11 @@ impl ScalarUDFImpl for Number {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if constant { 1 } else { args.number_rows };
-        let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
-        let made = match arrays.as_slice() {
-            [of] => self.of(of)?,
-            [left, right] => self.checked(left, right)?,
-            _ => return internal_err!("{}() takes one number or two", self.name),
-        };
-        match constant {
-            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&made, 0)?)),
-            false => Ok(ColumnarValue::Array(made)),
-        }
+        on_arrays::computed(&args, |arrays| match arrays {
+            [of] => self.of(of),
+            [left, right] => self.checked(left, right),
+            _ => internal_err!("{}() takes one number or two", self.name),
+        })
     }
 }
 
@@ -160,6 +156,10 @@ impl Number {
             Operation::Canonical => {
                 let canonical: Float64Array = doubles.unary(canonical);
                 Ok(Arc::new(canonical))
+            }
+            Operation::Round => {
+                let rounded: Float64Array = doubles.unary(f64::round_ties_even);
+                Ok(Arc::new(rounded))
             }
             Operation::Key => {
                 let keys: Int64Array = doubles.unary(key);

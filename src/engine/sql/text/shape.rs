@@ -16,7 +16,7 @@ use super::walk::walk;
 use super::{Result, TooComplex};
 
 /// Expressions on top of each other, after long chains of `AND` and `OR` were made shallow.
-const MAX_DEPTH: usize = 600;
+pub const MAX_DEPTH: usize = 600;
 /// See the module. A chain of 600 weighs a third of it and takes a second.
 const MAX_WEIGHT: usize = 600_000;
 

@@ -12,6 +12,11 @@ pub fn walk(statement: &Statement, visitor: &mut dyn Visitor<Break = ()>) -> Con
     statement.visit(&mut Each(visitor))
 }
 
+/// The same of a part of one.
+pub fn walk_part(part: &impl Visit, visitor: &mut dyn Visitor<Break = ()>) -> ControlFlow<()> {
+    part.visit(&mut Each(visitor))
+}
+
 /// The same for a visitor that changes them.
 pub fn walk_mut(statement: &mut Statement, visitor: &mut dyn VisitorMut<Break = ()>) -> ControlFlow<()> {
     statement.visit(&mut EachMut(visitor))
@@ -20,6 +25,35 @@ pub fn walk_mut(statement: &mut Statement, visitor: &mut dyn VisitorMut<Break = 
 /// The same for a part of a statement.
 pub fn walk_expr_mut(expr: &mut Expr, visitor: &mut dyn VisitorMut<Break = ()>) -> ControlFlow<()> {
     expr.visit(&mut EachMut(visitor))
+}
+
+/// Shows the parts of an expression to what may change them, innermost first, but none of its subqueries'.
+pub fn own_parts_mut(expr: &mut Expr, change: &mut dyn FnMut(&mut Expr) -> ControlFlow<()>) -> ControlFlow<()> {
+    walk_expr_mut(expr, &mut OwnParts { change, depth: 0 })
+}
+
+struct OwnParts<'a> {
+    change: &'a mut dyn FnMut(&mut Expr) -> ControlFlow<()>,
+    /// How many subqueries it is in.
+    depth: usize,
+}
+
+impl VisitorMut for OwnParts<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0 { (self.change)(expr) } else { ControlFlow::Continue(()) }
+    }
 }
 
 struct Each<'a>(&'a mut dyn Visitor<Break = ()>);

@@ -14,7 +14,7 @@ use crate::storage::store::{Options, Store};
 const DEADLINE: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(300);
 /// Without an end, and rows from the start.
-const ENDLESS: &str = "SELECT a.value FROM generate_series(1, 3000000) a, generate_series(1, 3000000) b";
+const ENDLESS: &str = "SELECT a FROM generate_series(1, 3000000) a, generate_series(1, 3000000) b";
 
 struct World {
     shared: Arc<Shared>,

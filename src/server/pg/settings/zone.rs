@@ -5,8 +5,6 @@ pub use crate::engine::sql::zone::Zone;
 
 /// No zone is further away, as in PostgreSQL.
 const MOST_SECONDS: i32 = 167 * 3600 + 59 * 60 + 59;
-/// Of a time zone that has a fixed offset in arithmetic on time stamps.
-const MOST_ARROW_SECONDS: i32 = 24 * 3600;
 
 impl Zone {
     /// Reads a value of `TimeZone`, and says how it is shown.
@@ -50,18 +48,6 @@ impl Zone {
         text.push('>');
         clock(&mut text, west);
         (Zone::Fixed(seconds), text)
-    }
-
-    /// As Arrow takes it. It has no zones of seconds, and none that are more than a day away.
-    pub fn arrow_name(self) -> Option<String> {
-        match self {
-            Zone::Named(zone) => Some(zone.name().to_string()),
-            Zone::Fixed(seconds) if seconds % 60 == 0 && seconds.abs() < MOST_ARROW_SECONDS => {
-                let (sign, size) = (if seconds < 0 { '-' } else { '+' }, seconds.abs());
-                Some(format!("{sign}{:02}:{:02}", size / 3600, size / 60 % 60))
-            }
-            Zone::Fixed(_) => None,
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Lists, and texts made of names: what catalog statements compute with.
+//! Lists, and parts of names: what catalog statements compute with.
 
 use std::sync::Arc;
 
@@ -7,8 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::scalar::ScalarValue;
 
-use super::body::{Function, Returns, any_text, failed, maybe_text, number, row, string, text, texts};
-use crate::server::pg::names;
+use super::body::{Function, Returns, failed, number, row, string, texts};
 
 pub const FUNCTIONS: &[Function] = &[
     row("array_lower", "anyarray, int4", "int4", |_, a| bound(a, |_| 1)),
@@ -26,13 +25,7 @@ pub const FUNCTIONS: &[Function] = &[
         returns: Returns::Of(as_given),
         body: |_, a| or_empty(a),
     },
-    row("quote_ident", "text", "text", |_, a| maybe_text(string(a, 0).map(|name| names::quoted(&name)))),
-    row("quote_literal", "text", "text", |_, a| maybe_text(a.first().and_then(any_text).map(|t| literal(&t)))),
-    row("quote_nullable", "text", "text", |_, a| {
-        text(a.first().and_then(any_text).map_or_else(|| "NULL".to_string(), |t| literal(&t)))
-    }),
     row("parse_ident", "text, bool", "_text", |_, a| parse_ident(a)),
-    row("format", "text, any", "text", |_, a| format(a)),
 ];
 
 /// The elements of a list; `None` for NULL.
@@ -115,12 +108,6 @@ fn or_empty(arguments: &[ScalarValue]) -> Result<ScalarValue> {
     }
 }
 
-/// As SQL writes a text.
-fn literal(text: &str) -> String {
-    let quoted = text.replace('\'', "''");
-    if text.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
-}
-
 fn parse_ident(arguments: &[ScalarValue]) -> Result<ScalarValue> {
     let Some(name) = string(arguments, 0) else {
         return ScalarValue::try_from(&crate::server::pg::catalog::spec::arrow_type("_text"));
@@ -131,72 +118,9 @@ fn parse_ident(arguments: &[ScalarValue]) -> Result<ScalarValue> {
     }
 }
 
-/// `%s`, `%I`, `%L`, `%%`, and `%1$s` for an argument by its number.
-fn format(arguments: &[ScalarValue]) -> Result<ScalarValue> {
-    let Some(pattern) = string(arguments, 0) else { return Ok(ScalarValue::Utf8(None)) };
-    let (mut out, mut next) = (String::new(), 1);
-    let mut chars = pattern.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        let mut digits = String::new();
-        while let Some(digit) = chars.next_if(char::is_ascii_digit) {
-            digits.push(digit);
-        }
-        let mut at = next;
-        if chars.next_if_eq(&'$').is_some() {
-            at = digits.parse().ok().filter(|n: &usize| (1..100).contains(n)).unwrap_or(0);
-            if at == 0 {
-                return Err(failed("22023", "format specifies argument 0, but arguments are numbered from 1"));
-            }
-        } else if !digits.is_empty() {
-            return Err(failed("0A000", "a width in format() is not supported"));
-        }
-        let kind = chars.next();
-        if kind == Some('%') {
-            out.push('%');
-            continue;
-        }
-        let Some(argument) = arguments.get(at).filter(|_| matches!(kind, Some('s' | 'I' | 'L'))) else {
-            return Err(match kind {
-                Some('s' | 'I' | 'L') => failed("22023", "too few arguments for format()"),
-                Some(other) => failed("22023", format!("unrecognized format() type specifier \"{other}\"")),
-                None => failed("22023", "unterminated format() type specifier"),
-            });
-        };
-        next = at + 1;
-        match (kind, any_text(argument)) {
-            (Some('s'), value) => out.push_str(&value.unwrap_or_default()),
-            (Some('I'), Some(value)) => out.push_str(&names::quoted(&value)),
-            (Some('I'), None) => {
-                return Err(failed("22004", "null values cannot be formatted as an SQL identifier"));
-            }
-            (_, Some(value)) => out.push_str(&literal(&value)),
-            (_, None) => out.push_str("NULL"),
-        }
-    }
-    text(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn formats() {
-        let check = |arguments: &[&str], want: Option<&str>| {
-            let arguments: Vec<ScalarValue> = arguments.iter().map(|a| ScalarValue::from(*a)).collect();
-            let got = format(&arguments).ok().and_then(|v| v.try_as_str().flatten().map(String::from));
-            assert_eq!(got.as_deref(), want, "{arguments:?}");
-        };
-        check(&["%I.%I", "public", "Up"], Some("public.\"Up\""));
-        check(&["%2$s %1$L %%", "a'b", "c"], Some("c 'a''b' %"));
-        check(&["%s"], None);
-        check(&["%d", "1"], None);
-        check(&["100%"], None);
-    }
 
     #[test]
     fn lists_expand_with_numbers() {
