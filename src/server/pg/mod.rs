@@ -7,6 +7,8 @@
 //! disconnect. Nothing a statement says reaches the server's files: plans that write, copy or create are refused before they
 //! run. INSERT, where it is allowed, is the plan of its query, whose rows are then written as samples.
 
+/// Locks that clients agree on.
+mod advisory;
 /// Values of the arguments of EXECUTE.
 mod arguments;
 /// User and password.
@@ -21,8 +23,14 @@ mod command;
 mod connection;
 /// The loop: messages one after the other, and what a client keeps between them.
 mod conversation;
-/// COPY TO STDOUT.
+/// COPY TO STDOUT, and what both directions have in common.
 mod copy;
+/// COPY FROM STDIN.
+mod copy_in;
+/// Data of a COPY to rows.
+mod copy_rows;
+/// Data of a COPY from the client.
+mod copying;
 /// Joins that give way, so that cancel reaches them.
 mod cooperate;
 /// DECLARE, FETCH and MOVE.
@@ -33,6 +41,8 @@ mod encode;
 mod errors;
 /// A statement run to its end, or as far as it was asked for.
 mod execute;
+/// EXPLAIN with PostgreSQL's options.
+mod explain;
 /// Parse, Bind, Describe, Execute and Close.
 mod extended;
 /// What a client leaves with the server, counted.
@@ -47,10 +57,16 @@ mod message;
 mod named;
 /// Result column names as Postgres gives them.
 mod names;
+/// Numerics in the binary format.
+mod numeric;
+/// Output columns that differ in name.
+mod outputs;
 /// What statements have to say besides their rows.
 mod notices;
-/// Bound parameters to scalar values.
+/// Parameters: their types, and values of them.
 mod params;
+/// Samples that wait for the end of their transaction.
+mod pending;
 /// Portals of a transaction.
 mod portals;
 /// The incoming half: whole messages within limits of size, memory and time.
@@ -65,6 +81,8 @@ mod session;
 mod settings;
 /// What connections have in common.
 mod shared;
+/// Parameters in the arguments of table functions.
+mod sketch;
 /// Rows between two requests for them.
 mod source;
 /// Cancel requests, who it is, the session.
@@ -81,10 +99,14 @@ mod transaction;
 mod transmit;
 /// A socket with TLS or without, as client and server agree on it.
 mod transport;
+/// Types as SQL writes them.
+mod type_names;
 /// Arrow types to Postgres types.
 mod types;
 /// Batches to messages.
 mod writer;
+/// Samples of statements, written at once or as a transaction ends.
+mod writes;
 
 pub use listener::serve;
 pub use shared::Limits;

@@ -17,13 +17,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::auth::{self, Peer};
-use super::catalog;
 use super::client::Client;
 use super::errors::{self, fatal};
 use super::receive::Incoming;
 use super::session::{DATABASE, Registered, Session};
 use super::settings::values::Scope;
 use super::shared::Shared;
+use super::{advisory, catalog};
 
 const CANCEL_REQUEST: i32 = 80_877_102;
 /// The major version of the protocol, in the upper half of the code.
@@ -95,6 +95,7 @@ async fn open(
     let session = Arc::new(Session::new(user, id, context, shared.inserter.is_some()));
     configure(&session, &parameters)?;
     catalog::install(&session, &shared.catalog);
+    advisory::install(session.context(), &shared.sessions.locks, id);
     let registered = shared.sessions.add(id, key.to_bytes(), session.clone());
 
     client.feed(PgWireBackendMessage::Authentication(Authentication::Ok)).await?;
