@@ -2,7 +2,7 @@
 //! somebody else has is an error, or false where that is asked for.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, StringArray};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
@@ -11,10 +11,10 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
-use datafusion::prelude::SessionContext;
 use parking_lot::Mutex;
 
 use super::errors;
+use super::session::Session;
 
 /// Locks that one session may have.
 const MOST_OF_A_SESSION: usize = 1_000;
@@ -167,8 +167,8 @@ const FUNCTIONS: &[(&str, Kind)] = &[
     ("pg_advisory_unlock_all", kind(Does::GiveBackAll, false, false)),
 ];
 
-/// Adds the functions to the context of a session.
-pub fn install(context: &SessionContext, locks: &Arc<Locks>, process_id: i32) {
+/// Adds the functions to the context of a session, which must not be held by them in turn.
+pub fn install(session: &Arc<Session>, locks: &Arc<Locks>) {
     for (name, kind) in FUNCTIONS {
         let signature = match kind.does {
             Does::GiveBackAll => Signature::nullary(Volatility::Volatile),
@@ -177,8 +177,9 @@ pub fn install(context: &SessionContext, locks: &Arc<Locks>, process_id: i32) {
                 Signature::one_of(vec![exact(1), exact(2)], Volatility::Volatile)
             }
         };
-        let function = Function { name, kind: *kind, signature, process_id, locks: Known(locks.clone()) };
-        context.register_udf(ScalarUDF::from(function));
+        let of = Known { locks: locks.clone(), session: Arc::downgrade(session) };
+        let function = Function { name, kind: *kind, signature, process_id: session.process_id, of };
+        session.context().register_udf(ScalarUDF::from(function));
     }
 }
 
@@ -188,16 +189,24 @@ struct Function {
     kind: Kind,
     signature: Signature,
     process_id: i32,
-    locks: Known,
+    of: Known,
 }
 
-/// There is one of them.
-#[derive(Debug)]
-struct Known(Arc<Locks>);
+/// There is one of them, and a session for a number.
+struct Known {
+    locks: Arc<Locks>,
+    session: Weak<Session>,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Known")
+    }
+}
 
 impl PartialEq for Known {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.locks, &other.locks)
     }
 }
 
@@ -238,14 +247,14 @@ impl ScalarUDFImpl for Function {
             let key = (part(0).unwrap_or_default(), part(1));
             given.push(match self.kind.does {
                 _ if !wants => None,
-                Does::Try => Some(self.locks.0.take(key, self.process_id, self.kind)?),
-                Does::Take => match self.locks.0.take(key, self.process_id, self.kind)? {
+                Does::Try => Some(self.of.locks.take(key, self.process_id, self.kind)?),
+                Does::Take => match self.of.locks.take(key, self.process_id, self.kind)? {
                     true => Some(true),
                     false => return held_by_another(),
                 },
-                Does::GiveBack => Some(self.locks.0.give_back(key, self.process_id, self.kind.is_shared)),
+                Does::GiveBack => Some(self.give_back(key)),
                 Does::GiveBackAll => {
-                    self.locks.0.give_back_all(self.process_id);
+                    self.of.locks.give_back_all(self.process_id);
                     Some(true)
                 }
             });
@@ -256,6 +265,17 @@ impl ScalarUDFImpl for Function {
             other => return exec_err!("{} does not return {other}", self.name),
         };
         Ok(ColumnarValue::Array(array))
+    }
+}
+
+impl Function {
+    fn give_back(&self, key: Key) -> bool {
+        let had = self.of.locks.give_back(key, self.process_id, self.kind.is_shared);
+        if !had && let Some(session) = self.of.session.upgrade() {
+            let kind = if self.kind.is_shared { "ShareLock" } else { "ExclusiveLock" };
+            session.notices.warn("01000", format!("you don't own a lock of type {kind}"));
+        }
+        had
     }
 }
 

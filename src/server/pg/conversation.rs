@@ -176,11 +176,11 @@ impl<'a> Conversation<'a> {
         context.awaiting_frontend_startup = false;
         let Some(message) = PgWireFrontendMessage::decode(&mut frame.bytes, &context)? else { return Ok(()) };
         match message {
-            PgWireFrontendMessage::Query(query) => self.simple(&query.query).await,
-            PgWireFrontendMessage::Parse(parse) => self.parse(parse).await,
-            PgWireFrontendMessage::Bind(bind) => self.bind(bind, frame.room.take()).await,
+            PgWireFrontendMessage::Query(query) => Box::pin(self.simple(&query.query)).await,
+            PgWireFrontendMessage::Parse(parse) => Box::pin(self.parse(parse)).await,
+            PgWireFrontendMessage::Bind(bind) => Box::pin(self.bind(bind, frame.room.take())).await,
             PgWireFrontendMessage::Describe(describe) => self.describe(describe).await,
-            PgWireFrontendMessage::Execute(execute) => self.execute(execute).await,
+            PgWireFrontendMessage::Execute(execute) => Box::pin(self.execute(execute)).await,
             PgWireFrontendMessage::Close(close) => self.close(close).await,
             PgWireFrontendMessage::Flush(_) => Ok(self.client.flush().await?),
             // The kinds that can be read are all above; Sync is answered elsewhere.

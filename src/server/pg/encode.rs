@@ -66,7 +66,7 @@ impl Rows {
     pub fn texts(&self, row: usize, texts: &mut Vec<Option<String>>) {
         texts.resize_with(self.columns.len(), || None);
         for (column, text) in self.columns.iter().zip(texts) {
-            if column.array.is_null(row) {
+            if column.is_null(row) {
                 *text = None;
                 continue;
             }
@@ -207,10 +207,14 @@ impl Column {
         Ok(Values::List(rows.collect::<PgWireResult<_>>()?, element))
     }
 
+    fn is_null(&self, row: usize) -> bool {
+        // A column of nothing but NULL has no buffer that says so.
+        self.array.is_null(row) || *self.array.data_type() == DataType::Null
+    }
+
     /// Appends the length-prefixed field; -1 for NULL. `text` is scratch space.
     fn put(&self, row: usize, out: &mut BytesMut, text: &mut String) -> PgWireResult<()> {
-        // A column of nothing but NULL has no buffer that says so.
-        if self.array.is_null(row) || *self.array.data_type() == DataType::Null {
+        if self.is_null(row) {
             out.put_i32(-1);
             return Ok(());
         }
@@ -352,7 +356,7 @@ fn list_text(out: &mut String, items: Option<&Column>) {
         if i > 0 {
             out.push(',');
         }
-        if column.array.is_null(i) {
+        if column.is_null(i) {
             out.push_str("NULL");
             continue;
         }

@@ -37,8 +37,6 @@ pub fn shown(name: &str) -> &str {
 pub struct Outputs {
     /// Names in subqueries that are of several columns.
     ambiguous: BTreeSet<String>,
-    /// There are columns beside wildcards, whose names may be among those of the wildcard.
-    pub beside_wildcards: bool,
 }
 
 impl Outputs {
@@ -54,12 +52,13 @@ impl Outputs {
     }
 }
 
-/// Changes a statement in place. With `hides_beside_wildcards` all columns beside a wildcard get names of their own.
+/// Changes a statement in place. With `hides` all columns beside a wildcard get names of their own, and those of the statement that
+/// nothing names, which the engine may call the same: `1::int4` and `1::int8`.
 ///
 /// # Errors
 /// 42702 for a name in ORDER BY that is of several output columns which differ.
-pub fn apply(statement: &mut Statement, hides_beside_wildcards: bool) -> PgWireResult<Outputs> {
-    let mut rule = Rule { hides: hides_beside_wildcards, outer: true, outputs: Outputs::default(), wrong: None };
+pub fn apply(statement: &mut Statement, hides: bool) -> PgWireResult<Outputs> {
+    let mut rule = Rule { hides, outer: true, outputs: Outputs::default(), wrong: None };
     let _ = walk_mut(statement, &mut rule);
     rule.wrong.map_or(Ok(rule.outputs), Err)
 }
@@ -125,7 +124,6 @@ impl Rule {
         };
         let items: Vec<Item> = select.projection.iter().enumerate().filter_map(named).collect();
         let has_wildcard = items.len() < select.projection.len();
-        self.outputs.beside_wildcards |= has_wildcard && !items.is_empty();
         let mut new_names: Vec<Option<String>> = vec![None; select.projection.len()];
 
         let mut seen = HashMap::new();
@@ -134,11 +132,11 @@ impl Rule {
         }
         for (name, places) in &seen {
             let is_first = |at: &usize| is_outer && places.first() == Some(at);
-            let hides = has_wildcard && self.hides;
-            if places.len() > 1 || hides {
-                for at in places.iter().filter(|at| hides || !is_first(*at)) {
-                    new_names[*at] = Some(format!("{name}{MARK}{at}"));
-                }
+            let is_alias = |at: &usize| matches!(select.projection[*at], SelectItem::ExprWithAlias { .. });
+            let hides = |at: &usize| self.hides && (has_wildcard || (is_outer && !is_alias(at)));
+            let is_one_of_several = |at: &usize| places.len() > 1 && !is_first(at);
+            for at in places.iter().filter(|at| hides(at) || is_one_of_several(at)) {
+                new_names[*at] = Some(format!("{name}{MARK}{at}"));
             }
             if places.len() > 1 && !is_outer {
                 self.outputs.ambiguous.insert((*name).to_string());
@@ -273,6 +271,10 @@ mod tests {
         );
         check("SELECT *, a FROM t", "SELECT *, a FROM t");
         assert_eq!(applied("SELECT *, a FROM t", true).as_deref(), Ok("SELECT *, a AS \"a#1\" FROM t"));
+        assert_eq!(
+            applied("SELECT 1::int2, 1::int4 AS x FROM (SELECT 1 AS a) q", true).as_deref(),
+            Ok("SELECT 1::INT2 AS \"int2#0\", 1::INT4 AS x FROM (SELECT 1 AS a) q")
+        );
         assert_eq!(applied("SELECT t::date, t FROM m ORDER BY t", false), Err("42702".into()));
     }
 

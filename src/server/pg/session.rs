@@ -64,7 +64,7 @@ impl Session {
 
     /// What times in the client's words are read by.
     pub fn now(&self) -> Now {
-        Now { zone: self.zone(), micros: chrono::Utc::now().timestamp_micros() }
+        Now::of(&self.context().state())
     }
 
     /// The settings, for a moment.

@@ -95,7 +95,7 @@ async fn open(
     let session = Arc::new(Session::new(user, id, context, shared.inserter.is_some()));
     configure(&session, &parameters)?;
     catalog::install(&session, &shared.catalog);
-    advisory::install(session.context(), &shared.sessions.locks, id);
+    advisory::install(&session, &shared.sessions.locks);
     let registered = shared.sessions.add(id, key.to_bytes(), session.clone());
 
     client.feed(PgWireBackendMessage::Authentication(Authentication::Ok)).await?;

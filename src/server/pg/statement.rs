@@ -196,10 +196,10 @@ async fn prepare_read(
     refuse_writes(&statement)?;
     let mut known = params::known::types(&statement, declared);
     let Some(mut sketch) = Sketch::of(&statement, &mut known) else {
-        return plan_read(engine, session, statement, &known, clock).await;
+        return Box::pin(plan_read(engine, session, statement, &known, clock)).await;
     };
     loop {
-        let planned = plan_read(engine, session, sketch.statement(&statement), &known, clock).await;
+        let planned = Box::pin(plan_read(engine, session, sketch.statement(&statement), &known, clock)).await;
         match planned {
             Err(error) if sketch.gets_label(&error) => {}
             planned => {
@@ -231,11 +231,13 @@ async fn plan_read(
         let outputs = outputs::apply(&mut statement, hides)?;
         params::known::apply(&mut statement, known);
         follow_search_path(session, &mut statement).await?;
-        let planned = span.around(engine.plan_sql(session.context(), statement, &limits)).await;
+        // Boxed, as it is large, and the stack of a thread is not.
+        let planning = Box::pin(engine.plan_sql(session.context(), statement, &limits));
+        let planned = span.around(planning).await;
         match planned {
             Ok(planned) => break planned,
-            // Only now is it known what a wildcard is.
-            Err(error) if outputs.beside_wildcards && !hides && errors::is_duplicate_column(&error) => hides = true,
+            // Only now is it known what a wildcard is, and what the engine calls its columns.
+            Err(error) if !hides && errors::is_duplicate_column(&error) => hides = true,
             Err(error) => {
                 span.failed(|| error.to_string());
                 return Err(outputs.explain(errors::datafusion(error)));

@@ -182,6 +182,13 @@ fn context(expr: &Expr, schema: &DFSchema, found: &mut Found) {
             let of = results().find_map(|part| type_of(part, schema));
             results().for_each(|part| found.say(part, of.clone()));
         }
+        // What the engine has made of an operator between integers.
+        Expr::ScalarFunction(ScalarFunction { func, args })
+            if matches!(func.name(), "int8pl" | "int8mi" | "int8mul") && args.len() == 2 =>
+        {
+            found.say(&args[0], type_of(&args[1], schema));
+            found.say(&args[1], type_of(&args[0], schema));
+        }
         Expr::ScalarFunction(ScalarFunction { func, args }) => {
             arrays(func.name(), args, schema, found);
             arguments(func.as_ref(), args, schema, found);

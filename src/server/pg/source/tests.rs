@@ -139,7 +139,8 @@ async fn few_rows_are_gone_back_to_unasked() {
         let batches: Vec<_> = (0..count).map(|_| Ok(batch(0..rows))).collect();
         let stream = futures::stream::iter(batches);
         let stream = RecordBatchStreamAdapter::new(batch(0..0).schema(), stream);
-        Source::new(Box::pin(stream), Shape::AsIs, Back::WhileFew)
+        let source = Source::new(Box::pin(stream), Shape::AsIs, Back::WhileFew);
+        Source { memory: Some(Memory::unbounded("a test")), ..source }
     };
     let mut few = batches(10, 3);
     assert_eq!(few.go(Motion::Forward(Some(15)), None, None).await.unwrap(), 15);
