@@ -212,6 +212,108 @@ async fn names_follow_the_search_path() {
     assert_eq!(count("SELECT count(*) FROM requests").await, "6");
 }
 
+/// As PostgreSQL 15 types them, but for numbers with a point, which are doubles here.
+#[tokio::test]
+async fn parameters_have_types_of_their_places() {
+    let world = World::new().await;
+    let client = world.connect().await;
+    let types = async |sql: &str| {
+        let statement = client.prepare(sql).await;
+        match statement {
+            Ok(statement) => statement.params().iter().map(Type::name).collect::<Vec<_>>().join(" "),
+            Err(error) => sqlstate(&error).to_string(),
+        }
+    };
+    for (sql, want) in [
+        ("SELECT $1 + 1", "int4"),
+        ("SELECT $1::int8 + 1", "int8"),
+        ("SELECT $1", "text"),
+        ("SELECT value FROM requests LIMIT $1 OFFSET $2", "int8 int8"),
+        ("SELECT value FROM requests FETCH FIRST $1 ROWS ONLY", "int8"),
+        ("SELECT 1 FROM requests WHERE value > $1 AND job = ANY($2) AND job IN ($3, $4)", "float8 _text text text"),
+        ("SELECT 1 FROM requests WHERE value BETWEEN $1 AND $2 AND timestamp >= $3", "float8 float8 timestamptz"),
+        (
+            "SELECT date_trunc($1, timestamp), $2::interval, job LIKE $3, job || $4 FROM requests",
+            "text interval text text",
+        ),
+        ("SELECT CASE WHEN $1 THEN $2 ELSE value END FROM requests", "bool float8"),
+        ("SELECT timestamp - $1 FROM requests", "timestamptz"),
+        ("SELECT now() > $1, NOT $2, $3 IS DISTINCT FROM 1", "timestamptz bool int4"),
+        ("SELECT $1 * INTERVAL '1 second'", "float8"),
+        (
+            "SELECT $1::text[], $2::date, $3::timestamptz, $4::numeric, $5::uuid::text",
+            "_text date timestamptz numeric uuid",
+        ),
+        ("SELECT * FROM (VALUES ($1, 'a'), (2, $2)) AS t(a, b)", "int4 text"),
+        ("SELECT $1 IS NULL", "42P18"),
+        ("SELECT $2", "42P18"),
+        ("SELECT * FROM promql($1)", "text"),
+        ("SELECT * FROM promql('up', $1, $2, $3)", "timestamptz timestamptz interval"),
+    ] {
+        assert_eq!(types(sql).await, want, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn parameters_are_values_in_both_formats() {
+    let world = World::new().await;
+    let client = world.connect().await;
+    let count = async |sql: &str, values: &[&(dyn tokio_postgres::types::ToSql + Sync)]| -> i64 {
+        let sql = format!("SELECT count(*) FROM requests WHERE {sql}");
+        client.query_one(&sql, values).await.unwrap_or_else(|e| panic!("{sql}: {e:?}")).get(0)
+    };
+    assert_eq!(count("job = ANY($1)", &[&vec!["api", "none"]]).await, 3);
+    assert_eq!(count("job = ANY($1)", &[&Vec::<String>::new()]).await, 0);
+    assert_eq!(count("job IN ($1, $2)", &[&"api", &"web"]).await, 6);
+    assert_eq!(count("value > $1", &[&1.0f64]).await, 4);
+    assert_eq!(count("job = $1", &[&None::<&str>]).await, 0);
+    let at = |minutes: i64| UNIX_EPOCH + Duration::from_millis((world.base_ms + minutes * MINUTE_MS) as u64);
+    assert_eq!(count("timestamp >= $1 AND timestamp < $2", &[&at(0), &at(2)]).await, 4);
+    let limited = client.query("SELECT value FROM requests LIMIT $1 OFFSET $2", &[&4i64, &1i64]).await.unwrap();
+    assert_eq!(limited.len(), 4);
+    let (number, list, bytes) = (41i32, vec![Some(1i32), None], vec![1u8, 2]);
+    let row = client.query_one("SELECT $1 + 1, $2::int4[], $3::bytea", &[&number, &list, &bytes]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 42);
+    assert_eq!(row.get::<_, Vec<Option<i32>>>(1), [Some(1), None]);
+    assert_eq!(row.get::<_, Vec<u8>>(2), [1, 2]);
+    let nested = client.query_one("SELECT ARRAY[ARRAY[1, 2], ARRAY[3, 4]]", &[]).await.unwrap();
+    assert_eq!(nested.columns()[0].type_(), &Type::INT8_ARRAY);
+    assert_eq!(text(&client, "SELECT ARRAY[ARRAY[1, 2], ARRAY[3, 4]]").await, "{{1,2},{3,4}}");
+}
+
+/// What PromQL is asked, and when, may be a value; it is looked for anew each time.
+#[tokio::test]
+async fn promql_takes_parameters() {
+    let world = World::new().await;
+    let client = world.connect().await;
+    let at = |minutes: i64| UNIX_EPOCH + Duration::from_millis((world.base_ms + minutes * MINUTE_MS) as u64);
+    let of = client.prepare("SELECT job, value FROM promql($1, $2) ORDER BY job").await.unwrap();
+    assert_eq!(of.columns().iter().map(|column| column.name()).collect::<Vec<_>>(), ["job", "value"]);
+    let ask = async |query: &str, minutes: i64| -> Vec<(String, f64)> {
+        let rows = client.query(&of, &[&query, &at(minutes)]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    };
+    assert_eq!(ask("requests{job='api'}", 0).await, [("api".to_string(), 1.0)]);
+    assert_eq!(ask("requests{job='api'}", 1).await, [("api".to_string(), 2.5)]);
+    assert_eq!(ask("count by (job) (requests)", 0).await, [("api".to_string(), 1.0), ("web".to_string(), 1.0)]);
+    let error = client.query(&of, &[&"sum(", &at(0)]).await.unwrap_err();
+    assert_eq!(sqlstate(&error), "22023");
+    let series = client.query("SELECT * FROM generate_series(1, $1)", &[&3i64]).await.unwrap();
+    assert_eq!(series.len(), 3);
+    // In SQL as well, where the values come with EXECUTE.
+    let prepare = "PREPARE q(text) AS SELECT sum(value) FROM promql($1)";
+    let executed =
+        client.simple_query(&format!("{prepare}; EXECUTE q('vector(7)'); EXECUTE q('vector(8)')")).await.unwrap();
+    let values: Vec<&str> = executed
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(values, ["7", "8"]);
+}
+
 #[tokio::test]
 async fn parameters_keep_their_microseconds() {
     let world = World::new().await;

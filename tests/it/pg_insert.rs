@@ -3,8 +3,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
+use crate::pg_wire::{Wire, bind, execute, message, parse, query, sync};
 use crate::support::{Home, NO_TARGETS, Promlake, get_json, with_params, write};
 use crate::write_request::{Series, encode};
 
@@ -182,7 +184,8 @@ async fn rows_by_hand() {
         ("EXPLAIN INSERT INTO d SELECT 1", "0A000", "EXPLAIN of INSERT"),
         ("UPDATE deploys SET value = 1", "0A000", "UPDATE is not supported"),
         ("DELETE FROM deploys", "0A000", "DELETE is not supported"),
-        ("COPY deploys FROM STDIN", "0A000", "COPY"),
+        ("COPY deploys FROM '/etc/passwd'", "42501", "STDIN"),
+        ("COPY nosuch FROM STDIN", "42P01", "nosuch"),
         ("CREATE TABLE t (a int)", "0A000", "CREATE TABLE"),
         (
             "INSERT INTO d SELECT * FROM promql('no_such', now() - INTERVAL '1 hour', now(), INTERVAL '0')",
@@ -197,9 +200,6 @@ async fn rows_by_hand() {
     // The same row twice is one.
     let twice = "INSERT INTO d (timestamp, value) VALUES ('2026-03-01', 1), ('2026-03-01', 1)";
     assert_eq!(rows(&client, twice).await, 1);
-    client.batch_execute("BEGIN").await.unwrap();
-    refused(&client, twice, "25001", "INSERT cannot run inside a transaction block").await;
-    client.batch_execute("ROLLBACK").await.unwrap();
     client.batch_execute("SET default_transaction_read_only = on").await.unwrap();
     refused(&client, twice, "25006", "read-only").await;
     client.batch_execute("SET default_transaction_read_only = off").await.unwrap();
@@ -214,6 +214,166 @@ async fn rows_by_hand() {
     refused(&client, twice, "25006", "read-only").await;
     client.batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE").await.unwrap();
     assert_eq!(rows(&client, twice).await, 0);
+}
+
+/// What is written in a transaction waits for its end, and is there once or not at all.
+#[tokio::test]
+async fn transactions_keep_what_is_written() {
+    let home = Home::on_disk();
+    let server = home.start(NO_TARGETS, &["--pg.enable-writes"]);
+    let mut wire = Wire::session(&server).await;
+    let insert = |value: i64| format!("INSERT INTO d (timestamp, value) VALUES ('2026-03-0{value}', {value})");
+    let count = "SELECT count(*) FROM d";
+    assert_eq!(wire.tell(&insert(1)).await, "C:INSERT 0 1 Z:I");
+    assert_eq!(wire.tell(&format!("BEGIN; {}", insert(2))).await, "C:BEGIN C:INSERT 0 1 Z:T");
+    assert_eq!(wire.tell("ROLLBACK").await, "C:ROLLBACK Z:I");
+    assert_eq!(wire.tell(count).await, "T D(1) C:SELECT 1 Z:I");
+    assert_eq!(
+        wire.tell(&format!("BEGIN; {}; SAVEPOINT s; {}", insert(2), insert(3))).await,
+        "C:BEGIN C:INSERT 0 1 C:SAVEPOINT C:INSERT 0 1 Z:T"
+    );
+    assert_eq!(wire.tell(&format!("ROLLBACK TO s; {}", insert(4))).await, "C:ROLLBACK C:INSERT 0 1 Z:T");
+    assert_eq!(wire.tell("COMMIT").await, "C:COMMIT Z:I");
+    assert_eq!(wire.tell("SELECT value FROM d ORDER BY 1").await, "T D(1) D(2) D(4) C:SELECT 3 Z:I");
+    // An error takes all of it.
+    assert_eq!(
+        wire.tell(&format!("BEGIN; {}; SELECT 1 / 0", insert(5))).await,
+        "C:BEGIN C:INSERT 0 1 T E:22012 Z:E"
+    );
+    assert_eq!(wire.tell("COMMIT").await, "C:ROLLBACK Z:I");
+    // One message is a transaction.
+    assert_eq!(wire.tell(&format!("{}; SELECT 1 / 0", insert(5))).await, "C:INSERT 0 1 T E:22012 Z:I");
+    assert_eq!(wire.tell(count).await, "T D(3) C:SELECT 1 Z:I");
+    assert_eq!(wire.tell(&format!("{}; {}", insert(5), insert(6))).await, "C:INSERT 0 1 C:INSERT 0 1 Z:I");
+    assert_eq!(wire.tell(count).await, "T D(5) C:SELECT 1 Z:I");
+    // What cannot be is told at the end.
+    let other = "INSERT INTO d (timestamp, value) VALUES ('2026-03-01', 9)";
+    assert_eq!(wire.tell(&format!("BEGIN; {other}; {}", insert(7))).await, "C:BEGIN C:INSERT 0 1 C:INSERT 0 1 Z:T");
+    assert_eq!(wire.tell("COMMIT").await, "E:23505 Z:I");
+    assert_eq!(wire.tell(count).await, "T D(5) C:SELECT 1 Z:I");
+    assert_eq!(
+        wire.tell(&format!("BEGIN; {other} ON CONFLICT DO NOTHING; {}; COMMIT", insert(7))).await,
+        "C:BEGIN C:INSERT 0 1 C:INSERT 0 1 N:01000 C:COMMIT Z:I"
+    );
+    assert_eq!(wire.tell(count).await, "T D(6) C:SELECT 1 Z:I");
+    // What comes up to Sync is one too, which drivers count on that send many statements at once.
+    let at_once = |statements: &[&str]| {
+        let one = |sql: &&str| [parse("", sql, &[]), bind(&[], &[], &[]), execute(0)].concat();
+        [statements.iter().flat_map(one).collect::<Vec<u8>>(), sync()].concat()
+    };
+    assert_eq!(wire.ask(&at_once(&[insert(8).as_str(), "SELECT 1 / 0"])).await, "1 2 C:INSERT 0 1 1 2 E:22012 Z:I");
+    assert_eq!(
+        wire.ask(&at_once(&[insert(8).as_str(), other])).await,
+        "1 2 C:INSERT 0 1 1 2 C:INSERT 0 1 E:23505 Z:I"
+    );
+    assert_eq!(wire.tell(count).await, "T D(6) C:SELECT 1 Z:I");
+    assert_eq!(
+        wire.ask(&at_once(&[insert(8).as_str(), insert(9).as_str()])).await,
+        "1 2 C:INSERT 0 1 1 2 C:INSERT 0 1 Z:I"
+    );
+    assert_eq!(wire.ask(&at_once(&[other])).await, "1 2 E:23505 Z:I");
+    assert_eq!(wire.tell(count).await, "T D(8) C:SELECT 1 Z:I");
+}
+
+#[tokio::test]
+async fn rows_are_copied_in() {
+    let home = Home::on_disk();
+    let server = home.start(NO_TARGETS, &["--pg.enable-writes"]);
+    let mut wire = Wire::session(&server).await;
+    let data = |text: &[u8]| message(b'd', text);
+    let done = || message(b'c', b"");
+    let copy = |sql: &str, pieces: &[&[u8]]| {
+        [query(sql), pieces.iter().flat_map(|piece| data(piece)).collect(), done()].concat()
+    };
+    let sql = "COPY c (timestamp, value, app) FROM STDIN";
+    let text: &[&[u8]] = &[b"2026-03-01 00:00:00Z\t1\tsh", b"op\n2026-03-02 01:00+01\t2\t\\N\n"];
+    assert_eq!(wire.ask(&copy(sql, text)).await, "G C:COPY 2 Z:I");
+    assert_eq!(
+        wire.tell("SELECT * FROM c ORDER BY value").await,
+        "T D(2026-03-01 00:00:00+00,1,shop) D(2026-03-02 00:00:00+00,2,) C:SELECT 2 Z:I"
+    );
+    let csv: &[&[u8]] = &[b"timestamp,value,app\n2026-03-03,3,\"a,b\"\n"];
+    assert_eq!(wire.ask(&copy("COPY c FROM STDIN (FORMAT csv, HEADER)", csv)).await, "G C:COPY 1 Z:I");
+    let micros = 825_638_400_000_000i64 + 4 * 86_400_000_000;
+    let binary = [
+        &b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x03\0\0\0\x08"[..],
+        &micros.to_be_bytes(),
+        &8i32.to_be_bytes(),
+        &4f64.to_be_bytes(),
+        &1i32.to_be_bytes(),
+        b"x\xff\xff",
+    ]
+    .concat();
+    let (head, rest) = binary.split_at(23);
+    assert_eq!(wire.ask(&copy("COPY c FROM STDIN (FORMAT binary)", &[head, rest])).await, "G C:COPY 1 Z:I");
+    assert_eq!(
+        wire.tell("SELECT value, app FROM c WHERE value > 2 ORDER BY value").await,
+        "T D(3,a,b) D(4,x) C:SELECT 2 Z:I"
+    );
+    // In the extended protocol, where Sync comes before the data.
+    let extended =
+        [parse("", sql, &[]), bind(&[], &[], &[]), execute(0), sync(), data(b"2026-03-06\t6\tx\n"), done(), sync()];
+    assert_eq!(wire.ask(&extended.concat()).await, "1 2 G C:COPY 1 Z:I");
+    // What is no row takes all rows with it, and what comes behind is passed over.
+    let wrong: &[&[u8]] = &[b"2026-03-07\t7\tx\n2026-03-08\tx\tx\n"];
+    assert_eq!(wire.ask(&copy(sql, wrong)).await, "G E:22P02 Z:I");
+    let few: &[&[u8]] = &[b"2026-03-07\t7\n"];
+    assert_eq!(wire.ask(&copy(sql, few)).await, "G E:22P04 Z:I");
+    let failed = [query(sql), data(b"2026-03-07\t7\tx\n"), message(b'f', b"no more\0")].concat();
+    assert_eq!(wire.ask(&failed).await, "G E:57014 Z:I");
+    assert_eq!(wire.ask(&[query(sql), query("SELECT 1")].concat()).await, "G E:08P01 Z:I");
+    assert_eq!(wire.tell("SELECT count(*) FROM c").await, "T D(5) C:SELECT 1 Z:I");
+    // In a transaction it waits for the end.
+    assert_eq!(wire.ask(&query("BEGIN")).await, "C:BEGIN Z:T");
+    assert_eq!(wire.ask(&copy(sql, &[b"2026-03-07\t7\tx\n"])).await, "G C:COPY 1 Z:T");
+    assert_eq!(wire.tell("ROLLBACK; SELECT count(*) FROM c").await, "C:ROLLBACK T D(5) C:SELECT 1 Z:I");
+}
+
+/// A COPY that fails on its way says how many of its rows stay.
+#[tokio::test]
+async fn a_copy_that_fails_tells_what_stays() {
+    let home = Home::on_disk();
+    let server = home.start(NO_TARGETS, &["--pg.enable-writes"]);
+    let client = connect(&server).await;
+    let sink = client.copy_in("COPY big (timestamp, value) FROM STDIN").await.unwrap();
+    let mut sink = std::pin::pin!(sink);
+    let mut sent = 0u64;
+    for chunk in 0..80 {
+        let mut text = String::new();
+        for row in 0..10_000 {
+            let second = chunk * 10_000 + row;
+            let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+            text.push_str(&format!("2026-01-{:02} {:02}:{minute:02}:{second:02}Z\t1\n", 1 + hour / 24, hour % 24));
+            sent += 1;
+        }
+        futures::SinkExt::send(&mut sink, bytes::Bytes::from(text)).await.unwrap();
+    }
+    futures::SinkExt::send(&mut sink, bytes::Bytes::from_static(b"nonsense\n")).await.unwrap();
+    let error = sink.finish().await.unwrap_err();
+    let told = error.as_db_error().expect("an error of the server");
+    assert_eq!(told.code().code(), "22P04");
+    let detail = told.detail().expect("how many rows stay");
+    let stay: u64 = detail.split(' ').find_map(|word| word.parse().ok()).expect("a number");
+    assert!(stay > 0 && stay < sent, "{detail}");
+    let there: i64 = client.query_one("SELECT count(*) FROM big", &[]).await.unwrap().get(0);
+    assert_eq!(there as u64, stay);
+}
+
+/// Drivers insert with values, of types they are told.
+#[tokio::test]
+async fn values_are_inserted() {
+    let home = Home::on_disk();
+    let server = home.start(NO_TARGETS, &["--pg.enable-writes"]);
+    let client = connect(&server).await;
+    let insert = client.prepare("INSERT INTO v (timestamp, value, app) VALUES ($1, $2, $3)").await.unwrap();
+    assert_eq!(insert.params(), [Type::TIMESTAMPTZ, Type::FLOAT8, Type::TEXT]);
+    let at = UNIX_EPOCH + Duration::from_secs(1_772_366_400);
+    for app in ["a", "b"] {
+        assert_eq!(client.execute(&insert, &[&at, &1.5f64, &app]).await.unwrap(), 1);
+    }
+    assert_eq!(client.execute(&insert, &[&at, &1.5f64, &None::<&str>]).await.unwrap(), 1);
+    let row = client.query_one("SELECT count(*), count(app) FROM v WHERE timestamp = $1", &[&at]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (3, 2));
 }
 
 /// Texts are of the client's zone, the server's own times are not.

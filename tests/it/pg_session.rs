@@ -56,6 +56,9 @@ async fn settings_go_with_their_transaction() {
     check(
         &[],
         &[
+            // A name of one's own is known from then on.
+            ("BEGIN; SET my.x = '1'; ROLLBACK; SHOW my.x", "C:BEGIN C:SET C:ROLLBACK T D() C:SHOW Z:I"),
+            ("SHOW my.y", "E:42704 Z:I"),
             ("SET TimeZone = 'Asia/Tokyo'", "C:SET S:TimeZone=Asia/Tokyo Z:I"),
             ("BEGIN; SET LOCAL TimeZone = 'Europe/Berlin'", "C:BEGIN C:SET S:TimeZone=Europe/Berlin Z:T"),
             ("SHOW timezone", "T D(Europe/Berlin) C:SHOW Z:T"),
@@ -190,7 +193,8 @@ async fn statements_are_prepared_in_sql() {
             ("PREPARE p AS SELECT 1", "E:42P05 Z:I"),
             ("DEALLOCATE p", "C:DEALLOCATE Z:I"),
             ("EXECUTE p(1)", "E:26000 Z:I"),
-            ("PREPARE e AS EXECUTE p(1)", "E:0A000 Z:I"),
+            ("PREPARE e AS EXECUTE p(1)", "E:42601 Z:I"),
+            ("PREPARE e AS SET TimeZone = 'UTC'", "E:42601 Z:I"),
             ("PREPARE t(nosuch) AS SELECT 1", "E:42704 Z:I"),
             ("PREPARE i AS INSERT INTO x VALUES (1)", "E:25006 Z:I"),
             ("PREPARE \"Q\" AS SELECT 1; EXECUTE \"Q\"", "C:PREPARE T D(1) C:SELECT 1 Z:I"),
@@ -199,6 +203,60 @@ async fn statements_are_prepared_in_sql() {
         ],
     )
     .await;
+}
+
+/// What Parse keeps may be a command, and EXECUTE runs it.
+#[tokio::test]
+async fn commands_are_executed_too() {
+    let home = Home::on_disk();
+    let server = home.start(NO_TARGETS, &[]);
+    let mut wire = Wire::session(&server).await;
+    let set = [parse("s", "SET TimeZone = 'Asia/Tokyo'", &[]), parse("w", "SHOW TimeZone", &[]), sync()];
+    assert_eq!(wire.ask(&set.concat()).await, "1 1 Z:I");
+    assert_eq!(wire.tell("EXECUTE s; EXECUTE w").await, "C:SET T D(Asia/Tokyo) C:SHOW S:TimeZone=Asia/Tokyo Z:I");
+}
+
+#[tokio::test]
+async fn output_columns_have_postgres_names() {
+    let home = Home::on_disk();
+    let server = home.start(NO_TARGETS, &[]);
+    let (host, port) = server.pg.split_once(':').expect("host and port");
+    let config = format!("host={host} port={port} user=reader dbname=promlake");
+    let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    let t = "(VALUES (TIMESTAMP '2026-01-02 03:04:05', 2), (TIMESTAMP '2026-01-01 00:00:00', 1)) AS t(ts, v)";
+    let check = async |sql: String, want: &[&str]| {
+        let statement = client.prepare(&sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        let names: Vec<&str> = statement.columns().iter().map(|column| column.name()).collect();
+        assert_eq!(names, want, "{sql}");
+        client.query(&statement, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+    };
+    check("SELECT 1, 1, NULL, NULL".into(), &["?column?"; 4]).await;
+    check("SELECT 1.5::float8, 1.5::float4, NULL::float8".into(), &["float8", "float4", "float8"]).await;
+    check(format!("SELECT *, v FROM {t} ORDER BY v"), &["ts", "v", "v"]).await;
+    check(format!("SELECT t.v, t.* FROM {t}"), &["v", "ts", "v"]).await;
+    check(format!("SELECT v, v FROM {t} ORDER BY v"), &["v", "v"]).await;
+    check(format!("SELECT ts::date, count(*), count(*) FROM {t} GROUP BY 1"), &["ts", "count", "count"]).await;
+    check(format!("SELECT max FROM (SELECT max(v) FROM {t}) q"), &["max"]).await;
+    check(format!("SELECT * FROM (SELECT max(v), 1 FROM {t} HAVING count(*) > 1) q"), &["max", "?column?"]).await;
+    check("SELECT * FROM (SELECT 1 AS a, 2 AS a) q".into(), &["a", "a"]).await;
+    check("WITH w AS (SELECT 1, 1) SELECT * FROM w".into(), &["?column?", "?column?"]).await;
+    check("SELECT 1, 1 UNION ALL SELECT 2, 2".into(), &["?column?", "?column?"]).await;
+    check(
+        "SELECT coalesce(1, 2), CASE WHEN true THEN 1 END, date '2026-01-01'".into(),
+        &["coalesce", "case", "date"],
+    )
+    .await;
+    let first = async |sql: String| client.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0);
+    // The output column is what is meant, of which both are the same.
+    assert_eq!(first(format!("SELECT v FROM {t} ORDER BY v LIMIT 1")).await, 1);
+    assert_eq!(first(format!("SELECT -v AS w, ts::date FROM {t} ORDER BY ts LIMIT 1")).await, -1);
+    for (sql, code) in
+        [("SELECT a FROM (SELECT 1 AS a, 2 AS a) q", "42702"), ("SELECT 1 AS a, 2 AS a ORDER BY a", "42702")]
+    {
+        let error = client.query(sql, &[]).await.unwrap_err();
+        assert_eq!(error.code().map(|code| code.code()), Some(code), "{sql}");
+    }
 }
 
 /// A statement that executes itself, once without an end, and two that execute each other.
@@ -236,7 +294,14 @@ async fn cursors_are_fetched_from() {
             ("BEGIN; DECLARE c CURSOR FOR SELECT * FROM generate_series(1, 5)", "C:BEGIN C:DECLARE CURSOR Z:T"),
             ("DECLARE c CURSOR FOR SELECT 1", "E:42P03 Z:E"),
             ("ROLLBACK", "C:ROLLBACK Z:I"),
+            // What few rows have passed is gone back to, as PostgreSQL does for simple plans.
             ("BEGIN; DECLARE c CURSOR FOR SELECT * FROM generate_series(1, 5)", "C:BEGIN C:DECLARE CURSOR Z:T"),
+            ("FETCH 2 FROM c; FETCH BACKWARD 1 FROM c", "T D(1) D(2) C:FETCH 2 T D(1) C:FETCH 1 Z:T"),
+            ("ROLLBACK", "C:ROLLBACK Z:I"),
+            (
+                "BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT * FROM generate_series(1, 5)",
+                "C:BEGIN C:DECLARE CURSOR Z:T",
+            ),
             ("FETCH 2 FROM c", "T D(1) D(2) C:FETCH 2 Z:T"),
             ("FETCH c", "T D(3) C:FETCH 1 Z:T"),
             ("MOVE 1 IN c", "C:MOVE 1 Z:T"),
@@ -361,8 +426,8 @@ async fn rows_are_copied_out() {
             (&format!("COPY ({rows} LIMIT 0) TO STDOUT CSV HEADER"), "H d(i,s\n) c C:COPY 0 Z:I"),
             ("COPY nosuch TO STDOUT", "E:42P01 Z:I"),
             ("COPY (SELECT 1) TO '/tmp/x'", "E:42501 Z:I"),
-            ("COPY up FROM STDIN", "E:0A000 Z:I"),
-            ("COPY (SELECT 1.5::numeric) TO STDOUT (FORMAT binary)", "E:0A000 Z:I"),
+            ("COPY up FROM STDIN", "E:25006 Z:I"),
+            ("COPY (SELECT NULL) TO STDOUT (FORMAT text)", "H d(\\N\n) c C:COPY 1 Z:I"),
             ("COPY (SELECT 1 / (2 - n) FROM generate_series(1, 5) AS t(n)) TO STDOUT", "H E:22012 Z:I"),
             ("SELECT 1", "T D(1) C:SELECT 1 Z:I"),
         ],
@@ -376,4 +441,67 @@ async fn rows_are_copied_out() {
     let extended =
         [parse("", copy, &[]), message(b'D', b"S\0"), message(b'B', b"\0\0\0\0\0\0\0\0"), execute(1), sync()];
     assert_eq!(wire.ask(&extended.concat()).await, "1 t n 2 H d d c C:COPY 1 Z:I");
+}
+
+#[tokio::test]
+async fn plans_are_told_in_two_formats() {
+    let home = Home::on_disk();
+    let server = home.start(NO_TARGETS, &[]);
+    let mut wire = Wire::session(&server).await;
+    for sql in ["EXPLAIN (FORMAT JSON) SELECT 1", "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT 1"] {
+        let told = wire.tell(sql).await;
+        let json = told.strip_prefix("T D(").and_then(|rest| rest.strip_suffix(") C:EXPLAIN Z:I"));
+        let plan: serde_json::Value = serde_json::from_str(json.unwrap_or_else(|| panic!("{told}"))).unwrap();
+        assert!(plan[0]["Plan"].is_object(), "{told}");
+    }
+    assert!(wire.tell("EXPLAIN (ANALYZE) SELECT 1").await.contains("metrics"));
+    assert_eq!(wire.ask(&query("EXPLAIN (FORMAT XML) SELECT 1")).await, "E:0A000 Z:I");
+    assert_eq!(wire.ask(&query("EXPLAIN (NOSUCH) SELECT 1")).await, "E:42601 Z:I");
+}
+
+#[tokio::test]
+async fn forms_of_the_standard() {
+    check(
+        &[],
+        &[
+            ("SELECT v FROM (VALUES (1), (2)) AS t(v) ORDER BY v FETCH FIRST ROW ONLY", "T D(1) C:SELECT 1 Z:I"),
+            (
+                "SELECT v FROM (VALUES (1), (2), (3)) AS t(v) ORDER BY v OFFSET 1 ROWS FETCH NEXT 1 ROWS ONLY",
+                "T D(2) C:SELECT 1 Z:I",
+            ),
+            ("SELECT 1 FETCH FIRST 1 ROW WITH TIES", "E:0A000 Z:I"),
+            ("WITH x AS (SELECT 7) TABLE x", "T D(7) C:SELECT 1 Z:I"),
+            ("TABLE nosuch", "E:42P01 Z:I"),
+            ("SELECT 3 BETWEEN SYMMETRIC 5 AND 1, 3 NOT BETWEEN SYMMETRIC 5 AND 1", "T D(t,f) C:SELECT 1 Z:I"),
+        ],
+    )
+    .await;
+}
+
+/// Locks are of sessions, and of transactions.
+#[tokio::test]
+async fn advisory_locks() {
+    let home = Home::on_disk();
+    let server = home.start(NO_TARGETS, &[]);
+    let mut one = Wire::session(&server).await;
+    let mut two = Wire::session(&server).await;
+    let (yes, no) = ("T D(t) C:SELECT 1 Z:I", "T D(f) C:SELECT 1 Z:I");
+    assert_eq!(one.tell("SELECT pg_advisory_lock(1)").await, "T D() C:SELECT 1 Z:I");
+    assert_eq!(two.tell("SELECT pg_try_advisory_lock(1)").await, no);
+    assert_eq!(two.tell("SELECT pg_advisory_lock(1)").await, "T E:55P03 Z:I");
+    assert_eq!(two.tell("SELECT pg_try_advisory_lock(1, 2)").await, yes);
+    assert_eq!(one.tell("SELECT pg_advisory_unlock(1)").await, yes);
+    assert_eq!(two.tell("SELECT pg_try_advisory_xact_lock(1)").await, yes);
+    // It was of a transaction of one statement.
+    assert_eq!(one.tell("SELECT pg_try_advisory_lock_shared(1)").await, yes);
+    assert_eq!(
+        two.tell("BEGIN; SELECT pg_try_advisory_xact_lock_shared(1)").await,
+        "C:BEGIN T D(t) C:SELECT 1 Z:T"
+    );
+    assert_eq!(one.tell("DISCARD ALL; SELECT pg_try_advisory_lock(1)").await, "E:25001 Z:I");
+    assert_eq!(one.tell("DISCARD ALL").await, "C:DISCARD ALL Z:I");
+    assert_eq!(one.tell("SELECT pg_try_advisory_lock(1)").await, no);
+    assert_eq!(two.tell("COMMIT").await, "C:COMMIT Z:I");
+    assert_eq!(one.tell("SELECT pg_try_advisory_lock(1)").await, yes);
+    assert_eq!(one.tell("SELECT pg_advisory_unlock_all()").await, "T D() C:SELECT 1 Z:I");
 }

@@ -82,6 +82,28 @@ fn range_url(server: &Promlake, query: &str, more: &[(&str, &str)]) -> String {
     with_params(&server.url("/api/v1/query_range"), &params)
 }
 
+/// A join in nested loops has no batch for minutes, in which nothing asked whether its statement was still wanted; once this was
+/// so wherever the rows were not for the client itself.
+#[tokio::test]
+async fn nested_loops_end_with_their_statement() {
+    let home = Home::on_disk();
+    let server = home.start(NO_TARGETS, &["--pg.enable-writes"]);
+    let (host, port) = server.pg.split_once(':').expect("host and port");
+    let config = format!("host={host} port={port} user=writer dbname=promlake");
+    let (client, connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("SET statement_timeout = '700ms'").await.unwrap();
+    let select = "SELECT now() AS timestamp, count(*) AS value FROM generate_series(1, 100000) a (x), \
+                  generate_series(1, 100000) b (y) WHERE a.x * b.y % 1000003 < -1";
+    let cursor = format!("BEGIN; DECLARE c CURSOR WITH HOLD FOR {select}; COMMIT");
+    let insert = format!("INSERT INTO d {select}");
+    for sql in [select, insert.as_str(), cursor.as_str()] {
+        let late = client.simple_query(sql).await.expect_err("a timeout");
+        assert_eq!(late.code().expect("a SQLSTATE").code(), "57014", "{sql}: {late:?}");
+        wait_until_idle(&server, sql).await;
+    }
+}
+
 #[tokio::test]
 async fn a_query_that_ends_early_gives_back_what_it_took() {
     let home = Home::on_disk();

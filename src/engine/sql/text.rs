@@ -9,12 +9,20 @@ use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
 /// Chains of `AND` and `OR` made shallow.
 mod chains;
+/// COPY and what comes behind it.
+mod copies;
 /// The parser's attempts are counted.
 mod dialect;
 /// FETCH and MOVE.
 pub mod fetch;
+/// FETCH FIRST.
+mod limits;
 /// How deep and how heavy a statement is.
 mod shape;
+/// BETWEEN SYMMETRIC.
+mod symmetric;
+/// TABLE.
+mod table;
 /// How deep a text can become.
 mod tokens;
 /// One walk over a tree for all visitors.
@@ -37,6 +45,8 @@ pub enum Refused {
     TooLong(usize),
     TooComplex(TooComplex),
     Syntax(ParserError),
+    /// What is not built, named.
+    Unsupported(&'static str),
 }
 
 /// What a text has too much of.
@@ -85,8 +95,17 @@ pub fn parse(sql: &str) -> std::result::Result<Vec<Statement>, Refused> {
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(ParserError::from)?;
     let count = tokens::check(&tokens)?;
     let dialect = dialect::Bounded::new(ATTEMPTS + ATTEMPTS_PER_TOKEN * count);
-    let mut statements = Parser::new(&dialect).with_tokens_with_locations(tokens).parse_statements()?;
+    let mut statements = vec![];
+    for part in copies::apart(table::written_out(tokens)) {
+        statements.extend(Parser::new(&dialect).with_tokens_with_locations(part).parse_statements()?);
+    }
     for statement in &mut statements {
+        limits::plain(statement).map_err(|wrong| match wrong {
+            limits::Wrong::Unsupported(what) => Refused::Unsupported(what),
+            limits::Wrong::Twice => {
+                Refused::Syntax(ParserError::ParserError("multiple LIMIT clauses not allowed".into()))
+            }
+        })?;
         chains::balance(statement);
         shape::check(statement)?;
     }

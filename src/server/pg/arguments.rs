@@ -8,22 +8,14 @@ use datafusion::sql::sqlparser::ast::{self, Expr, UnaryOperator, Value, Visitor}
 use futures::StreamExt;
 use pgwire::error::PgWireResult;
 
-use super::errors;
+use super::params::Given;
 use super::run::Clock;
 use super::session::Session;
 use super::statement::{self, Work};
+use super::{cooperate, errors};
 use crate::engine::door::Pass;
 use crate::engine::session::Engine;
 use crate::engine::sql::text::walk::walk;
-
-/// A value, and whether its type is one that a text may become.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Given {
-    /// As it is written: a quoted text takes whatever type is wanted.
-    Text(String),
-    Null,
-    Value(ScalarValue),
-}
 
 /// The values of expressions, one after the other. Those that are plainly written need no engine.
 ///
@@ -46,20 +38,18 @@ pub async fn values(
     if walk(&select, &mut Subqueries { outer: true }).is_break() {
         return Err(errors::error("0A000", "cannot use subquery in EXECUTE parameter"));
     }
-    let prepared = statement::prepare(engine, session, select, clock).await?;
+    let prepared = statement::prepare(engine, session, select, &[], clock).await?;
     let Work::Query { plan, .. } = &prepared.work else {
         return Err(errors::error("XX000", "a query was planned as something else"));
     };
-    if !prepared.parameter_types()?.is_empty() {
+    if !prepared.parameters.is_empty() {
         return Err(errors::error("42P02", "there are no parameters in an argument of EXECUTE"));
     }
     let (context, plan) = (session.context().clone(), plan.as_ref().clone());
     let limits = clock.limits(engine, session.open_message());
     let row: PgWireResult<RecordBatch> = engine
         .run(&limits, |pass: Pass| async move {
-            let _pass = pass;
-            let frame = context.execute_logical_plan(plan).await.map_err(errors::datafusion)?;
-            let mut batches = frame.execute_stream().await.map_err(errors::datafusion)?;
+            let mut batches = cooperate::rows(&context, plan, &pass.flag).await.map_err(errors::datafusion)?;
             let mut row = None;
             while let Some(batch) = batches.next().await {
                 let batch = batch.map_err(errors::datafusion)?;

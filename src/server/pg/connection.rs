@@ -93,9 +93,9 @@ async fn converse(
     client: &mut Client,
 ) -> io::Result<Option<PgWireError>> {
     let (sender, messages) = mpsc::unbounded_channel();
-    let mut conversation = Conversation::new(shared, session, client);
+    let mut conversation = Conversation::new(shared, session, client, messages);
     let mut reading = std::pin::pin!(incoming.read(sender));
-    let mut answering = std::pin::pin!(conversation.run(messages));
+    let mut answering = std::pin::pin!(conversation.run());
     tokio::select! {
         told = &mut answering => told,
         () = session.terminated() => {

@@ -14,6 +14,7 @@ use super::client::Client;
 use super::errors::{self, fatal};
 use super::held::Holder;
 use super::message;
+use super::pending::Writes;
 use super::portals::Portals;
 use super::receive::{Frame, Messages};
 use super::run::Clock;
@@ -32,10 +33,18 @@ pub struct Conversation<'a> {
     pub statements: Statements,
     pub portals: Portals,
     pub holder: Arc<Holder>,
+    /// What the client sends.
+    pub messages: Messages,
+    /// The next of it, where that was looked at before its turn.
+    pub peeked: Option<Frame>,
+    /// Samples that wait for the end of the transaction.
+    pub writes: Option<Writes>,
     /// Counts messages: a simple query, or in the extended protocol everything up to Sync.
     pub message: u64,
     /// The message has several statements, which are a transaction.
     pub many: bool,
+    /// It is one of the extended protocol, of which more may come before Sync.
+    pub is_extended: bool,
     /// After an error, up to Sync.
     skipping: bool,
     /// When the client was told that it may go on, if it has not.
@@ -51,7 +60,7 @@ enum Next {
 }
 
 impl<'a> Conversation<'a> {
-    pub fn new(shared: &'a Shared, session: &'a Arc<Session>, client: &'a mut Client) -> Self {
+    pub fn new(shared: &'a Shared, session: &'a Arc<Session>, client: &'a mut Client, messages: Messages) -> Self {
         let holder = Holder::new(shared.engine.memory("a Postgres session"));
         Self {
             shared,
@@ -61,8 +70,12 @@ impl<'a> Conversation<'a> {
             statements: Statements::new(holder.clone()),
             portals: Portals::new(holder.clone()),
             holder,
+            messages,
+            peeked: None,
+            writes: None,
             message: 1,
             many: false,
+            is_extended: false,
             skipping: false,
             idle_since: Some(Instant::now()),
         }
@@ -72,9 +85,9 @@ impl<'a> Conversation<'a> {
     ///
     /// # Errors
     /// Whatever the socket said.
-    pub async fn run(&mut self, mut messages: Messages) -> io::Result<Option<PgWireError>> {
+    pub async fn run(&mut self) -> io::Result<Option<PgWireError>> {
         loop {
-            let frame = match self.next(&mut messages).await {
+            let frame = match self.next().await {
                 Next::Frame(frame) => frame,
                 Next::PortalEnds => {
                     self.portals.end_waiting(std::time::Instant::now());
@@ -97,7 +110,10 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    async fn next(&self, messages: &mut Messages) -> Next {
+    async fn next(&mut self) -> Next {
+        if let Some(frame) = self.peeked.take() {
+            return Next::Frame(frame);
+        }
         let idle = self.idle_end();
         let portal = self.portals.next_end().map(Instant::from_std);
         tokio::select! {
@@ -105,7 +121,7 @@ impl<'a> Conversation<'a> {
             () = self.shared.shutdown.cancelled() => {
                 Next::End(Some(fatal("57P01", "terminating connection due to administrator command")))
             }
-            next = messages.recv() => match next {
+            next = self.messages.recv() => match next {
                 Some(Ok(frame)) => Next::Frame(frame),
                 Some(Err(error)) => Next::End(Some(error)),
                 None => Next::End(None),
@@ -132,9 +148,16 @@ impl<'a> Conversation<'a> {
         message::check(&frame.bytes)?;
         if kind == message::SYNC {
             self.skipping = false;
+            if !self.transaction.is_block()
+                && let Err(error) = self.write_kept().await
+            {
+                // It is answered as a simple query is, since nothing is to be passed over.
+                return Ok(self.fail(message::QUERY, error).await?);
+            }
             return self.ready().await;
         }
         self.session.activity.begin();
+        self.is_extended = message::is_extended(kind);
         let canceled = self.session.open_message();
         if canceled.is_cancelled() {
             return Err(errors::canceled());
@@ -160,11 +183,11 @@ impl<'a> Conversation<'a> {
             _ => {}
         }
         match message {
-            PgWireFrontendMessage::Query(query) => self.simple(&query.query).await,
-            PgWireFrontendMessage::Parse(parse) => self.parse(parse).await,
-            PgWireFrontendMessage::Bind(bind) => self.bind(bind, frame.room.take()).await,
+            PgWireFrontendMessage::Query(query) => Box::pin(self.simple(&query.query)).await,
+            PgWireFrontendMessage::Parse(parse) => Box::pin(self.parse(parse)).await,
+            PgWireFrontendMessage::Bind(bind) => Box::pin(self.bind(bind, frame.room.take())).await,
             PgWireFrontendMessage::Describe(describe) => self.describe(describe).await,
-            PgWireFrontendMessage::Execute(execute) => self.execute(execute).await,
+            PgWireFrontendMessage::Execute(execute) => Box::pin(self.execute(execute)).await,
             PgWireFrontendMessage::Close(close) => self.close(close).await,
             PgWireFrontendMessage::Flush(_) => Ok(self.client.flush().await?),
             // The kinds that can be read are all above; Sync is answered elsewhere.
@@ -185,6 +208,7 @@ impl<'a> Conversation<'a> {
         if !self.transaction.is_block() {
             self.session.settings().commit();
             self.portals.end_transaction();
+            self.shared.sessions.locks.end_transaction(self.session.process_id);
         }
         self.message += 1;
         self.many = false;
@@ -214,10 +238,14 @@ impl<'a> Conversation<'a> {
         match self.transaction.is_block() {
             // What a savepoint may go back to stays.
             true if self.transaction.depth() > 0 => {}
-            true => self.portals.fail(),
+            true => {
+                self.portals.fail();
+                self.writes = None;
+            }
             false => {
                 self.session.settings().roll_back();
                 self.portals.end_transaction();
+                self.writes = None;
             }
         }
         self.transaction.fail();

@@ -14,13 +14,15 @@ use arrow::datatypes::{FieldRef, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
-use datafusion::logical_expr::ColumnarValue;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::{ColumnarValue, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{NestedLoopJoinExec, NestedLoopJoinExecBuilder};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::SessionContext;
 
 use crate::engine::promql::cancel::Cancel;
 
@@ -48,11 +50,18 @@ impl PhysicalOptimizerRule for CooperativeJoins {
     }
 }
 
-/// The plan with filters of nested loops that look at a flag.
+/// Begins to run the plan of a statement, which ends when its flag is raised. There is no other way from a plan to rows.
 ///
 /// # Errors
-/// Of building the plan again.
-pub fn guarded(plan: Arc<dyn ExecutionPlan>, flag: &Cancel) -> Result<Arc<dyn ExecutionPlan>> {
+/// Of planning.
+pub async fn rows(context: &SessionContext, plan: LogicalPlan, flag: &Cancel) -> Result<SendableRecordBatchStream> {
+    let frame = context.execute_logical_plan(plan).await?;
+    let task = Arc::new(frame.task_ctx());
+    execute_stream(guarded(frame.create_physical_plan().await?, flag)?, task)
+}
+
+/// The plan with filters of nested loops that look at a flag.
+fn guarded(plan: Arc<dyn ExecutionPlan>, flag: &Cancel) -> Result<Arc<dyn ExecutionPlan>> {
     let guard = |node: Arc<dyn ExecutionPlan>| {
         let Some((join, filter)) =
             node.downcast_ref::<NestedLoopJoinExec>().and_then(|join| Some((join, join.filter()?)))

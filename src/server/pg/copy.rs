@@ -14,7 +14,7 @@ use super::names::folded;
 /// What a row, or a part of a COPY, begins with.
 const COPY_DATA: u8 = b'd';
 /// What the binary format begins with, flags and the length of nothing behind it; and what it ends with.
-const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: &[u8] = b"\xff\xff";
 
 /// How rows are written.
@@ -42,7 +42,7 @@ pub enum Query {
 /// Takes a statement apart.
 ///
 /// # Errors
-/// 42501 for files and programs, 0A000 for COPY FROM and what else is not built, those of the options.
+/// 42501 for files and programs, 0A000 for what is not built, those of the options.
 pub fn parts(statement: Statement) -> PgWireResult<Parts> {
     let Statement::Copy { source, to, target, options, legacy_options, .. } = statement else {
         return Err(errors::unsupported(statement));
@@ -56,10 +56,10 @@ pub fn parts(statement: Statement) -> PgWireResult<Parts> {
         }
         CopyTarget::Stdout if to => {}
         CopyTarget::Stdin | CopyTarget::Stdout => {
-            return Err(errors::error("0A000", "COPY FROM is not supported: INSERT rows, or write them remotely"));
+            return Err(errors::error("42601", "syntax error at or near \"STDIN\""));
         }
     }
-    let form = form(&options, &legacy_options)?;
+    let form = form(&options, &legacy_options, "COPY TO")?;
     let query = match source {
         CopySource::Query(query) => Query::Parsed(Box::new(Statement::Query(query))),
         CopySource::Table { table_name, columns } if columns.is_empty() => {
@@ -85,7 +85,21 @@ struct Options {
     force: Option<Vec<String>>,
 }
 
-fn form(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> PgWireResult<Form> {
+/// What the data of a COPY FROM is written in.
+///
+/// # Errors
+/// 0A000 for options that are of COPY TO, or are not built; those of the others.
+pub fn form_in(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> PgWireResult<Form> {
+    let form = form(options, legacy, "COPY FROM")?;
+    match &form {
+        Form::Csv { force, .. } if !force.is_empty() => {
+            Err(errors::error("0A000", "COPY force quote only available using COPY TO"))
+        }
+        _ => Ok(form),
+    }
+}
+
+fn form(options: &[CopyOption], legacy: &[CopyLegacyOption], what: &str) -> PgWireResult<Form> {
     let mut said = Options::default();
     for option in options {
         match option {
@@ -97,7 +111,7 @@ fn form(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> PgWireResult<For
             CopyOption::Escape(c) => once("escape", &mut said.escape, *c)?,
             CopyOption::ForceQuote(columns) => once("force_quote", &mut said.force, force(columns))?,
             CopyOption::Encoding(name) if name.to_ascii_lowercase().replace(['-', '_'], "") == "utf8" => {}
-            other => return Err(errors::unsupported(format!("COPY TO with {other}"))),
+            other => return Err(errors::unsupported(format!("{what} with {other}"))),
         }
     }
     for option in legacy {
@@ -116,11 +130,11 @@ fn form(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> PgWireResult<For
                         CopyLegacyCsvOption::ForceQuote(columns) => {
                             once("force_quote", &mut said.force, force(columns))?;
                         }
-                        other => return Err(errors::unsupported(format!("COPY TO with {other}"))),
+                        other => return Err(errors::unsupported(format!("{what} with {other}"))),
                     }
                 }
             }
-            other => return Err(errors::unsupported(format!("COPY TO with {other}"))),
+            other => return Err(errors::unsupported(format!("{what} with {other}"))),
         }
     }
     said.form()
@@ -434,8 +448,6 @@ mod tests {
         check("COPY a TO STDOUT (FORMAT csv, DELIMITER '\"')", "22023");
         check("COPY a TO STDOUT (NULL 'a\tb')", "22023");
         check("COPY a TO '/tmp/x'", "42501");
-        check("COPY a FROM '/tmp/x'", "42501");
         check("COPY a TO PROGRAM 'cat'", "42501");
-        check("COPY a FROM STDIN", "0A000");
     }
 }

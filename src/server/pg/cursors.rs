@@ -13,7 +13,7 @@ use super::errors;
 use super::names::folded;
 use super::portals::{Cursor, Portal, State, missing_cursor};
 use super::run::Clock;
-use super::source::Motion;
+use super::source::{Back, Motion};
 use super::statement::{Prepared, Work};
 use super::writer::Encoder;
 use crate::engine::sql::text::fetch::is_move;
@@ -47,11 +47,16 @@ impl Conversation<'_> {
         let format = if binary { Format::UnifiedBinary } else { Format::UnifiedText };
         let fields = query.fields(self.session, &format)?;
         let bytes = PLAN_BYTES + PLAN_TIMES * statement.to_string().len();
+        let back = match declared.scroll {
+            Some(true) => Back::Always,
+            Some(false) => Back::Never,
+            None => Back::WhileFew,
+        };
         let cursor = Portal {
             values: portal.values.take(),
             depth: self.transaction.depth(),
             statement: portal.statement.clone(),
-            cursor: Some(Cursor { scrolls: declared.scroll.unwrap_or(false), binary, hold, held: false }),
+            cursor: Some(Cursor { back, binary, hold, held: false }),
             room: portal.room.take(),
             ..Portal::new(Some(query), fields)
         };

@@ -11,8 +11,8 @@ use pgwire::api::Type;
 use pgwire::api::results::{FieldFormat, FieldInfo};
 use pgwire::error::PgWireResult;
 
-use super::errors;
 use super::settings::zone::Zone;
+use super::{errors, numeric};
 use crate::engine::sql::datetime::write as datetime;
 use crate::engine::sql::float_text::{float_text, float32_text};
 
@@ -33,7 +33,7 @@ impl Rows {
             .columns()
             .iter()
             .zip(fields)
-            .map(|(array, field)| Column::new(array, field.datatype().clone(), field.format(), zone))
+            .map(|(array, field)| Column::new(array, field.format(), zone))
             .collect::<PgWireResult<Vec<_>>>()?;
         Ok(Self { columns, text: String::new() })
     }
@@ -66,7 +66,7 @@ impl Rows {
     pub fn texts(&self, row: usize, texts: &mut Vec<Option<String>>) {
         texts.resize_with(self.columns.len(), || None);
         for (column, text) in self.columns.iter().zip(texts) {
-            if column.array.is_null(row) {
+            if column.is_null(row) {
                 *text = None;
                 continue;
             }
@@ -111,6 +111,8 @@ enum Values {
     /// Months, days, microseconds.
     Interval(Vec<(i32, i32, i64)>),
     List(Vec<Option<Arc<Column>>>, Type),
+    /// In plain digits.
+    Numeric(Vec<String>),
     /// JSON or whatever Arrow prints.
     Text(Vec<String>, bool),
 }
@@ -137,10 +139,10 @@ fn longs(array: &ArrayRef) -> PgWireResult<Vec<i64>> {
 }
 
 impl Column {
-    fn new(array: &ArrayRef, pg: Type, format: FieldFormat, zone: Zone) -> PgWireResult<Self> {
+    fn new(array: &ArrayRef, format: FieldFormat, zone: Zone) -> PgWireResult<Self> {
         let binary = format == FieldFormat::Binary;
         let values = match array.data_type() {
-            DataType::Dictionary(_, value) => return Self::new(&convert(array, value)?, pg, format, zone),
+            DataType::Dictionary(_, value) => return Self::new(&convert(array, value)?, format, zone),
             DataType::Boolean => Values::Bool(cast(array)),
             DataType::Int8 | DataType::Int16 | DataType::UInt8 => Values::Int(longs(array)?, IntWidth::Two),
             DataType::Int32 | DataType::UInt16 => Values::Int(longs(array)?, IntWidth::Four),
@@ -181,10 +183,11 @@ impl Column {
                 Self::list(array, format, zone)?
             }
             DataType::Map(..) | DataType::Struct(_) => Values::Text(json(array)?, true),
+            DataType::UInt64 | DataType::Decimal128(..) | DataType::Decimal256(..) => {
+                Values::Numeric(display(array)?)
+            }
             _ => Values::Text(display(array)?, false),
         };
-        // The binary form of numeric is not built from text; such columns are declared as text format.
-        let binary = binary && !(pg == Type::NUMERIC);
         Ok(Self { array: array.clone(), values, binary, zone })
     }
 
@@ -199,15 +202,19 @@ impl Column {
             if list.is_null(row) {
                 return Ok(None);
             }
-            Column::new(&list.value(row), element.clone(), format, zone).map(|c| Some(Arc::new(c)))
+            Column::new(&list.value(row), format, zone).map(|c| Some(Arc::new(c)))
         });
         Ok(Values::List(rows.collect::<PgWireResult<_>>()?, element))
     }
 
+    fn is_null(&self, row: usize) -> bool {
+        // A column of nothing but NULL has no buffer that says so.
+        self.array.is_null(row) || *self.array.data_type() == DataType::Null
+    }
+
     /// Appends the length-prefixed field; -1 for NULL. `text` is scratch space.
     fn put(&self, row: usize, out: &mut BytesMut, text: &mut String) -> PgWireResult<()> {
-        // A column of nothing but NULL has no buffer that says so.
-        if self.array.is_null(row) || *self.array.data_type() == DataType::Null {
+        if self.is_null(row) {
             out.put_i32(-1);
             return Ok(());
         }
@@ -234,9 +241,10 @@ impl Column {
             Values::Utf8View(a) => out.put_slice(a.value(row).as_bytes()),
             Values::LargeUtf8(a) => out.put_slice(a.value(row).as_bytes()),
             Values::Binary(a) => out.put_slice(a.value(row)),
-            Values::Timestamp(a) | Values::TimestampTz(a) => {
-                out.put_i64(a[row].saturating_sub(datetime::PG_EPOCH_MICROS))
-            }
+            Values::Timestamp(a) | Values::TimestampTz(a) => out.put_i64(match a[row] {
+                infinite @ (i64::MIN | i64::MAX) => infinite,
+                micros => micros.saturating_sub(datetime::PG_EPOCH_MICROS),
+            }),
             Values::Date(a) => out.put_i32(a.value(row).saturating_sub(datetime::PG_EPOCH_DAYS)),
             Values::Time(a) => out.put_i64(a[row]),
             Values::Interval(a) => {
@@ -247,16 +255,9 @@ impl Column {
             }
             Values::List(a, element) => {
                 let Some(items) = &a[row] else { return Ok(()) };
-                out.put_i32(1);
-                out.put_i32((items.array.null_count() > 0).into());
-                out.put_u32(element.oid());
-                out.put_i32(items.array.len() as i32);
-                out.put_i32(1);
-                let mut text = String::new();
-                for i in 0..items.array.len() {
-                    items.put(i, out, &mut text)?;
-                }
+                put_array(items, element, out)?;
             }
+            Values::Numeric(a) => numeric::put(&a[row], out),
             Values::Text(a, json) => {
                 if *json {
                     // The version byte of jsonb.
@@ -303,9 +304,47 @@ impl Column {
             Values::Time(a) => datetime::time(out, a[row]),
             Values::Interval(a) => datetime::interval(out, a[row].0, a[row].1, a[row].2),
             Values::List(a, _) => list_text(out, a[row].as_deref()),
-            Values::Text(a, _) => out.push_str(&a[row]),
+            Values::Numeric(a) | Values::Text(a, _) => out.push_str(&a[row]),
         }
     }
+}
+
+/// Dimensions, whether there are NULLs, the type of the elements, a length and a lower bound for each dimension, and elements.
+fn put_array(items: &Column, element: &Type, out: &mut BytesMut) -> PgWireResult<()> {
+    let mut lengths = vec![];
+    let mut level = vec![items];
+    // An array of arrays is one of more dimensions, all of whose parts are as long.
+    loop {
+        let length = level.first().map_or(0, |part| part.array.len());
+        if level.iter().any(|part| part.array.len() != length) {
+            let text = "multidimensional arrays must have array expressions with matching dimensions";
+            return Err(errors::error("2202E", text));
+        }
+        lengths.push(length);
+        let is_nested = level.iter().any(|part| matches!(part.values, Values::List(..)));
+        if !is_nested || length == 0 {
+            break;
+        }
+        let parts = level.iter().flat_map(|part| match &part.values {
+            Values::List(parts, _) => parts.as_slice(),
+            _ => &[],
+        });
+        level = parts.map(|part| part.as_deref()).collect::<Option<_>>().unwrap_or_default();
+    }
+    let is_empty = lengths.contains(&0);
+    let nulls: usize = level.iter().map(|part| part.array.null_count()).sum();
+    out.put_i32(if is_empty { 0 } else { lengths.len() as i32 });
+    out.put_i32((nulls > 0).into());
+    out.put_u32(super::types::element(element).unwrap_or_else(|| element.clone()).oid());
+    if is_empty {
+        return Ok(());
+    }
+    for length in lengths {
+        out.put_i32(length as i32);
+        out.put_i32(1);
+    }
+    let mut text = String::new();
+    level.iter().try_for_each(|part| (0..part.array.len()).try_for_each(|at| part.put(at, out, &mut text)))
 }
 
 /// `{1,2,NULL,"a b"}`
@@ -317,7 +356,7 @@ fn list_text(out: &mut String, items: Option<&Column>) {
         if i > 0 {
             out.push(',');
         }
-        if column.array.is_null(i) {
+        if column.is_null(i) {
             out.push_str("NULL");
             continue;
         }

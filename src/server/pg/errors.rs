@@ -14,8 +14,10 @@ use crate::engine::sql::verify::{Reason, Refused};
 use crate::error::{Error, ErrorKind};
 
 /// The codes of errors that functions of a session have.
-const KNOWN: &[&str] =
-    &["0A000", "22004", "22023", "22P02", "25006", "3F000", "42501", "42704", "42883", "42P01", "54000", "55P02"];
+const KNOWN: &[&str] = &[
+    "0A000", "22004", "22023", "22P02", "25006", "3F000", "42501", "42704", "42883", "42P01", "54000", "55P02",
+    "55P03",
+];
 
 /// An error with a SQLSTATE.
 pub fn error(code: &str, message: impl Into<String>) -> PgWireError {
@@ -32,6 +34,17 @@ pub fn made_fatal(error: PgWireError) -> PgWireError {
     match error {
         PgWireError::UserError(mut info) => {
             info.severity = "FATAL".into();
+            PgWireError::UserError(info)
+        }
+        other => other,
+    }
+}
+
+/// The same error with something more to say.
+pub fn with_detail(error: PgWireError, detail: String) -> PgWireError {
+    match error {
+        PgWireError::UserError(mut info) => {
+            info.detail = Some(detail);
             PgWireError::UserError(info)
         }
         other => other,
@@ -83,6 +96,7 @@ pub fn refused(sql: &str, refused: &text::Refused) -> PgWireError {
         text::Refused::TooLong(limit) => error("54000", format!("statement is longer than {} KiB", limit >> 10)),
         text::Refused::TooComplex(reason) => error("54001", reason.to_string()),
         text::Refused::Syntax(e) => syntax(sql, e),
+        text::Refused::Unsupported(what) => unsupported(what),
     }
 }
 
@@ -96,6 +110,7 @@ fn syntax(sql: &str, e: &ParserError) -> PgWireError {
     let message = match found {
         Some("EOF") => "syntax error at end of input".to_string(),
         Some(token) => format!("syntax error at or near \"{token}\""),
+        None if text.starts_with("multiple LIMIT") => text.to_string(),
         None => format!("syntax error: {text}"),
     };
     let mut info = ErrorInfo::new("ERROR".into(), "42601".into(), message);
@@ -118,7 +133,118 @@ pub fn datafusion(e: DataFusionError) -> PgWireError {
         ("XX000", None) if limits::is_disk_limit(&e.to_string()) => ("53100", Some(limits::DISK_LIMIT.to_string())),
         found => found,
     };
-    error(code, message.unwrap_or_else(|| e.strip_backtrace()))
+    error(code, message.unwrap_or_else(|| words(&e)))
+}
+
+/// What an error says, without the names of those who say it.
+fn words(e: &DataFusionError) -> String {
+    match e {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => words(inner),
+        DataFusionError::Shared(inner) => words(inner),
+        DataFusionError::Collection(all) => all.first().map_or_else(|| "an error".into(), words),
+        DataFusionError::SchemaError(schema, _) => schema.to_string(),
+        DataFusionError::ArrowError(arrow, _) => arrow_words(arrow),
+        DataFusionError::Plan(text)
+        | DataFusionError::Execution(text)
+        | DataFusionError::Configuration(text)
+        | DataFusionError::NotImplemented(text) => text.clone(),
+        DataFusionError::Internal(text) => format!("internal error: {}", text.lines().next().unwrap_or_default()),
+        DataFusionError::External(inner) => match inner.downcast_ref::<DataFusionError>() {
+            Some(inner) => words(inner),
+            None => inner.to_string(),
+        },
+        other => other.strip_backtrace(),
+    }
+}
+
+fn arrow_words(e: &ArrowError) -> String {
+    match e {
+        ArrowError::CastError(text)
+        | ArrowError::ParseError(text)
+        | ArrowError::ComputeError(text)
+        | ArrowError::InvalidArgumentError(text)
+        | ArrowError::ArithmeticOverflow(text)
+        | ArrowError::NotYetImplemented(text)
+        | ArrowError::SchemaError(text) => text.clone(),
+        ArrowError::ExternalError(inner) => match inner.downcast_ref::<DataFusionError>() {
+            Some(inner) => words(inner),
+            None => inner.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// A type of the engine as PostgreSQL calls it.
+fn type_word(arrow: &str) -> &str {
+    match arrow.trim() {
+        "Boolean" => "boolean",
+        "Int8" | "Int16" | "UInt8" => "smallint",
+        "Int32" | "UInt16" => "integer",
+        "Int64" => "bigint",
+        "UInt32" => "oid",
+        "Float32" => "real",
+        "Float64" => "double precision",
+        "Utf8" | "Utf8View" | "LargeUtf8" => "text",
+        "Date32" | "Date64" => "date",
+        "Binary" | "BinaryView" | "LargeBinary" => "bytea",
+        "Null" => "unknown",
+        word if word.starts_with("Timestamp") && word.contains("None") => "timestamp without time zone",
+        word if word.starts_with("Timestamp") => "timestamp with time zone",
+        word if word.starts_with("Time") => "time without time zone",
+        word if word.starts_with("Interval") || word.starts_with("Duration") => "interval",
+        word if word.starts_with("Decimal") || word == "UInt64" => "numeric",
+        word => word,
+    }
+}
+
+/// A text that is no value of a type: `Cannot cast string 'x' to value of Int64 type`.
+fn bad_text(text: &str) -> Option<String> {
+    let (value, rest) = text.strip_prefix("Cannot cast string '")?.rsplit_once("' to value of ")?;
+    let of = type_word(rest.strip_suffix(" type")?);
+    Some(format!("invalid input syntax for type {of}: \"{value}\""))
+}
+
+/// A function that takes other arguments: `… 'f(Utf8, Int64)'. You might …`, or
+/// `… a call to 'f' function: coercion from Utf8, Int64 to the signature …`.
+fn bad_arguments(text: &str) -> Option<String> {
+    let (name, types) = match text.split_once("a call to '") {
+        Some((_, rest)) => {
+            let (name, rest) = rest.split_once('\'')?;
+            (name, rest.split_once("coercion from ")?.1.split(" to the signature").next()?)
+        }
+        None => {
+            let (_, rest) = text.split_once("No function matches the given name and argument types '")?;
+            rest.split_once('(').and_then(|(name, rest)| Some((name, rest.split_once(")'")?.0)))?
+        }
+    };
+    let mut words: Vec<&str> = vec![];
+    let (mut depth, mut from) = (0, 0);
+    for (at, c) in types.char_indices().chain([(types.len(), ',')]) {
+        match c {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth -= 1,
+            ',' if depth == 0 || at == types.len() => {
+                words.push(type_word(&types[from..at]));
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    Some(format!("function {name}({}) does not exist", words.join(", ")))
+}
+
+/// Whether a plan was refused for two columns of one name.
+pub fn is_duplicate_column(e: &DataFusionError) -> bool {
+    match e.find_root() {
+        DataFusionError::SchemaError(schema, _) => matches!(
+            schema.as_ref(),
+            SchemaError::DuplicateQualifiedField { .. }
+                | SchemaError::DuplicateUnqualifiedField { .. }
+                | SchemaError::AmbiguousReference { .. }
+        ),
+        DataFusionError::Plan(text) => text.starts_with("Projections require unique expression names"),
+        _ => false,
+    }
 }
 
 fn classify(e: &DataFusionError) -> (&'static str, Option<String>) {
@@ -189,7 +315,7 @@ fn arrow_error(e: &ArrowError) -> (&'static str, Option<String>) {
             };
             ("22003", Some(format!("{name} out of range")))
         }
-        ArrowError::CastError(_) | ArrowError::ParseError(_) => ("22P02", None),
+        ArrowError::CastError(text) | ArrowError::ParseError(text) => ("22P02", bad_text(text)),
         ArrowError::ArithmeticOverflow(_) => ("22003", None),
         ArrowError::ExternalError(inner) => match inner.downcast_ref::<DataFusionError>() {
             Some(nested) => classify(nested),
@@ -205,6 +331,12 @@ fn plan_error(text: &str) -> (&'static str, Option<String>) {
         let table = quoted.strip_prefix("promlake.").unwrap_or(quoted);
         let table = table.strip_prefix("public.").unwrap_or(table);
         return ("42P01", Some(format!("relation \"{table}\" does not exist")));
+    }
+    if let Some(message) = bad_arguments(text) {
+        return ("42883", Some(message));
+    }
+    if text.starts_with("Projections require unique expression names") {
+        return ("42701", Some("columns of two wildcards have one name: name them, and not both wildcards".into()));
     }
     if text.contains("Invalid function") {
         return ("42883", Some(format!("function {quoted} does not exist")));
@@ -239,6 +371,25 @@ mod tests {
         check(ErrorKind::Internal, "XX000", "ours");
         check(ErrorKind::Timeout, "57014", "ours");
         check(ErrorKind::Canceled, "57014", "canceling statement due to user request");
+    }
+
+    #[test]
+    fn errors_name_no_library() {
+        let check = |e: DataFusionError, code: &str, message: &str| {
+            let e = DataFusionError::Context("Optimizer rule 'simplify_expressions' failed".into(), Box::new(e));
+            let PgWireError::UserError(info) = datafusion(e) else { panic!("a user error") };
+            assert_eq!((info.code.as_str(), info.message.as_str()), (code, message));
+        };
+        let arrow = |e| DataFusionError::ArrowError(Box::new(e), None);
+        let text = "Cannot cast string 'a 'b' to value of UInt32 type";
+        check(arrow(ArrowError::CastError(text.into())), "22P02", "invalid input syntax for type oid: \"a 'b\"");
+        check(arrow(ArrowError::ComputeError("no".into())), "XX000", "no");
+        check(DataFusionError::Plan("no such thing".into()), "42000", "no such thing");
+        let text = "f does not support type X. No function matches the given name and argument types 'f(Utf8, Timestamp(ms, None))'. You might";
+        let message = "function f(text, timestamp without time zone) does not exist";
+        check(DataFusionError::Plan(text.into()), "42883", message);
+        let text = "Failed to coerce arguments to satisfy a call to 'g' function: coercion from Int64 to the signature X failed";
+        check(DataFusionError::Plan(text.into()), "42883", "function g(bigint) does not exist");
     }
 
     #[test]

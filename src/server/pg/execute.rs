@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use datafusion::common::ParamValues;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
+use pgwire::api::Type;
 use pgwire::api::portal::Format;
 use pgwire::api::results::FieldInfo;
 use pgwire::error::{PgWireError, PgWireResult};
@@ -16,14 +18,13 @@ use pgwire::messages::response::EmptyQueryResponse;
 
 use super::conversation::Conversation;
 use super::copy::Form;
-use super::insert::{self, Target};
 use super::portals::{Portal, State};
 use super::run::{self, Begin, Clock, Request, Running};
-use super::source::{Motion, Shape, Source};
+use super::source::{Back, Motion, Shape, Source};
 use super::statement::{self, Prepared, Work};
 use super::statements::Statement;
 use super::writer::Encoder;
-use super::{command, errors};
+use super::{command, errors, params, sketch};
 use crate::engine::sql::promql::StatementPromql;
 use crate::engine::sql::text::fetch::is_move;
 
@@ -51,7 +52,7 @@ impl Conversation<'_> {
         for next in statements {
             self.transaction.check(&next)?;
             let clock = self.clock();
-            let prepared = statement::prepare(&self.shared.engine, self.session, next, &clock).await?;
+            let prepared = statement::prepare(&self.shared.engine, self.session, next, &[], &clock).await?;
             let fields = self.fields_of(&prepared, &Format::UnifiedText)?;
             if self.returns_rows(&prepared) {
                 self.describe_rows(&fields).await?;
@@ -63,6 +64,10 @@ impl Conversation<'_> {
                     return Err(errors::error("XX000", "a statement without a limit has stopped"));
                 }
             }
+        }
+        // Statements of one message are a transaction.
+        if !self.transaction.is_block() {
+            self.write_kept().await?;
         }
         Ok(())
     }
@@ -117,7 +122,7 @@ impl Conversation<'_> {
         let form = match &prepared.work {
             Work::Copy { form, .. } => Some(Form::clone(form)),
             Work::Command | Work::Query { .. } | Work::Explain { .. } => None,
-            Work::Insert { .. } | Work::Declare { .. } => return Err(cannot_run(name)),
+            Work::Insert { .. } | Work::CopyIn { .. } | Work::Declare { .. } => return Err(cannot_run(name)),
         };
         if matches!(portal.state, State::Done) && (form.is_some() || !self.returns_rows(&prepared)) {
             return Err(cannot_run(name));
@@ -202,12 +207,14 @@ impl Conversation<'_> {
     fn plan(&self, name: &str, portal: &Portal, prepared: &Prepared) -> PgWireResult<Begin> {
         let (plan, shape) = match &prepared.work {
             Work::Query { plan, .. } | Work::Copy { plan, .. } => (plan, Shape::AsIs),
-            Work::Explain { plan } => (plan, Shape::Explain),
-            Work::Command | Work::Insert { .. } | Work::Declare { .. } => return Err(cannot_run(name)),
+            Work::Explain { plan, shape } => (plan, *shape),
+            Work::Command | Work::Insert { .. } | Work::CopyIn { .. } | Work::Declare { .. } => {
+                return Err(cannot_run(name));
+            }
         };
         let context = self.session.context().clone();
-        let scrolls = portal.cursor.as_ref().is_some_and(|cursor| cursor.scrolls);
-        Ok(Begin::Plan { context, plan: with_values(plan, portal.values.as_ref())?, shape, scrolls })
+        let back = portal.cursor.as_ref().map_or(Back::Never, |cursor| cursor.back);
+        Ok(Begin::Plan { context, plan: with_values(plan, portal.values.as_ref())?, shape, back })
     }
 
     /// Does what is done at once, and tells the words its end is told in; `None` where rows are yet to be asked for.
@@ -218,6 +225,12 @@ impl Conversation<'_> {
         clock: &Clock,
     ) -> PgWireResult<Option<String>> {
         let Some(mut prepared) = portal.prepared.clone() else { return Ok(None) };
+        if let ast::Statement::Execute { .. } = &*prepared.statement {
+            let execute = prepared.statement.clone();
+            prepared = self.begin_execute(portal, &execute, clock).await?;
+            // It is no EXECUTE in turn.
+            portal.prepared = Some(prepared.clone());
+        }
         if let Work::Command = prepared.work {
             let statement = prepared.statement.clone();
             match &*statement {
@@ -237,7 +250,6 @@ impl Conversation<'_> {
                     let fields = portal.fields.clone();
                     return self.fetch(&statement, fields, most, clock).await.map(Some);
                 }
-                ast::Statement::Execute { .. } => prepared = self.begin_execute(portal, &statement, clock).await?,
                 statement => return self.command(statement).await.map(Some),
             }
         }
@@ -249,6 +261,10 @@ impl Conversation<'_> {
                 let rows = self.insert(plan, target.clone(), prepared.promql.clone(), clock).await?;
                 // The number behind INSERT is of a time when rows had names.
                 Ok(Some(format!("INSERT 0 {rows}")))
+            }
+            Work::CopyIn { copy } => {
+                let rows = self.copy_in(copy.clone()).await?;
+                Ok(Some(format!("COPY {rows}")))
             }
             Work::Declare { query } => {
                 let query = Prepared::clone(query);
@@ -272,10 +288,27 @@ impl Conversation<'_> {
         let executed = self.executed(execute)?;
         let prepared = executed.prepared.clone().ok_or_else(|| errors::unsupported(execute))?;
         self.transaction.check(&prepared.statement)?;
-        check_same(&portal.fields, &prepared.fields(self.session, &Format::UnifiedText)?)?;
-        portal.values = self.executed_values(execute, &executed, clock).await?;
+        let values = self.executed_values(execute, &executed, clock).await?;
+        let bound = self.with_arguments(&prepared, &values, clock).await?;
+        check_same(&portal.fields, &bound.fields(self.session, &Format::UnifiedText)?)?;
+        portal.values = params::bound(values);
         portal.statement = Some(executed);
-        Ok(prepared)
+        Ok(bound)
+    }
+
+    /// The statement with values in the arguments of its table functions, where it has parameters there.
+    pub async fn with_arguments(
+        &self,
+        prepared: &Prepared,
+        values: &[ScalarValue],
+        clock: &Clock,
+    ) -> PgWireResult<Prepared> {
+        if !prepared.is_sketch {
+            return Ok(prepared.clone());
+        }
+        let statement = sketch::filled(&prepared.statement, &prepared.parameters, values)?;
+        let types: Vec<Option<Type>> = prepared.parameters.iter().map(|wanted| Some(wanted.pg.clone())).collect();
+        statement::prepare(&self.shared.engine, self.session, statement, &types, clock).await
     }
 
     /// PromQL is planned for a time, for the series there are, and for one run. So a plan of it is used once, within the
@@ -287,35 +320,24 @@ impl Conversation<'_> {
         clock: &Clock,
     ) -> PgWireResult<Prepared> {
         let Some(statement) = statement.filter(|_| !prepared.promql.is_empty()) else { return Ok(prepared) };
+        // It was planned for the values of this run.
+        if statement.prepared.as_ref().is_some_and(|named| named.is_sketch) {
+            return Ok(prepared);
+        }
         if statement.use_plan(self.message) {
             return Ok(prepared);
         }
         let parsed = ast::Statement::clone(&prepared.statement);
-        let anew = statement::prepare(&self.shared.engine, self.session, parsed, clock).await?;
+        let engine = &self.shared.engine;
+        let anew = statement::prepare(engine, self.session, parsed, &statement.declared, clock).await?;
         let format = Format::UnifiedText;
         check_same(&prepared.fields(self.session, &format)?, &anew.fields(self.session, &format)?)?;
         Ok(anew)
     }
-
-    /// From when the query has ended on, neither a cancellation nor a timeout ends it.
-    async fn insert(
-        &self,
-        plan: LogicalPlan,
-        target: Arc<Target>,
-        promql: Arc<Vec<StatementPromql>>,
-        clock: &Clock,
-    ) -> PgWireResult<u64> {
-        let inserter = self.shared.inserter.as_ref().filter(|_| self.session.writes());
-        let inserter =
-            inserter.ok_or_else(|| errors::error("25006", "cannot execute INSERT in a read-only transaction"))?;
-        let limits = clock.limits(&self.shared.engine, self.session.open_message());
-        let running = insert::Running { plan, target, promql };
-        insert::run(&self.shared.engine, self.session, inserter, running, limits).await
-    }
 }
 
 /// A client was told what rows are to come, and it is too late to tell it otherwise.
-fn check_same(described: &[FieldInfo], fields: &[FieldInfo]) -> PgWireResult<()> {
+pub fn check_same(described: &[FieldInfo], fields: &[FieldInfo]) -> PgWireResult<()> {
     let same = |(a, b): (&FieldInfo, &FieldInfo)| a.name() == b.name() && a.datatype() == b.datatype();
     match described.len() == fields.len() && described.iter().zip(fields).all(same) {
         true => Ok(()),

@@ -1,8 +1,8 @@
 //! Parse, Bind, Describe, Execute and Close.
 
-use datafusion::arrow::datatypes::DataType;
-use datafusion::common::ParamValues;
+use bytes::Bytes;
 use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::scalar::ScalarValue;
 use pgwire::api::Type;
 use pgwire::api::portal::Format;
 use pgwire::api::results::FieldInfo;
@@ -17,12 +17,14 @@ use pgwire::messages::response::{CommandComplete, EmptyQueryResponse};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::conversation::Conversation;
-use super::execute::Progress;
+use super::execute::{Progress, check_same};
+use super::params::Parameter;
 use super::portals::{Portal, State};
 use super::statement::{self, Prepared};
 use super::statements::Statement;
 use super::transaction::aborted;
 use super::{errors, params};
+use crate::engine::sql::datetime::read::Now;
 
 impl Conversation<'_> {
     pub async fn parse(&mut self, message: Parse) -> PgWireResult<()> {
@@ -36,7 +38,7 @@ impl Conversation<'_> {
             Some(first) => {
                 self.transaction.check(&first)?;
                 let clock = self.clock();
-                Some(statement::prepare(&self.shared.engine, self.session, first, &clock).await?)
+                Some(statement::prepare(&self.shared.engine, self.session, first, &declared, &clock).await?)
             }
             None => None,
         };
@@ -65,14 +67,18 @@ impl Conversation<'_> {
                 Portal::new(None, vec![])
             }
             Some(prepared) => {
-                let inferred = prepared.parameter_types()?;
-                params::check_count(name, given, inferred.len().max(statement.declared.len()))?;
+                params::check_count(name, given, prepared.parameters.len().max(statement.declared.len()))?;
                 self.transaction.check(&prepared.statement)?;
                 self.portals.check(portal_name)?;
-                let values = values(&statement, &inferred, &message)?;
+                let values = values(prepared, &message, self.session.now())?;
+                let clock = self.clock();
+                let bound = self.with_arguments(prepared, &values, &clock).await?;
                 // A description that cannot be made is an error now, not when rows are sent.
-                let fields = self.fields_of(prepared, &format(&message.result_column_format_codes))?;
-                Portal { values, ..Portal::new(Some(prepared.clone()), fields) }
+                let fields = self.fields_of(&bound, &format(&message.result_column_format_codes))?;
+                if bound.is_sketch != prepared.is_sketch && statement.is_described() {
+                    check_same(&self.fields_of(prepared, &Format::UnifiedText)?, &fields)?;
+                }
+                Portal { values: params::bound(values), ..Portal::new(Some(bound), fields) }
             }
         };
         let portal = Portal { depth: self.transaction.depth(), statement: Some(statement), room, ..portal };
@@ -88,7 +94,8 @@ impl Conversation<'_> {
                 None => (vec![], Some(vec![]), false),
                 Some(prepared) => {
                     let fields = self.fields_of(prepared, &Format::UnifiedText)?;
-                    (fields, Some(parameter_types(&statement, prepared)?), self.returns_rows(prepared))
+                    statement.note_described();
+                    (fields, Some(parameter_types(&statement, prepared)), self.returns_rows(prepared))
                 }
             }
         } else {
@@ -179,30 +186,23 @@ fn format(codes: &[i16]) -> Format {
     }
 }
 
-/// Types of all parameters: those in the text, and those declared though nothing names them.
-fn parameter_types(statement: &Statement, prepared: &Prepared) -> PgWireResult<Vec<Type>> {
-    let inferred = prepared.parameter_types()?;
-    let count = inferred.len().max(statement.declared.len());
-    let describe = |i: usize| {
-        let declared = statement.declared.get(i).and_then(Option::as_ref);
-        params::described(declared, inferred.get(i).and_then(Option::as_ref))
+/// Types of all parameters: those in the text, and those declared of a command, which has none.
+fn parameter_types(statement: &Statement, prepared: &Prepared) -> Vec<Type> {
+    let count = prepared.parameters.len().max(statement.declared.len());
+    let describe = |at: usize| match (prepared.parameters.get(at), statement.declared.get(at)) {
+        (Some(wanted), _) => wanted.pg.clone(),
+        (None, Some(Some(declared))) => declared.clone(),
+        (None, _) => Type::TEXT,
     };
-    Ok((0..count).map(describe).collect())
+    (0..count).map(describe).collect()
 }
 
-/// The values of a Bind, of the types the plan wants.
-fn values(
-    statement: &Statement,
-    inferred: &[Option<DataType>],
-    message: &Bind,
-) -> PgWireResult<Option<ParamValues>> {
+/// The values of a Bind. Those of a command are counted, and not looked at.
+fn values(prepared: &Prepared, message: &Bind, now: Now) -> PgWireResult<Vec<ScalarValue>> {
     let formats = format(&message.parameter_format_codes);
-    let mut values = Vec::with_capacity(inferred.len());
-    // Values nothing names are counted, and not looked at.
-    for (i, (inferred, bytes)) in inferred.iter().zip(&message.parameters).enumerate() {
-        let declared = statement.declared.get(i).and_then(Option::as_ref);
-        let value = params::decode(i, bytes.as_ref(), formats.is_binary(i), declared, inferred.as_ref())?;
-        values.push(ScalarAndMetadata::from(value));
-    }
-    Ok((!values.is_empty()).then_some(ParamValues::List(values)))
+    let wanted = prepared.parameters.iter().zip(&message.parameters).enumerate();
+    let decode = |(at, (wanted, bytes)): (usize, (&Parameter, &Option<Bytes>))| {
+        params::decode(at, bytes.as_ref(), formats.is_binary(at), wanted, now)
+    };
+    wanted.map(decode).collect()
 }

@@ -14,13 +14,17 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::{
-    Ident, Insert, ObjectName, OnConflictAction, OnInsert, Query, Statement as SqlStatement, TableObject,
+    Expr, Ident, Insert, ObjectName, OnConflictAction, OnInsert, Query, SelectItem, SetExpr,
+    Statement as SqlStatement, TableObject,
 };
 use futures::StreamExt;
+use pgwire::api::Type;
 use pgwire::error::{PgWireError, PgWireResult};
 
+use super::params::known::parameter;
+use super::pending::Samples;
 use super::session::Session;
-use super::{errors, names, types};
+use super::{cooperate, errors, names, outputs, types};
 use crate::engine::door::{Limits, Pass, canceled};
 use crate::engine::session::Engine;
 use crate::engine::sql::promql::StatementPromql;
@@ -28,7 +32,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ingest::labels::checked;
 use crate::model::labels::METRIC_NAME;
 use crate::model::sample::is_stale;
-use crate::past::insert::{Inserted, Inserter, MAX_DAYS, Refused, Statement};
+use crate::past::insert::{Inserted, Inserter, MAX_DAYS, Refused, Statement, Turn};
 use crate::storage::lake::files::timestamp_text;
 
 const TIMESTAMP: &str = "timestamp";
@@ -36,6 +40,8 @@ const VALUE: &str = "value";
 const HISTOGRAM: &str = "histogram";
 /// Behind a label that is called as another column.
 const SUFFIX: &str = "_label";
+/// Columns of a metric, as of a PostgreSQL table.
+const MAX_COLUMNS: usize = 1_600;
 /// Rows of a statement.
 const MAX_ROWS: u64 = 100_000_000;
 
@@ -50,7 +56,7 @@ pub struct Target {
 
 /// What a column of the query is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Column {
+pub enum Column {
     Timestamp,
     Value,
     Histogram,
@@ -60,7 +66,7 @@ enum Column {
 
 impl Column {
     /// Of the label, or of the column in the table of a metric.
-    fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         match self {
             Column::Timestamp => TIMESTAMP,
             Column::Value => VALUE,
@@ -123,7 +129,11 @@ fn last(name: &ObjectName) -> PgWireResult<Ident> {
     ident.ok_or_else(|| errors::error("42601", format!("{name} is no name")))
 }
 
-fn metric_of(name: &ObjectName) -> PgWireResult<Ident> {
+/// The name of a metric.
+///
+/// # Errors
+/// 42501 for what is in no schema of metrics.
+pub fn metric_of(name: &ObjectName) -> PgWireResult<Ident> {
     let parts: Option<Vec<&Ident>> = name.0.iter().map(|part| part.as_ident()).collect();
     let parts = parts.unwrap_or_default();
     let qualifiers: Vec<String> =
@@ -141,10 +151,11 @@ impl Parts {
     /// # Errors
     /// 42601 for another number of columns, 42701 for one that is there twice, 42703 where one is missing, 42804 for one of a type
     /// that cannot be taken.
-    pub async fn target(&self, engine: &Engine, schema: &Schema) -> PgWireResult<Target> {
-        let named = match self.columns.is_empty() {
-            true => schema.fields().iter().map(|field| field.name().clone()).collect(),
-            false => self.columns.clone(),
+    pub async fn target(&self, engine: &Engine, schema: &Schema, names: Option<&[String]>) -> PgWireResult<Target> {
+        let named = match (self.columns.is_empty(), names) {
+            (true, Some(names)) if names.len() == schema.fields().len() => names.to_vec(),
+            (true, _) => schema.fields().iter().map(|field| outputs::shown(field.name()).to_string()).collect(),
+            (false, _) => self.columns.clone(),
         };
         let given = schema.fields().len();
         if given != named.len() {
@@ -159,21 +170,109 @@ impl Parts {
         for ((column, name), field) in columns.iter().zip(&named).zip(schema.fields()) {
             check_type(column, name, field.data_type())?;
         }
-        let metric = match self.metric.quote_style {
-            Some(_) => self.metric.value.clone(),
-            None => {
-                // As a query would find it.
-                let folded = names::folded(&self.metric);
-                let known = crate::engine::sql::catalog::metric_of(&engine.store, &folded).await?;
-                known.unwrap_or(folded)
-            }
-        };
+        let metric = known_metric(engine, &self.metric).await?;
         Ok(Target { metric, columns, keeps_others: self.keeps_others })
+    }
+
+    /// Types of parameters, with those that are said of the ones which are values as they are.
+    pub fn parameters(&self, declared: &[Option<Type>]) -> Vec<Option<Type>> {
+        let mut declared = declared.to_vec();
+        let SqlStatement::Query(query) = &self.query else { return declared };
+        let mut say = |at: usize, expr: &Expr| {
+            let (Some(name), Some(number)) = (self.columns.get(at), parameter(expr)) else { return };
+            if declared.len() < number {
+                declared.resize(number, None);
+            }
+            let of = match name.as_str() {
+                TIMESTAMP => Type::TIMESTAMPTZ,
+                VALUE => Type::FLOAT8,
+                _ => Type::TEXT,
+            };
+            let known = declared[number - 1].take().filter(|known| *known != Type::UNKNOWN);
+            declared[number - 1] = Some(known.unwrap_or(of));
+        };
+        match query.body.as_ref() {
+            SetExpr::Values(values) => {
+                for row in &values.rows {
+                    row.content.iter().enumerate().for_each(|(at, expr)| say(at, expr));
+                }
+            }
+            SetExpr::Select(select) => {
+                for (at, item) in select.projection.iter().enumerate() {
+                    if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                        say(at, expr);
+                    }
+                }
+            }
+            _ => {}
+        }
+        declared
+    }
+}
+
+/// A metric as a query would find it.
+///
+/// # Errors
+/// Those of the store.
+pub async fn known_metric(engine: &Engine, metric: &Ident) -> PgWireResult<String> {
+    if metric.quote_style.is_some() {
+        return Ok(metric.value.clone());
+    }
+    let folded = names::folded(metric);
+    let known = crate::engine::sql::catalog::metric_of(&engine.store, &folded).await?;
+    Ok(known.unwrap_or(folded))
+}
+
+impl Target {
+    /// A metric, and columns by their names.
+    ///
+    /// # Errors
+    /// 42701 for one that is there twice, 42703 where one is missing, 54011 for too many.
+    pub fn of(metric: String, names: &[String]) -> PgWireResult<Self> {
+        Ok(Self { metric, columns: columns(names)?, keeps_others: false })
+    }
+
+    pub fn metric(&self) -> &str {
+        &self.metric
+    }
+
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    pub fn keeps_others(&self) -> bool {
+        self.keeps_others
+    }
+
+    /// Adds a sample with labels, of which those without a text are none.
+    ///
+    /// # Errors
+    /// 23502 where the time or the value is missing, 22023 for labels and values that no series has.
+    pub fn sample(
+        &self,
+        timestamp: Option<i64>,
+        value: Option<f64>,
+        labels: &[(&str, &str)],
+        samples: &mut impl Samples,
+    ) -> PgWireResult<()> {
+        let missing = |column: &str| errors::error("23502", format!("null value in column \"{column}\""));
+        let timestamp = timestamp.ok_or_else(|| missing(TIMESTAMP))?;
+        let value = value.ok_or_else(|| missing(VALUE))?;
+        if is_stale(value) {
+            return Err(errors::error("22023", "a value is the marker of a series that ends"));
+        }
+        let mut pairs = vec![(METRIC_NAME, self.metric.as_str())];
+        pairs.extend(labels.iter().filter(|(_, text)| !text.is_empty()));
+        let labels = checked(&pairs).map_err(|reason| errors::error("22023", reason.to_string()))?;
+        samples.add(&labels, timestamp, value)
     }
 }
 
 /// What columns of these names are.
 fn columns(names: &[String]) -> PgWireResult<Vec<Column>> {
+    if names.len() > MAX_COLUMNS {
+        return Err(errors::error("54011", format!("a metric has at most {MAX_COLUMNS} columns")));
+    }
     if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
         return Err(errors::error("42701", format!("column \"{}\" is there twice", twice.1)));
     }
@@ -236,24 +335,56 @@ pub async fn run(
     session: &Arc<Session>,
     inserter: &Arc<Inserter>,
     running: Running,
-    mut limits: Limits,
+    limits: Limits,
 ) -> PgWireResult<u64> {
+    let turn = turn(inserter, &limits).await?;
+    let keeps_others = running.target.keeps_others;
+    let statement = read(engine, session, running, limits, Statement::default()).await?;
+    write(session, inserter, turn, statement, keeps_others).await
+}
+
+/// Waits until nobody else writes.
+///
+/// # Errors
+/// 57014 by the limits.
+pub async fn turn(inserter: &Arc<Inserter>, limits: &Limits) -> PgWireResult<Turn> {
+    tokio::select! {
+        turn = inserter.turn() => Ok(turn),
+        () = limits.canceled.cancelled() => Err(canceled().into()),
+        () = tokio::time::sleep(limits.timeout) => Err(Error::new(ErrorKind::Timeout, limits.too_late).into()),
+    }
+}
+
+/// Runs the query to its end, and gathers its rows.
+pub async fn read<S: Samples + Send + 'static>(
+    engine: &Engine,
+    session: &Arc<Session>,
+    running: Running,
+    mut limits: Limits,
+    samples: S,
+) -> PgWireResult<S> {
     let Running { plan, target, promql } = running;
     limits.flag = promql.first().map_or(limits.flag, |first| first.flag().clone());
     promql.iter().for_each(StatementPromql::begin);
-    let turn = tokio::select! {
-        turn = inserter.turn() => turn,
-        () = limits.canceled.cancelled() => return Err(canceled().into()),
-        () = tokio::time::sleep(limits.timeout) => return Err(Error::new(ErrorKind::Timeout, limits.too_late).into()),
-    };
     let context = session.context().clone();
     let zone = session.zone().arrow_name();
     let zone =
         zone.ok_or_else(|| errors::unsupported("INSERT with a time zone of seconds, or of more than a day"))?;
-    let reading = Reading { target: target.clone(), zone };
-    let statement = engine.run(&limits, |pass| reading.read(context, plan, pass)).await?;
+    let reading = Reading { target, zone };
+    let read = engine.run(&limits, |pass| reading.read(context, plan, pass, samples)).await?;
     session.notices.add(&promql);
-    let (inserter, keeps_others) = (inserter.clone(), target.keeps_others);
+    Ok(read)
+}
+
+/// Writes samples, and says how many are new. Nothing ends it.
+pub async fn write(
+    session: &Arc<Session>,
+    inserter: &Arc<Inserter>,
+    turn: Turn,
+    statement: Statement,
+    keeps_others: bool,
+) -> PgWireResult<u64> {
+    let inserter = inserter.clone();
     let written = tokio::spawn(async move { inserter.insert(turn, statement, keeps_others).await }).await;
     let written = written.map_err(|_| errors::error("XX000", "an INSERT panicked"))??;
     match written {
@@ -313,11 +444,16 @@ struct Reading {
 }
 
 impl Reading {
-    async fn read(self, context: SessionContext, plan: LogicalPlan, pass: Pass) -> PgWireResult<Statement> {
+    async fn read<S: Samples>(
+        self,
+        context: SessionContext,
+        plan: LogicalPlan,
+        pass: Pass,
+        mut samples: S,
+    ) -> PgWireResult<S> {
         let memory = pass.memory("an INSERT");
-        let frame = context.execute_logical_plan(plan).await.map_err(errors::datafusion)?;
-        let mut batches = frame.execute_stream().await.map_err(errors::datafusion)?;
-        let (mut statement, mut rows, mut known) = (Statement::default(), 0, 0);
+        let mut batches = cooperate::rows(&context, plan, &pass.flag).await.map_err(errors::datafusion)?;
+        let (mut rows, mut known) = (0, 0);
         while let Some(batch) = batches.next().await {
             pass.check()?;
             let batch = batch.map_err(errors::datafusion)?;
@@ -328,15 +464,15 @@ impl Reading {
                     format!("an INSERT has at most {MAX_ROWS} rows; insert fewer at a time"),
                 ));
             }
-            self.take(&batch, &mut statement)?;
-            let bytes = statement.bytes();
+            self.take(&batch, &mut samples)?;
+            let bytes = samples.uncounted();
             memory.grow(bytes - known)?;
             known = bytes;
         }
-        Ok(statement)
+        Ok(samples)
     }
 
-    fn take(&self, batch: &RecordBatch, statement: &mut Statement) -> PgWireResult<()> {
+    fn take(&self, batch: &RecordBatch, samples: &mut impl Samples) -> PgWireResult<()> {
         let cast = |at: usize, to: &DataType| {
             let options = CastOptions { safe: false, ..CastOptions::default() };
             cast_with_options(batch.column(at), to, &options).map_err(|error| match error {
@@ -372,113 +508,15 @@ impl Reading {
         let labels: Vec<(&str, &StringArray)> =
             labels.iter().map(|(name, texts)| (*name, texts.as_string::<i32>())).collect();
         for row in 0..batch.num_rows() {
-            for (column, is_null) in [(TIMESTAMP, times.is_null(row)), (VALUE, values.is_null(row))] {
-                if is_null {
-                    return Err(errors::error("23502", format!("null value in column \"{column}\"")));
-                }
-            }
-            if is_stale(values.value(row)) {
-                return Err(errors::error("22023", "a value is the marker of a series that ends"));
-            }
-            let mut pairs = vec![(METRIC_NAME, self.target.metric.as_str())];
-            let present = labels.iter().filter(|(_, texts)| texts.is_valid(row) && !texts.value(row).is_empty());
-            pairs.extend(present.map(|(name, texts)| (*name, texts.value(row))));
-            let labels = checked(&pairs).map_err(|reason| errors::error("22023", reason.to_string()))?;
-            let series = statement.series(&labels)?;
-            statement.push(series, times.value(row), values.value(row))?;
+            let present = labels.iter().filter(|(_, texts)| texts.is_valid(row));
+            let present: Vec<(&str, &str)> = present.map(|(name, texts)| (*name, texts.value(row))).collect();
+            let timestamp = times.is_valid(row).then(|| times.value(row));
+            let value = values.is_valid(row).then(|| values.value(row));
+            self.target.sample(timestamp, value, &present, samples)?;
         }
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-    use datafusion::sql::sqlparser::parser::Parser;
-
-    fn parsed(sql: &str) -> PgWireResult<Parts> {
-        let statement = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().pop();
-        let Some(SqlStatement::Insert(insert)) = statement else { panic!("{sql} is an INSERT") };
-        parts(insert)
-    }
-
-    fn code<T>(result: PgWireResult<T>) -> String {
-        match result {
-            Err(PgWireError::UserError(info)) => info.code.clone(),
-            Err(error) => panic!("{error}"),
-            Ok(_) => "fine".to_string(),
-        }
-    }
-
-    #[test]
-    fn statements_are_taken_apart() {
-        let parts =
-            parsed("INSERT INTO Public.\"A:b\" (Timestamp, \"X\", value) VALUES (1, 2, 3) ON CONFLICT DO NOTHING")
-                .unwrap();
-        assert_eq!((parts.metric.value.as_str(), parts.keeps_others), ("A:b", true));
-        assert_eq!(parts.columns, ["timestamp", "X", "value"]);
-        assert_eq!(parts.query.to_string(), "VALUES (1, 2, 3)");
-        for (sql, expected) in [
-            ("INSERT INTO a SELECT 1", "fine"),
-            ("INSERT INTO promlake.public.a VALUES (1)", "fine"),
-            ("INSERT INTO promlake.samples SELECT 1", "42501"),
-            ("INSERT INTO pg_catalog.pg_class SELECT 1", "42501"),
-            ("INSERT INTO a SELECT 1 RETURNING value", "0A000"),
-            ("INSERT INTO a AS b SELECT 1", "0A000"),
-            ("INSERT INTO a DEFAULT VALUES", "0A000"),
-            ("INSERT INTO a VALUES (1) ON CONFLICT (x) DO UPDATE SET value = 1", "0A000"),
-        ] {
-            assert_eq!(code(parsed(sql)), expected, "{sql}");
-        }
-    }
-
-    #[test]
-    fn names_of_columns() {
-        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-        let label = |name: &str| Column::Label(name.to_string());
-        let check = |given: &[&str], expected: &[Column]| {
-            assert_eq!(columns(&names(given)).unwrap(), expected, "{given:?}");
-        };
-        let (timestamp, value) = (Column::Timestamp, Column::Value);
-        check(&["value", "job", "timestamp"], &[value.clone(), label("job"), timestamp.clone()]);
-        check(
-            &["__name__", "timestamp", "value", "histogram", "value_label", "my_label"],
-            &[
-                Column::Ignored,
-                timestamp.clone(),
-                value.clone(),
-                Column::Histogram,
-                label("value"),
-                label("my_label"),
-            ],
-        );
-        // As the table of a metric that has both labels.
-        check(
-            &["timestamp", "value", "value_label", "value_label_label"],
-            &[timestamp, value, label("value_label"), label("value")],
-        );
-        assert_eq!(code(columns(&names(&["timestamp", "job"]))), "42703");
-        assert_eq!(code(columns(&names(&["timestamp", "value", "a", "a"]))), "42701");
-    }
-
-    #[test]
-    fn types_that_are_taken() {
-        let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
-        let list = DataType::new_list(DataType::Utf8, true);
-        let label = Column::Label("x".to_string());
-        for (column, from, expected) in [
-            (&Column::Timestamp, &time, "fine"),
-            (&Column::Timestamp, &DataType::Utf8, "fine"),
-            (&Column::Timestamp, &DataType::Int64, "42804"),
-            (&Column::Value, &DataType::Int32, "fine"),
-            (&Column::Value, &DataType::Decimal128(10, 2), "fine"),
-            (&Column::Value, &time, "42804"),
-            (&label, &DataType::Boolean, "fine"),
-            (&label, &DataType::Utf8View, "fine"),
-            (&label, &list, "42804"),
-        ] {
-            assert_eq!(code(check_type(column, "c", from)), expected, "{column:?} from {from}");
-        }
-    }
-}
+mod tests;

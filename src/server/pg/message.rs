@@ -18,9 +18,9 @@ pub const TERMINATE: u8 = b'X';
 /// Before a session only.
 pub const PASSWORD: u8 = b'p';
 const FUNCTION_CALL: u8 = b'F';
-const COPY_DATA: u8 = b'd';
-const COPY_DONE: u8 = b'c';
-const COPY_FAIL: u8 = b'f';
+pub const COPY_DATA: u8 = b'd';
+pub const COPY_DONE: u8 = b'c';
+pub const COPY_FAIL: u8 = b'f';
 
 /// The kind, and a length that counts itself.
 pub const HEADER_BYTES: usize = 5;

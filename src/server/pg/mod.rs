@@ -9,6 +9,8 @@
 
 /// What connections do, for those who watch.
 mod activity;
+/// Locks that clients agree on.
+mod advisory;
 /// Values of the arguments of EXECUTE.
 mod arguments;
 /// User and password.
@@ -23,8 +25,14 @@ mod command;
 mod connection;
 /// The loop: messages one after the other, and what a client keeps between them.
 mod conversation;
-/// COPY TO STDOUT.
+/// COPY TO STDOUT, and what both directions have in common.
 mod copy;
+/// COPY FROM STDIN.
+mod copy_in;
+/// Data of a COPY to rows.
+mod copy_rows;
+/// Data of a COPY from the client.
+mod copying;
 /// Joins that give way, so that cancel reaches them.
 mod cooperate;
 /// DECLARE, FETCH and MOVE.
@@ -35,6 +43,8 @@ mod encode;
 mod errors;
 /// A statement run to its end, or as far as it was asked for.
 mod execute;
+/// EXPLAIN with PostgreSQL's options.
+mod explain;
 /// Parse, Bind, Describe, Execute and Close.
 mod extended;
 /// What a client leaves with the server, counted.
@@ -49,10 +59,16 @@ mod message;
 mod named;
 /// Result column names as Postgres gives them.
 mod names;
+/// Numerics in the binary format.
+mod numeric;
+/// Output columns that differ in name.
+mod outputs;
 /// What statements have to say besides their rows.
 mod notices;
-/// Bound parameters to scalar values.
+/// Parameters: their types, and values of them.
 mod params;
+/// Samples that wait for the end of their transaction.
+mod pending;
 /// Portals of a transaction.
 mod portals;
 /// The incoming half: whole messages within limits of size, memory and time.
@@ -67,6 +83,8 @@ mod session;
 mod settings;
 /// What connections have in common.
 mod shared;
+/// Parameters in the arguments of table functions.
+mod sketch;
 /// Rows between two requests for them.
 mod source;
 /// Cancel requests, who it is, the session.
@@ -85,10 +103,14 @@ mod transaction;
 mod transmit;
 /// A socket with TLS or without, as client and server agree on it.
 mod transport;
+/// Types as SQL writes them.
+mod type_names;
 /// Arrow types to Postgres types.
 mod types;
 /// Batches to messages.
 mod writer;
+/// Samples of statements, written at once or as a transaction ends.
+mod writes;
 
 pub use listener::serve;
 pub use shared::Limits;

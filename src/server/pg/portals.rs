@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::errors;
 use super::held::{Held, Holder};
-use super::source::Source;
+use super::source::{Back, Source};
 use super::statement::Prepared;
 use super::statements::Statement;
 
@@ -36,8 +36,8 @@ pub enum State {
 
 /// What is different of a portal that was declared.
 pub struct Cursor {
-    /// Rows that were passed can be gone back to.
-    pub scrolls: bool,
+    /// Whether rows that were passed can be gone back to.
+    pub back: Back,
     /// Rows are in the binary format, whoever fetches them.
     pub binary: bool,
     /// It is to outlive its transaction.
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(code(&portals, "").as_deref(), Some("54000"));
         assert!(portals.close("p0"));
         assert_eq!(code(&portals, "p0"), None);
-        let cursor = Cursor { scrolls: false, binary: false, hold: true, held: true };
+        let cursor = Cursor { back: Back::Never, binary: false, hold: true, held: true };
         portals.add("held", 1, Portal { cursor: Some(cursor), ..portal(0) }).unwrap();
         portals.end_transaction();
         assert_eq!(code(&portals, "p1"), None);

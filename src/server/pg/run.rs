@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use parking_lot::Mutex;
 use pgwire::error::{PgWireError, PgWireResult};
 use tokio_util::sync::CancellationToken;
 
-use super::source::{Motion, Shape, Source};
+use super::source::{Back, Motion, Shape, Source};
 use super::writer::{Encoder, Part, Writer};
 use super::{cooperate, errors};
 use crate::engine::door::{Answer, Limits, Pass};
@@ -56,7 +55,7 @@ impl Clock {
 /// Where rows come from.
 pub enum Begin {
     /// Those of a plan, to be scrolled through or not.
-    Plan { context: SessionContext, plan: LogicalPlan, shape: Shape, scrolls: bool },
+    Plan { context: SessionContext, plan: LogicalPlan, shape: Shape, back: Back },
     /// What was begun.
     Rest(Source),
 }
@@ -115,12 +114,9 @@ impl Running {
 
 async fn open(begin: Begin, flag: &Cancel) -> PgWireResult<Source> {
     match begin {
-        Begin::Plan { context, plan, shape, scrolls } => {
-            let frame = context.execute_logical_plan(plan).await.map_err(errors::datafusion)?;
-            let task = Arc::new(frame.task_ctx());
-            let plan = frame.create_physical_plan().await.and_then(|plan| cooperate::guarded(plan, flag));
-            let batches = plan.and_then(|plan| execute_stream(plan, task)).map_err(errors::datafusion)?;
-            Ok(Source::new(batches, shape, scrolls))
+        Begin::Plan { context, plan, shape, back } => {
+            let batches = cooperate::rows(&context, plan, flag).await.map_err(errors::datafusion)?;
+            Ok(Source::new(batches, shape, back))
         }
         Begin::Rest(source) => Ok(source),
     }

@@ -13,11 +13,13 @@ use pgwire::error::PgWireResult;
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
+use super::advisory::Locks;
 use super::errors;
 use super::notices::Notices;
 use super::settings::table;
 use super::settings::values::Settings;
 use super::settings::zone::Zone;
+use crate::engine::sql::datetime::read::Now;
 use crate::engine::sql::zone;
 use crate::server::access::door::{Grant, Role};
 
@@ -88,6 +90,11 @@ impl Session {
     pub fn context(&self) -> &SessionContext {
         zone::set(&self.context, self.zone());
         &self.context
+    }
+
+    /// What times in the client's words are read by.
+    pub fn now(&self) -> Now {
+        Now::of(&self.context().state())
     }
 
     /// The settings, for a moment.
@@ -179,6 +186,8 @@ type Open = (Bytes, Arc<Session>);
 pub struct Sessions {
     open: Mutex<HashMap<i32, Open>>,
     last_process_id: AtomicI32,
+    /// What clients agree on.
+    pub locks: Arc<Locks>,
 }
 
 impl Sessions {
@@ -189,6 +198,7 @@ impl Sessions {
 
     /// A session is known until what this returns is dropped.
     pub fn add(self: &Arc<Self>, process_id: i32, secret: Bytes, session: Arc<Session>) -> Registered {
+        self.locks.begin_session(process_id);
         self.open.lock().insert(process_id, (secret, session));
         Registered { sessions: self.clone(), process_id }
     }
@@ -219,6 +229,7 @@ impl Drop for Registered {
         if let Some((_, session)) = self.sessions.open.lock().remove(&self.process_id) {
             session.cancel();
         }
+        self.sessions.locks.end_session(self.process_id);
     }
 }
 

@@ -18,15 +18,19 @@ use crate::engine::door::{Memory, Pass};
 
 /// What the rows of one cursor may take that are kept, to go back to or for a time after the transaction.
 const MOST_KEPT_BYTES: usize = 32 << 20;
+/// What they may take where nobody said that they are wanted.
+const FEW_BYTES: usize = 1 << 20;
 /// What a buffer or a batch takes besides its bytes.
 const ENTRY_BYTES: usize = 128;
 
 /// How batches become rows of the answer.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
     AsIs,
     /// DataFusion's `plan_type, plan` as lines of one column.
     Explain,
+    /// The JSON in them as one value.
+    ExplainJson,
 }
 
 /// Where to go.
@@ -40,6 +44,15 @@ pub enum Motion {
     Relative(i64),
     /// Nowhere, but all that is to come is to be kept.
     Keep,
+}
+
+/// Whether rows that were passed are kept, to be gone back to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Back {
+    Never,
+    /// As PostgreSQL does for plans that can be run backwards, which no client counts on.
+    WhileFew,
+    Always,
 }
 
 /// A batch, and the number of its first row.
@@ -70,6 +83,8 @@ pub struct Source {
     position: u64,
     /// Rows that were passed are kept.
     scrolls: bool,
+    /// As long as they are few.
+    while_few: bool,
     /// All rows to come are kept.
     keeps: bool,
     memory: Option<Memory>,
@@ -79,7 +94,7 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn new(batches: SendableRecordBatchStream, shape: Shape, scrolls: bool) -> Self {
+    pub fn new(batches: SendableRecordBatchStream, shape: Shape, back: Back) -> Self {
         Self {
             batches: Some(Mutex::new(batches)),
             shape,
@@ -87,7 +102,8 @@ impl Source {
             pulled: 0,
             ended: false,
             position: 0,
-            scrolls,
+            scrolls: back != Back::Never,
+            while_few: back == Back::WhileFew,
             keeps: false,
             memory: None,
             counted: 0,
@@ -107,6 +123,7 @@ impl Source {
             ended: true,
             position: 0,
             scrolls: false,
+            while_few: false,
             keeps: false,
             memory: None,
             counted: 0,
@@ -278,6 +295,7 @@ impl Source {
             let batch = match self.shape {
                 Shape::AsIs => batch,
                 Shape::Explain => explain_lines(&batch)?,
+                Shape::ExplainJson => explain_json(&batch)?,
             };
             if batch.num_rows() == 0 {
                 continue;
@@ -306,6 +324,9 @@ impl Source {
         let mut bytes = ENTRY_BYTES;
         for column in batch.columns() {
             bytes += uncounted(&column.to_data(), &mut self.buffers);
+        }
+        if self.while_few && self.counted.saturating_add(bytes) > FEW_BYTES {
+            (self.while_few, self.scrolls) = (false, false);
         }
         let limits = self.scrolls || self.keeps;
         if limits && self.counted.saturating_add(bytes) > MOST_KEPT_BYTES {
@@ -350,6 +371,13 @@ fn explain_lines(batch: &RecordBatch) -> PgWireResult<RecordBatch> {
         lines.extend(plans.value(row).lines().map(|line| format!("  {line}")));
     }
     RecordBatch::try_new(explain_schema(), vec![Arc::new(StringArray::from(lines))])
+        .map_err(|e| errors::datafusion(e.into()))
+}
+
+fn explain_json(batch: &RecordBatch) -> PgWireResult<RecordBatch> {
+    let plans = cast(batch.column(1), &DataType::Utf8).map_err(|e| errors::datafusion(e.into()))?;
+    let json = plans.as_string::<i32>().iter().flatten().filter(|plan| plan.trim_start().starts_with('['));
+    RecordBatch::try_new(explain_schema(), vec![Arc::new(StringArray::from_iter_values(json))])
         .map_err(|e| errors::datafusion(e.into()))
 }
 

@@ -17,7 +17,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::auth::{self, Peer};
-use super::catalog;
 use super::client::Client;
 use super::errors::{self, fatal};
 use super::receive::Incoming;
@@ -25,6 +24,7 @@ use super::session::{DATABASE, Registered, Session};
 use super::settings::values::Scope;
 use super::shared::Shared;
 use super::stats::Counted;
+use super::{advisory, catalog};
 use crate::server::access::door::Role;
 
 const CANCEL_REQUEST: i32 = 80_877_102;
@@ -101,6 +101,7 @@ async fn open(
     session.activity.connected(address);
     configure(&session, &parameters)?;
     catalog::install(&session, &shared.catalog);
+    advisory::install(&session, &shared.sessions.locks);
     let registered = shared.sessions.add(id, key.to_bytes(), session.clone());
 
     client.feed(PgWireBackendMessage::Authentication(Authentication::Ok)).await?;

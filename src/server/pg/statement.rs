@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use pgwire::api::Type;
@@ -13,10 +13,14 @@ use pgwire::error::PgWireResult;
 
 use super::catalog::printed;
 use super::copy::{self, Form};
+use super::copy_in::{self, CopyIn};
 use super::insert::{self, Target};
+use super::params::{self, Parameter};
 use super::run::Clock;
 use super::session::{DATABASE, Session};
-use super::{command, errors, names, rewrite, source, types};
+use super::sketch::Sketch;
+use super::source::Shape;
+use super::{command, errors, explain, names, outputs, rewrite, source, types};
 use crate::engine::session::Engine;
 use crate::engine::sql::promql::StatementPromql;
 use crate::engine::sql::text;
@@ -33,6 +37,10 @@ pub struct Prepared {
     pub work: Work,
     /// What the PromQL in the statement shares with its runs.
     pub promql: Arc<Vec<StatementPromql>>,
+    /// What it wants for `$1…`, in order.
+    pub parameters: Arc<Vec<Parameter>>,
+    /// It was planned with other values in the place of some parameters, and is planned anew when their own are known.
+    pub is_sketch: bool,
 }
 
 /// What running a statement means.
@@ -46,6 +54,7 @@ pub enum Work {
     /// One text column, `QUERY PLAN`, made of the engine's two.
     Explain {
         plan: Arc<LogicalPlan>,
+        shape: Shape,
     },
     /// The rows of a query, as samples.
     Insert {
@@ -57,6 +66,10 @@ pub enum Work {
         plan: Arc<LogicalPlan>,
         names: Option<Arc<Vec<String>>>,
         form: Arc<Form>,
+    },
+    /// Data of a COPY, as samples.
+    CopyIn {
+        copy: Arc<CopyIn>,
     },
     /// A query that a cursor is to be of.
     Declare {
@@ -74,23 +87,27 @@ pub async fn prepare(
     engine: &Engine,
     session: &Session,
     statement: Statement,
+    declared: &[Option<Type>],
     clock: &Clock,
 ) -> PgWireResult<Prepared> {
     if command::is_command(&statement) {
-        return Ok(Prepared { statement: Arc::new(statement), work: Work::Command, promql: Arc::default() });
+        return Ok(Prepared::without_parameters(statement, Work::Command));
     }
     if let Statement::Insert(_) | Statement::Copy { to: false, .. } = statement {
         session.check_writer()?;
     }
     match statement {
+        Statement::Copy { to: false, .. } => prepare_copy_in(engine, session, statement).await,
         Statement::Copy { .. } => prepare_copy(engine, session, statement, clock).await,
-        Statement::Declare { .. } => prepare_cursor(engine, session, statement, clock).await,
-        Statement::Insert(insert) if session.writes() => prepare_insert(engine, session, insert, clock).await,
+        Statement::Declare { .. } => prepare_cursor(engine, session, statement, declared, clock).await,
+        Statement::Insert(insert) if session.writes() => {
+            prepare_insert(engine, session, insert, declared, clock).await
+        }
         Statement::Update { .. } | Statement::Delete(_) | Statement::Merge { .. } if session.writes() => {
             let what = first_word(&statement);
             Err(errors::error("0A000", format!("{what} is not supported: samples are inserted and do not change")))
         }
-        statement => prepare_read(engine, session, statement, clock).await,
+        statement => prepare_read(engine, session, statement, declared, clock).await,
     }
 }
 
@@ -98,17 +115,28 @@ async fn prepare_insert(
     engine: &Engine,
     session: &Session,
     insert: ast::Insert,
+    declared: &[Option<Type>],
     clock: &Clock,
 ) -> PgWireResult<Prepared> {
     let statement = Arc::new(Statement::Insert(insert.clone()));
     let parts = insert::parts(insert)?;
-    let read = prepare_read(engine, session, parts.query.clone(), clock).await?;
-    let Work::Query { plan, .. } = read.work else {
+    let declared = parts.parameters(declared);
+    let read = prepare_read(engine, session, parts.query.clone(), &declared, clock).await?;
+    let Work::Query { plan, names } = &read.work else {
         return Err(errors::error("XX000", "a query was planned as something else"));
     };
-    let target = parts.target(engine, plan.schema().as_arrow()).await?;
-    let work = Work::Insert { plan, target: Arc::new(target) };
-    Ok(Prepared { statement, work, promql: read.promql })
+    let target = parts.target(engine, plan.schema().as_arrow(), names.as_deref().map(Vec::as_slice)).await?;
+    let work = Work::Insert { plan: plan.clone(), target: Arc::new(target) };
+    Ok(Prepared { statement, work, ..read })
+}
+
+async fn prepare_copy_in(engine: &Engine, session: &Session, statement: Statement) -> PgWireResult<Prepared> {
+    let copy = copy_in::parts(&statement)?;
+    if !session.writes() {
+        return Err(errors::error("25006", "cannot execute COPY FROM in a read-only transaction"));
+    }
+    let work = Work::CopyIn { copy: Arc::new(copy.known(engine, session).await?) };
+    Ok(Prepared::without_parameters(statement, work))
 }
 
 async fn prepare_copy(
@@ -126,15 +154,15 @@ async fn prepare_copy(
             statements.pop().ok_or_else(|| errors::error("42601", "COPY names no table"))?
         }
     };
-    let read = prepare_read(engine, session, query, clock).await?;
+    let read = prepare_read(engine, session, query, &[], clock).await?;
     let Work::Query { plan, names } = read.work.clone() else {
         return Err(errors::error("XX000", "a query was planned as something else"));
     };
-    if !read.parameter_types()?.is_empty() {
+    if !read.parameters.is_empty() {
         return Err(errors::error("42P02", "COPY has no parameters"));
     }
     let work = Work::Copy { plan, names, form: Arc::new(parts.form) };
-    let prepared = Prepared { statement: parsed, work, promql: read.promql };
+    let prepared = Prepared { statement: parsed, work, ..read };
     prepared.copied_fields()?;
     Ok(prepared)
 }
@@ -143,6 +171,7 @@ async fn prepare_cursor(
     engine: &Engine,
     session: &Session,
     statement: Statement,
+    declared: &[Option<Type>],
     clock: &Clock,
 ) -> PgWireResult<Prepared> {
     let query = match &statement {
@@ -153,42 +182,87 @@ async fn prepare_cursor(
         _ => None,
     };
     let query = query.ok_or_else(|| errors::unsupported("DECLARE of anything but a cursor"))?;
-    let query = prepare_read(engine, session, Statement::Query(query), clock).await?;
-    let promql = query.promql.clone();
-    Ok(Prepared { statement: Arc::new(statement), work: Work::Declare { query: Arc::new(query) }, promql })
+    let query = prepare_read(engine, session, Statement::Query(query), declared, clock).await?;
+    let shared = query.clone();
+    Ok(Prepared { statement: Arc::new(statement), work: Work::Declare { query: Arc::new(query) }, ..shared })
 }
 
+/// Plans a query or what explains one. Arguments of table functions are known when it is planned, or it is planned with others
+/// in their place, and so often as that takes to know which columns they have.
 async fn prepare_read(
     engine: &Engine,
     session: &Session,
-    mut statement: Statement,
+    statement: Statement,
+    declared: &[Option<Type>],
     clock: &Clock,
 ) -> PgWireResult<Prepared> {
     refuse_writes(&statement)?;
-    let parsed = Arc::new(statement.clone());
-    let names = names::output_names(&statement).map(Arc::new);
-    rewrite::apply(&mut statement);
-    follow_search_path(session, &mut statement).await?;
+    let mut known = params::known::types(&statement, declared);
+    let Some(mut sketch) = Sketch::of(&statement, &mut known) else {
+        return Box::pin(plan_read(engine, session, statement, &known, clock)).await;
+    };
+    loop {
+        let planned = Box::pin(plan_read(engine, session, sketch.statement(&statement), &known, clock)).await;
+        match planned {
+            Err(error) if sketch.gets_label(&error) => {}
+            planned => {
+                return Ok(Prepared { statement: Arc::new(statement), is_sketch: true, ..planned? });
+            }
+        }
+    }
+}
+
+async fn plan_read(
+    engine: &Engine,
+    session: &Session,
+    statement: Statement,
+    known: &[Option<Type>],
+    clock: &Clock,
+) -> PgWireResult<Prepared> {
+    let parsed = Arc::new(statement);
+    let names = names::output_names(&parsed).map(Arc::new);
     let limits = clock.limits(engine, session.open_message());
     let span = spans::span("sqlPrepare");
     if span.is_recorded() {
-        span.text("db.query.text", &statement.to_string());
+        span.text("db.query.text", &parsed.to_string());
     }
-    let planned = span.around(engine.plan_sql(session.context(), statement, &limits)).await;
-    if let Err(error) = &planned {
-        span.failed(|| error.to_string());
-    }
-    let (plan, promql) = planned.map_err(errors::datafusion)?;
+    let mut hides = false;
+    let (plan, promql) = loop {
+        let mut statement = Statement::clone(&parsed);
+        rewrite::apply(&mut statement);
+        explain::apply(&mut statement)?;
+        let outputs = outputs::apply(&mut statement, hides)?;
+        params::known::apply(&mut statement, known);
+        follow_search_path(session, &mut statement).await?;
+        // Boxed, as it is large, and the stack of a thread is not.
+        let planning = Box::pin(engine.plan_sql(session.context(), statement, &limits));
+        let planned = span.around(planning).await;
+        match planned {
+            Ok(planned) => break planned,
+            // Only now is it known what a wildcard is, and what the engine calls its columns.
+            Err(error) if !hides && errors::is_duplicate_column(&error) => hides = true,
+            Err(error) => {
+                span.failed(|| error.to_string());
+                return Err(outputs.explain(errors::datafusion(error)));
+            }
+        }
+    };
     let plan = match &*parsed {
         Statement::Explain { .. } => plan,
         _ => printed::names_for_ids(plan, session.context()).map_err(errors::datafusion)?,
     };
+    let shape = explain::shape(&parsed);
+    let plan = explain::formatted(plan, shape);
+    let (plan, found) = params::inferred::apply(plan, &params::arrow_types(known))?;
+    let found = found.into_iter().enumerate();
+    let parameters = found.map(|(at, arrow)| Parameter::new(known.get(at).and_then(Option::as_ref), arrow));
+    let parameters = Arc::new(parameters.collect());
     let plan = Arc::new(plan);
     let work = match &*parsed {
-        Statement::Explain { .. } => Work::Explain { plan },
+        Statement::Explain { .. } => Work::Explain { plan, shape },
         _ => Work::Query { plan, names },
     };
-    Ok(Prepared { statement: parsed, work, promql: Arc::new(promql) })
+    Ok(Prepared { statement: parsed, work, promql: Arc::new(promql), parameters, is_sketch: false })
 }
 
 /// Looks names without a schema up along `search_path`. The engine looks in `public`, so there is nothing to do
@@ -251,28 +325,10 @@ fn first_word(statement: &Statement) -> String {
 }
 
 impl Prepared {
-    /// Types the plan wants for `$1…`, in order; `None` where it does not say.
-    pub fn parameter_types(&self) -> PgWireResult<Vec<Option<DataType>>> {
-        let plan = match &self.work {
-            Work::Command => return Ok(vec![]),
-            Work::Declare { query } => return query.parameter_types(),
-            Work::Query { plan, .. }
-            | Work::Explain { plan }
-            | Work::Insert { plan, .. }
-            | Work::Copy { plan, .. } => plan,
-        };
-        let mut numbered = Vec::new();
-        for (name, data_type) in plan.get_parameter_types().map_err(errors::datafusion)? {
-            let number = name.trim_start_matches('$').parse::<usize>().ok().filter(|n| (1..=65_535).contains(n));
-            let number = number.ok_or_else(|| errors::error("42P02", format!("there is no parameter {name}")))?;
-            numbered.push((number, data_type));
-        }
-        let count = numbered.iter().map(|(n, _)| *n).max().unwrap_or(0);
-        let mut types = vec![None; count];
-        for (number, data_type) in numbered {
-            types[number - 1] = data_type;
-        }
-        Ok(types)
+    /// A statement that wants no values.
+    fn without_parameters(statement: Statement, work: Work) -> Self {
+        let statement = Arc::new(statement);
+        Self { statement, work, promql: Arc::default(), parameters: Arc::default(), is_sketch: false }
     }
 
     /// False for commands that answer with a tag alone.
@@ -288,7 +344,18 @@ impl Prepared {
                 let rows: RecordBatch = command::show(session, &self.statement)?;
                 fields(&rows.schema(), None, format)
             }
-            Work::Command | Work::Insert { .. } | Work::Copy { .. } | Work::Declare { .. } => Ok(vec![]),
+            Work::Command
+            | Work::Insert { .. }
+            | Work::Copy { .. }
+            | Work::CopyIn { .. }
+            | Work::Declare { .. } => Ok(vec![]),
+            Work::Explain { shape: Shape::ExplainJson, .. } => {
+                let fields = fields(&source::explain_schema(), None, format)?;
+                let json = |field: FieldInfo| {
+                    FieldInfo::new(field.name().into(), None, None, Type::JSON, field.format()).with_type_size(-1)
+                };
+                Ok(fields.into_iter().map(json).collect())
+            }
             Work::Explain { .. } => fields(&source::explain_schema(), None, format),
             Work::Query { plan, names } => {
                 let schema = plan.schema().as_arrow();
@@ -332,13 +399,10 @@ pub fn fields(schema: &Schema, names: Option<&[String]>, format: &Format) -> PgW
     }
     let names = names.filter(|n| n.len() == schema.fields().len());
     let field = |(i, f): (usize, &Arc<Field>)| {
-        let name = names.map_or_else(|| f.name().clone(), |n| n[i].clone());
+        let name = names.map_or_else(|| outputs::shown(f.name()).to_string(), |n| n[i].clone());
         let pg = types::of_field(f);
-        // Numerics are sent as text: a client that asked for binary is told so in the description.
-        let format =
-            if pg == Type::NUMERIC { pgwire::api::results::FieldFormat::Text } else { format.format_for(i) };
         let size = types::type_size(&pg);
-        FieldInfo::new(name, None, None, pg, format).with_type_size(size)
+        FieldInfo::new(name, None, None, pg, format.format_for(i)).with_type_size(size)
     };
     Ok(schema.fields().iter().enumerate().map(field).collect())
 }

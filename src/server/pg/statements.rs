@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pgwire::api::Type;
 use pgwire::error::{PgWireError, PgWireResult};
@@ -28,6 +28,8 @@ pub struct Statement {
     planned_in: AtomicU64,
     /// What is told of it when it runs.
     pub text: String,
+    /// A client was told what its rows are.
+    described: AtomicBool,
     _held: Held,
 }
 
@@ -35,6 +37,15 @@ impl Statement {
     /// Whether the plan may be used as it is: once, within the message that made it.
     pub fn use_plan(&self, message: u64) -> bool {
         self.planned_in.swap(0, Ordering::Relaxed) == message
+    }
+
+    pub fn note_described(&self) {
+        self.described.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a client was told what its rows are, and so counts on it.
+    pub fn is_described(&self) -> bool {
+        self.described.load(Ordering::Relaxed)
     }
 }
 
@@ -79,9 +90,9 @@ impl Statements {
         self.named.remove(name);
         let declared_bytes = declared.len() * size_of::<Option<Type>>();
         let held = self.holder.hold(name.len() + PLAN_BYTES + PLAN_TIMES * text.len() + declared_bytes)?;
-        let planned_in = AtomicU64::new(message);
+        let (planned_in, described) = (AtomicU64::new(message), AtomicBool::new(false));
         let text = activity::kept(text).to_string();
-        let statement = Statement { prepared, declared, planned_in, text, _held: held };
+        let statement = Statement { prepared, declared, planned_in, described, text, _held: held };
         self.named.insert(name.to_string(), Arc::new(statement));
         Ok(())
     }

@@ -6,6 +6,7 @@ use pgwire::error::PgWireResult;
 use super::command::{self, Reach};
 use super::conversation::Conversation;
 use super::names::folded;
+use super::pending::Writes;
 use super::settings::values::Scope;
 use super::transaction::Savepoint;
 use super::{errors, portals, statements};
@@ -74,8 +75,12 @@ impl Conversation<'_> {
             return self.roll_back(chain);
         }
         self.check_block(chain, "COMMIT AND CHAIN")?;
-        if let Err(error) = self.hold_all().await {
-            self.roll_back(false)?;
+        let ended = match self.hold_all().await {
+            Ok(()) => self.write_kept().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            self.end_failed();
             return Err(error);
         }
         let modes = self.modes();
@@ -94,6 +99,12 @@ impl Conversation<'_> {
         Ok("ROLLBACK")
     }
 
+    /// The transaction ends as it was to, but for what could not be done.
+    fn end_failed(&mut self) {
+        self.session.settings().roll_back();
+        self.end_transaction();
+    }
+
     /// The end of a transaction that there is not is worth a warning; one that another is to follow has to be there.
     fn check_block(&self, chain: bool, what: &str) -> PgWireResult<()> {
         if !self.transaction.is_block() {
@@ -107,6 +118,8 @@ impl Conversation<'_> {
 
     fn end_transaction(&mut self) {
         self.transaction.end();
+        self.writes = None;
+        self.shared.sessions.locks.end_transaction(self.session.process_id);
         self.portals.end_transaction();
         // What follows in the message is a transaction of its own.
         self.session.settings().begin();
@@ -133,13 +146,17 @@ impl Conversation<'_> {
     fn save(&mut self, name: String) -> PgWireResult<&'static str> {
         let settings = self.session.settings().point();
         let held = self.holder.hold(size_of::<Savepoint>() + name.len() + settings.bytes())?;
-        self.transaction.save(Savepoint { name, settings, _held: held })?;
+        let written = self.writes.as_ref().map_or((0, 0), Writes::point);
+        self.transaction.save(Savepoint { name, settings, written, _held: held })?;
         Ok("SAVEPOINT")
     }
 
     fn roll_back_to(&mut self, name: &str) -> PgWireResult<&'static str> {
-        let (settings, depth) = self.transaction.roll_back_to(name)?;
-        self.session.settings().go_back(settings);
+        let (savepoint, depth) = self.transaction.roll_back_to(name)?;
+        self.session.settings().go_back(&savepoint.settings);
+        if let Some(writes) = &mut self.writes {
+            writes.go_back(savepoint.written);
+        }
         self.portals.roll_back_to(depth);
         Ok("ROLLBACK")
     }
@@ -153,6 +170,7 @@ impl Conversation<'_> {
                 self.portals.close_all();
                 self.statements.close_all();
                 self.session.settings().reset_all();
+                self.shared.sessions.locks.give_back_all(self.session.process_id);
                 "DISCARD ALL"
             }
             // Of these there are none to be discarded.

@@ -1,5 +1,5 @@
-//! The states of a transaction, as PostgreSQL has them. Transactions hold no data, since every statement reads its own
-//! consistent snapshot: what they take back are settings and portals.
+//! The states of a transaction, as PostgreSQL has them. Every statement reads its own consistent snapshot. What transactions take
+//! back are settings, portals, and samples that wait for their end.
 
 use datafusion::sql::sqlparser::ast::Statement;
 use pgwire::error::{PgWireError, PgWireResult};
@@ -16,6 +16,8 @@ const MAX_SAVEPOINTS: usize = 1_000;
 pub struct Savepoint {
     pub name: String,
     pub settings: Point,
+    /// Samples that waited for the end of the transaction.
+    pub written: (usize, usize),
     pub _held: Held,
 }
 
@@ -58,20 +60,13 @@ impl Transaction {
         self.savepoints.len()
     }
 
-    /// In a failed transaction only its end is listened to, and no transaction can take back what was inserted.
+    /// In a failed transaction only its end is listened to.
     ///
     /// # Errors
-    /// 25P02 and 25001.
+    /// 25P02.
     pub fn check(&self, statement: &Statement) -> PgWireResult<()> {
         let ends = matches!(statement, Statement::Commit { .. } | Statement::Rollback { .. });
-        match (self.block, statement) {
-            (Block::Failed, _) if !ends => Err(aborted()),
-            (Block::Open, Statement::Insert(_)) => Err(errors::error(
-                "25001",
-                "INSERT cannot run inside a transaction block, which could not take it back",
-            )),
-            _ => Ok(()),
-        }
+        if self.is_failed() && !ends { Err(aborted()) } else { Ok(()) }
     }
 
     /// False where there was one already.
@@ -122,12 +117,12 @@ impl Transaction {
     ///
     /// # Errors
     /// As those of [`Transaction::release`]; the transaction stays as it is.
-    pub fn roll_back_to(&mut self, name: &str) -> PgWireResult<(&Point, usize)> {
+    pub fn roll_back_to(&mut self, name: &str) -> PgWireResult<(&Savepoint, usize)> {
         self.check_block("ROLLBACK TO SAVEPOINT")?;
         let at = self.find(name)?;
         self.savepoints.truncate(at + 1);
         self.block = Block::Open;
-        Ok((&self.savepoints[at].settings, at))
+        Ok((&self.savepoints[at], at))
     }
 
     fn check_block(&self, what: &str) -> PgWireResult<()> {
@@ -157,7 +152,7 @@ mod tests {
 
     fn savepoint(name: &str) -> Savepoint {
         let settings = Settings::new("x", false).point();
-        Savepoint { name: name.into(), settings, _held: holder().hold(1).unwrap() }
+        Savepoint { name: name.into(), settings, written: (0, 0), _held: holder().hold(1).unwrap() }
     }
 
     #[test]

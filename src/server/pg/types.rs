@@ -1,6 +1,6 @@
 //! Which Postgres type stands for an Arrow type on the wire.
 
-use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use pgwire::api::Type;
 
 /// The wire type of a column. Types without a Postgres counterpart travel as text; maps and structs as JSON.
@@ -43,8 +43,8 @@ pub fn of_field(field: &Field) -> Type {
     }
 }
 
-fn array_type(element: &Type) -> Type {
-    match *element {
+fn array_type(of: &Type) -> Type {
+    match *of {
         Type::BOOL => Type::BOOL_ARRAY,
         Type::INT2 => Type::INT2_ARRAY,
         Type::INT4 => Type::INT4_ARRAY,
@@ -54,8 +54,45 @@ fn array_type(element: &Type) -> Type {
         Type::FLOAT8 => Type::FLOAT8_ARRAY,
         Type::TIMESTAMP => Type::TIMESTAMP_ARRAY,
         Type::TIMESTAMPTZ => Type::TIMESTAMPTZ_ARRAY,
+        Type::NUMERIC => Type::NUMERIC_ARRAY,
+        Type::BYTEA => Type::BYTEA_ARRAY,
+        Type::DATE => Type::DATE_ARRAY,
+        Type::TIME => Type::TIME_ARRAY,
+        Type::INTERVAL => Type::INTERVAL_ARRAY,
+        Type::JSONB => Type::JSONB_ARRAY,
+        // An array of arrays is one of more dimensions.
+        ref array if element(array).is_some() => array.clone(),
         _ => Type::TEXT_ARRAY,
     }
+}
+
+/// What an array is of.
+pub fn element(array: &Type) -> Option<Type> {
+    Some(match *array {
+        Type::BOOL_ARRAY => Type::BOOL,
+        Type::INT2_ARRAY => Type::INT2,
+        Type::INT4_ARRAY => Type::INT4,
+        Type::INT8_ARRAY => Type::INT8,
+        Type::OID_ARRAY => Type::OID,
+        Type::FLOAT4_ARRAY => Type::FLOAT4,
+        Type::FLOAT8_ARRAY => Type::FLOAT8,
+        Type::NUMERIC_ARRAY => Type::NUMERIC,
+        Type::TEXT_ARRAY => Type::TEXT,
+        Type::VARCHAR_ARRAY => Type::VARCHAR,
+        Type::BPCHAR_ARRAY => Type::BPCHAR,
+        Type::CHAR_ARRAY => Type::CHAR,
+        Type::NAME_ARRAY => Type::NAME,
+        Type::BYTEA_ARRAY => Type::BYTEA,
+        Type::DATE_ARRAY => Type::DATE,
+        Type::TIME_ARRAY => Type::TIME,
+        Type::TIMESTAMP_ARRAY => Type::TIMESTAMP,
+        Type::TIMESTAMPTZ_ARRAY => Type::TIMESTAMPTZ,
+        Type::INTERVAL_ARRAY => Type::INTERVAL,
+        Type::JSON_ARRAY => Type::JSON,
+        Type::JSONB_ARRAY => Type::JSONB,
+        Type::UUID_ARRAY => Type::UUID,
+        _ => return None,
+    })
 }
 
 /// The Arrow type a parameter of a Postgres type is decoded to, where the plan does not say.
@@ -70,9 +107,14 @@ pub fn arrow_type(pg: &Type) -> DataType {
         Type::FLOAT8 | Type::NUMERIC => DataType::Float64,
         Type::BYTEA => DataType::Binary,
         Type::DATE => DataType::Date32,
+        Type::TIME => DataType::Time64(TimeUnit::Microsecond),
+        Type::INTERVAL => DataType::Interval(IntervalUnit::MonthDayNano),
         Type::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
         Type::TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        _ => DataType::Utf8,
+        ref other => match element(other) {
+            Some(element) => DataType::new_list(arrow_type(&element), true),
+            None => DataType::Utf8,
+        },
     }
 }
 
@@ -118,6 +160,16 @@ pub fn type_name(oid: u32) -> &'static str {
         Some(Type::TEXT_ARRAY) => "text[]",
         Some(Type::TIMESTAMP_ARRAY) => "timestamp without time zone[]",
         Some(Type::TIMESTAMPTZ_ARRAY) => "timestamp with time zone[]",
+        Some(Type::NUMERIC_ARRAY) => "numeric[]",
+        Some(Type::BYTEA_ARRAY) => "bytea[]",
+        Some(Type::DATE_ARRAY) => "date[]",
+        Some(Type::TIME_ARRAY) => "time without time zone[]",
+        Some(Type::INTERVAL_ARRAY) => "interval[]",
+        Some(Type::JSONB_ARRAY) => "jsonb[]",
+        Some(Type::JSON) => "json",
+        Some(Type::UUID) => "uuid",
+        Some(Type::VARCHAR) => "character varying",
+        Some(Type::BPCHAR) => "character",
         _ => "???",
     }
 }

@@ -351,3 +351,38 @@ async fn what_is_fit_is_planned_in_time() {
         }
     }
 }
+
+/// What the parser or the planner does not know is written in another way.
+#[test]
+fn forms_that_are_written_otherwise() {
+    let check = |sql: &str, want: &str| {
+        let parsed = parse(sql).unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        let texts: Vec<String> = parsed.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.join("; "), want, "{sql}");
+    };
+    check("TABLE x ORDER BY 1 LIMIT 2", "SELECT * FROM x ORDER BY 1 LIMIT 2");
+    check(
+        "table \"X\" UNION ALL TABLE s.y;TABLE z",
+        "SELECT * FROM \"X\" UNION ALL SELECT * FROM s.y; SELECT * FROM z",
+    );
+    check("SELECT * FROM (TABLE x) q", "SELECT * FROM (SELECT * FROM x) q");
+    check("EXPLAIN TABLE x", "EXPLAIN SELECT * FROM x");
+    check("SELECT a FROM x FETCH FIRST ROW ONLY", "SELECT a FROM x LIMIT 1");
+    check("SELECT a FROM x OFFSET 2 ROWS FETCH NEXT 3 ROWS ONLY", "SELECT a FROM x LIMIT 3 OFFSET 2 ROWS");
+    check("SELECT a FROM x FETCH FIRST $1 ROWS ONLY", "SELECT a FROM x LIMIT $1");
+    check("SELECT a BETWEEN SYMMETRIC 5 AND 1 AND b", "SELECT (a BETWEEN 5 AND 1 OR a BETWEEN 1 AND 5) AND b");
+    check("SELECT a NOT BETWEEN SYMMETRIC 5 AND 1", "SELECT (NOT (a BETWEEN 5 AND 1 OR a BETWEEN 1 AND 5))");
+    check("SELECT a BETWEEN ASYMMETRIC 5 AND 1", "SELECT a BETWEEN 5 AND 1");
+    check("SELECT a BETWEEN symmetric AND 1", "SELECT a BETWEEN symmetric AND 1");
+    // Once, what came behind was the data of the COPY.
+    check("COPY x FROM STDIN; SELECT 1;copy y from stdin;", "COPY x FROM STDIN; SELECT 1; COPY y FROM STDIN");
+    let refused = |sql: &str| format!("{:?}", parse(sql).unwrap_err());
+    assert!(refused("SELECT a FROM x FETCH FIRST 1 ROW WITH TIES").starts_with("Unsupported"));
+    assert!(refused("SELECT a FROM x LIMIT 1 FETCH FIRST 1 ROW ONLY").starts_with("Syntax"));
+    // One within another.
+    let mut nested = "a".to_string();
+    for _ in 0..40 {
+        nested = format!("a BETWEEN SYMMETRIC 1 AND ({nested})");
+    }
+    assert!(refused(&format!("SELECT {nested}")).starts_with("TooComplex"));
+}

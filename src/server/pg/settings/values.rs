@@ -226,13 +226,16 @@ impl Settings {
 
     pub fn commit(&mut self) {
         self.before = None;
+        self.after = with_names(&self.after, &self.now);
         self.now = self.after.clone();
     }
 
     pub fn roll_back(&mut self) {
+        let set = self.now.clone();
         if let Some(before) = self.before.take() {
             self.after = before;
         }
+        self.after = with_names(&self.after, &set);
         self.now = self.after.clone();
     }
 
@@ -242,8 +245,9 @@ impl Settings {
     }
 
     pub fn go_back(&mut self, point: &Point) {
-        self.now = point.now.clone();
-        self.after = point.after.clone();
+        let set = self.now.clone();
+        self.now = with_names(&point.now, &set);
+        self.after = with_names(&point.after, &set);
     }
 
     /// What the client is to be told: settings that are reported, and are others than it knows.
@@ -285,6 +289,17 @@ impl Settings {
     }
 }
 
+/// Values, and names of a client's own that are set in others: in PostgreSQL these are known from then on, and empty.
+fn with_names(values: &Arc<Values>, set: &Values) -> Arc<Values> {
+    let missing: Vec<&Arc<str>> = set.own.keys().filter(|name| !values.own.contains_key(*name)).collect();
+    if missing.is_empty() {
+        return values.clone();
+    }
+    let mut with = Values::clone(values);
+    with.own.extend(missing.into_iter().map(|name| (name.clone(), "".into())));
+    Arc::new(with)
+}
+
 fn unknown(name: &str) -> PgWireError {
     errors::error("42704", format!("unrecognized configuration parameter \"{name}\""))
 }
@@ -322,6 +337,27 @@ mod tests {
         // Outside of a transaction nothing is local.
         set_local(&mut settings, "TimeZone", "Europe/Rome");
         assert_eq!(zone(&settings), "Europe/Berlin");
+    }
+
+    #[test]
+    fn names_of_a_client_stay_known() {
+        let mut settings = Settings::new("x", false);
+        settings.begin();
+        set(&mut settings, "my.a", "1");
+        settings.roll_back();
+        // Once, it was not known any more.
+        assert_eq!(settings.show("my.a").unwrap(), "");
+        settings.begin();
+        set_local(&mut settings, "my.b", "1");
+        let point = settings.point();
+        set(&mut settings, "my.c", "1");
+        settings.go_back(&point);
+        assert_eq!((settings.show("my.b").unwrap(), settings.show("my.c").unwrap()), ("1".into(), String::new()));
+        settings.commit();
+        assert_eq!(
+            (settings.show("my.b").unwrap(), settings.show("my.c").unwrap()),
+            (String::new(), String::new())
+        );
     }
 
     #[test]

@@ -19,7 +19,11 @@ fn source(scrolls: bool) -> Source {
     let batches = [batch(1..4), batch(4..7), batch(0..0), batch(7..10), batch(10..11)];
     let schema = batches[0].schema();
     let stream = futures::stream::iter(batches.map(Ok));
-    Source::new(Box::pin(RecordBatchStreamAdapter::new(schema, stream)), Shape::AsIs, scrolls)
+    Source::new(
+        Box::pin(RecordBatchStreamAdapter::new(schema, stream)),
+        Shape::AsIs,
+        if scrolls { Back::Always } else { Back::Never },
+    )
 }
 
 /// What is written on the way, and how many rows that is said to be; or the code of the error.
@@ -115,14 +119,34 @@ async fn buffers_are_counted_once_and_bounded() {
     let schema = large.schema();
     let slices: Vec<_> = (0..10).map(|i| Ok(large.slice(i * 10_000, 10_000))).collect();
     let stream = RecordBatchStreamAdapter::new(schema.clone(), futures::stream::iter(slices));
-    let mut shared = Source::new(Box::pin(stream), Shape::AsIs, true);
+    let mut shared = Source::new(Box::pin(stream), Shape::AsIs, Back::Always);
     shared.memory = Some(Memory::unbounded("a test"));
     shared.go(Motion::Forward(None), None, None).await.unwrap();
     assert!((800_000..1_000_000).contains(&shared.counted), "{}", shared.counted);
     let own: Vec<_> = (0..50).map(|_| Ok(batch(0..100_000))).collect();
     let stream = RecordBatchStreamAdapter::new(schema, futures::stream::iter(own));
-    let mut many = Source::new(Box::pin(stream), Shape::AsIs, true);
+    let mut many = Source::new(Box::pin(stream), Shape::AsIs, Back::Always);
     many.memory = Some(Memory::unbounded("a test"));
     let error = many.go(Motion::Forward(None), None, None).await.unwrap_err();
     assert_eq!(error.code(), "54000");
+}
+
+/// PostgreSQL lets plans that can be run backwards go back, without a word of it.
+#[tokio::test]
+async fn few_rows_are_gone_back_to_unasked() {
+    let batches = |rows: i64, count: usize| {
+        // Each has a buffer of its own.
+        let batches: Vec<_> = (0..count).map(|_| Ok(batch(0..rows))).collect();
+        let stream = futures::stream::iter(batches);
+        let stream = RecordBatchStreamAdapter::new(batch(0..0).schema(), stream);
+        let source = Source::new(Box::pin(stream), Shape::AsIs, Back::WhileFew);
+        Source { memory: Some(Memory::unbounded("a test")), ..source }
+    };
+    let mut few = batches(10, 3);
+    assert_eq!(few.go(Motion::Forward(Some(15)), None, None).await.unwrap(), 15);
+    assert_eq!(few.go(Motion::Backward(Some(20)), None, None).await.unwrap(), 14);
+    let mut many = batches(100_000, 3);
+    many.go(Motion::Forward(Some(250_000)), None, None).await.unwrap();
+    assert_eq!(many.go(Motion::Backward(Some(1)), None, None).await.unwrap_err().code(), "55000");
+    assert_eq!(many.go(Motion::Forward(None), None, None).await.unwrap(), 50_000);
 }

@@ -28,7 +28,7 @@ pub const FUNCTIONS: &[Function] = &[
     row("pg_backend_pid", "", "int4", |w, _| Ok(ScalarValue::Int32(Some(w.session.process_id)))),
     row("pg_cancel_backend", "int4", "bool", |w, a| signal(w, a, |session| session.cancel())),
     row("pg_terminate_backend", "int4, int8", "bool", |w, a| signal(w, a, |session| session.terminate())),
-    // There are no advisory locks, so nobody has one.
+    // In a session these are those that know of locks.
     row("pg_advisory_unlock_all", "", "text", |_, _| text("")),
     row("pg_advisory_unlock", "int8", "bool", |w, _| not_locked(w, "ExclusiveLock")),
     row("pg_advisory_unlock_shared", "int8", "bool", |w, _| not_locked(w, "ShareLock")),
