@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 /// After the first failure, and at most.
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
-/// Failures of an address that count for the user alone: people share addresses, behind a proxy above all.
+/// Users who may fail from an address before it is slowed as a whole: people share addresses, behind a proxy above all.
 const FREE_OF_ADDRESS: u32 = 20;
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 /// Users of addresses, and addresses.
@@ -82,8 +82,12 @@ impl Brake {
 
     /// Nothing to wait at while there were no more failures than these.
     fn gate(&self, key: Key, free: u32) -> Option<Arc<Gate>> {
-        let kept = self.kept.lock();
-        kept.get(&key).filter(|kept| kept.left(Instant::now()) > free).map(|kept| kept.gate.clone())
+        let (kept, now) = (self.kept.lock(), Instant::now());
+        kept.get(&key).filter(|kept| kept.left(now) > free).map(|kept| kept.gate.clone())
+    }
+
+    fn left(&self, key: Key, now: Instant) -> u32 {
+        self.kept.lock().get(&key).map_or(0, |kept| kept.left(now))
     }
 
     /// Counts a failure; how many there are now.
@@ -104,7 +108,10 @@ impl Turn<'_> {
     /// anybody waits here.
     pub async fn failed(self) {
         let now = Instant::now();
-        let [of_address, of_user] = self.keys.map(|key| self.brake.count(key, now));
+        let [address, user] = self.keys;
+        let of_user = self.brake.count(user, now);
+        // A client that has a wrong password counts once, however often it comes.
+        let of_address = if of_user == 1 { self.brake.count(address, now) } else { self.brake.left(address, now) };
         let wait = delay(of_user).max(delay(of_address.saturating_sub(FREE_OF_ADDRESS)));
         let permits = self.permits;
         let waiting = tokio::spawn(async move {

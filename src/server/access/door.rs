@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use parking_lot::{Mutex, RwLock};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::web::WebConfig;
@@ -32,6 +32,8 @@ pub use crate::server::access::tls::POSTGRESQL;
 
 /// How often files are looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Until a client is told again that its password is wrong.
+const REPEATED: Duration = Duration::from_millis(100);
 /// The longest file that is read: a bundle of all authorities there are has a quarter of a MiB.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
@@ -222,6 +224,11 @@ impl Access {
 
     /// Whether this is a user's password. Whoever guesses waits.
     pub async fn check_password(&self, rules: &Rules, from: IpAddr, user: &[u8], password: &[u8]) -> Verdict {
+        if self.passwords.is_known_wrong(&rules.users, user, password) {
+            self.passwords.count(Verdict::Wrong);
+            sleep(REPEATED).await;
+            return Verdict::Wrong;
+        }
         let Ok(turn) = self.brake.turn(from, user).await else {
             self.passwords.count(Verdict::Busy);
             return Verdict::Busy;

@@ -175,11 +175,15 @@ impl Passwords {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether this was found to be wrong lately. Then it is no guess, but a client that does not know better.
+    pub fn is_known_wrong(&self, users: &Users, user: &[u8], password: &[u8]) -> bool {
+        let Some((verifier, exists)) = users.of(user) else { return false };
+        self.recall(&self.print(verifier, exists, user, password)) == Some(Verdict::Wrong)
+    }
+
     async fn look(&self, users: &Users, user: &[u8], password: &[u8]) -> Verdict {
         let Some((verifier, exists)) = users.of(user) else { return Verdict::Wrong };
-        // What was right for a user is not when there is none of this name any more, whose hash ever is taken then.
-        let known_as: &[u8] = if exists { b"user" } else { b"nobody" };
-        let print = print_of(&self.key, &[known_as, user, password, &bytes_of(verifier)]);
+        let print = self.print(verifier, exists, user, password);
         if let Some(verdict) = self.recall(&print) {
             return verdict;
         }
@@ -210,6 +214,12 @@ impl Passwords {
             known.wrong.add(print);
             Verdict::Wrong
         }
+    }
+
+    fn print(&self, verifier: &Verifier, exists: bool, user: &[u8], password: &[u8]) -> Print {
+        // What was right for a user is not when there is none of this name any more, whose hash ever is taken then.
+        let known_as: &[u8] = if exists { b"user" } else { b"nobody" };
+        print_of(&self.key, &[known_as, user, password, &bytes_of(verifier)])
     }
 
     fn recall(&self, print: &Print) -> Option<Verdict> {

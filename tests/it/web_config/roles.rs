@@ -56,7 +56,8 @@ fn http_by_role() {
     check(AS_ADMIN, "reader", false, false);
     for (role, may_administer) in [("writer", false), ("admin", true)] {
         write(&home, &with_roles(role));
-        eventually(role, || refused("POST /api/v1/write", AS_ADMIN).is_none());
+        let line = if may_administer { "POST /-/reload" } else { "POST /api/v1/write" };
+        eventually(role, || refused(line, AS_ADMIN).is_none());
         check(AS_ADMIN, role, true, may_administer);
         check(AS_GRAFANA, "reader", false, false);
     }

@@ -140,3 +140,40 @@ fn what_is_wrong_at_the_start() {
     assert_eq!(told(), expected);
     assert_eq!(check(&path).unwrap_err().to_string(), expected);
 }
+
+#[tokio::test]
+async fn roles_are_asked_for_by_user() {
+    let roles = "promlake:\n  roles:\n    writer:\n      users: [ada]\n      statement_timeout: 2s\n";
+    let world = World::new(&(users("one") + roles));
+    let rules = world.rules().await.unwrap();
+    let timeout = Some(Duration::from_secs(2));
+    assert_eq!(rules.grant(b"ada"), Some(Grant { role: Role::Writer, statement_timeout: timeout }));
+    assert_eq!(rules.grant(b"nobody").map(|grant| grant.role), Some(Role::Reader));
+    // A file without roles, and one that is wrong.
+    world.write("web.yml", users("one"));
+    assert_eq!(world.rules().await.unwrap().grant(b"ada"), None);
+    world.write("web.yml", users("one") + "promlake:\n  roles: {admin: {users: [eve]}}\n");
+    assert_eq!(world.rules().await.err(), Some(Closed));
+}
+
+/// The same wrong password again is no guess, and keeps nobody waiting; guesses are counted for their address and user.
+#[tokio::test]
+async fn guesses_wait_and_repetitions_do_not_count() {
+    let world = World::new(&users("one"));
+    let rules = world.rules().await.unwrap();
+    let check = async |from: IpAddr, password: &[u8]| {
+        let start = Instant::now();
+        let verdict = world.access.check_password(&rules, from, b"ada", password).await;
+        (verdict, start.elapsed())
+    };
+    for guess in [b"a", b"b"] {
+        assert_eq!(check(HERE, guess).await.0, Verdict::Wrong);
+    }
+    for _ in 0..5 {
+        assert_eq!(check(HERE, b"a").await.0, Verdict::Wrong);
+    }
+    let (verdict, waited) = check(HERE, b"c").await;
+    assert!(verdict == Verdict::Wrong && waited >= Duration::from_millis(400), "{waited:?}");
+    assert_eq!(check("192.0.2.1".parse().unwrap(), b"one").await.0, Verdict::Right);
+    assert_eq!(check(HERE, b"one").await.0, Verdict::Right);
+}

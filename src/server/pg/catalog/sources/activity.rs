@@ -41,7 +41,11 @@ const HIDDEN: &str = "<insufficient privilege>";
 
 pub fn pg_stat_activity(world: World) -> Result<Rows> {
     let now = world.now_micros();
-    let at = move |then: Instant| now - i64::try_from(then.elapsed().as_micros()).unwrap_or(i64::MAX);
+    let seen = Instant::now();
+    let at = move |then: Instant| {
+        let passed = seen.saturating_duration_since(then).as_micros();
+        now - i64::try_from(passed).unwrap_or(i64::MAX)
+    };
     // Sessions are not kept by the rows.
     let rows: Vec<Seen> = sessions(&world)
         .iter()
