@@ -135,7 +135,12 @@ impl Recent {
 
 impl Ticket {
     pub fn finish(self, outcome: Result<(), &Error>) {
-        self.end(outcome.err().map(|error| (error.kind, error.to_string())));
+        self.ended(outcome.err().map(|error| (error.kind, error.to_string())));
+    }
+
+    /// The same with the kind of an error and what the client was told.
+    pub fn ended(self, error: Option<(ErrorKind, String)>) {
+        self.end(error);
     }
 
     /// The first word counts.

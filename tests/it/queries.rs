@@ -608,6 +608,40 @@ async fn statements_of_any_size_are_answered_or_refused() {
     }
 }
 
+/// Clients of both listeners, right and wrong, and the one who asks for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_is_a_table() {
+    let home = Home::on_disk();
+    let server = start(&home, &[]).await;
+    let (status, _) = get_json(&with_params(&server.url("/api/v1/query"), &[("query", "sum(m) + 1")])).await;
+    assert_eq!(status, 200);
+    let (status, _) = get_json(&with_params(&server.url("/api/v1/query"), &[("query", "sum(")])).await;
+    assert_eq!(status, 400);
+    let client = connect(&server).await;
+    client.query("SELECT count(*) + 41 FROM m", &[]).await.expect("rows");
+    client.query("SELECT nothing FROM m", &[]).await.expect_err("there is no such column");
+    let asked =
+        "SELECT language, query, asked_by, state, error FROM promlake.queries ORDER BY started_at, seconds DESC";
+    let rows = client.simple_query(asked).await.expect("rows");
+    let rows: Vec<[Option<&str>; 5]> = rows
+        .iter()
+        .filter_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some([0, 1, 2, 3, 4].map(|at| row.get(at))),
+            _ => None,
+        })
+        .collect();
+    let of = |text: &str| {
+        let row = rows.iter().find(|row| row[1] == Some(text)).unwrap_or_else(|| panic!("no {text} in {rows:?}"));
+        (row[0].unwrap(), row[2].unwrap(), row[3].unwrap(), row[4].is_some())
+    };
+    assert_eq!(of("sum(m) + 1"), ("promql", "/api/v1/query", "ok", false));
+    assert_eq!(of("sum("), ("promql", "/api/v1/query", "error", true));
+    let (language, _, state, _) = of("SELECT count(*) + 41 FROM m");
+    assert_eq!((language, state), ("sql", "ok"));
+    let (language, _, state, _) = of(asked);
+    assert_eq!((language, state), ("sql", "running"));
+}
+
 async fn connect(server: &Promlake) -> tokio_postgres::Client {
     let (host, port) = server.pg.split_once(':').expect("host and port");
     let config = format!("host={host} port={port} user=reader dbname=promlake");

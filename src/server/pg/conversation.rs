@@ -23,6 +23,7 @@ use super::settings::table;
 use super::shared::Shared;
 use super::statements::Statements;
 use super::transaction::Transaction;
+use crate::engine::recent::{Language, Question, Ticket};
 
 /// One client, from its first message to its last.
 pub struct Conversation<'a> {
@@ -176,13 +177,19 @@ impl<'a> Conversation<'a> {
         context.awaiting_frontend_ssl = false;
         context.awaiting_frontend_startup = false;
         let Some(message) = PgWireFrontendMessage::decode(&mut frame.bytes, &context)? else { return Ok(()) };
-        match &message {
-            PgWireFrontendMessage::Query(query) => self.session.activity.run(&query.query),
-            PgWireFrontendMessage::Parse(parse) => self.session.activity.run(&parse.query),
+        let ticket = match &message {
+            PgWireFrontendMessage::Query(query) => {
+                self.session.activity.run(&query.query);
+                self.ask(&query.query)
+            }
+            PgWireFrontendMessage::Parse(parse) => {
+                self.session.activity.run(&parse.query);
+                None
+            }
             PgWireFrontendMessage::Execute(execute) => self.tell_execution(execute.name.as_deref()),
-            _ => {}
-        }
-        match message {
+            _ => None,
+        };
+        let answered = match message {
             PgWireFrontendMessage::Query(query) => Box::pin(self.simple(&query.query)).await,
             PgWireFrontendMessage::Parse(parse) => Box::pin(self.parse(parse)).await,
             PgWireFrontendMessage::Bind(bind) => Box::pin(self.bind(bind, frame.room.take())).await,
@@ -192,15 +199,30 @@ impl<'a> Conversation<'a> {
             PgWireFrontendMessage::Flush(_) => Ok(self.client.flush().await?),
             // The kinds that can be read are all above; Sync is answered elsewhere.
             other => Err(errors::unsupported(format!("message {other:?}"))),
+        };
+        if let Some(ticket) = ticket {
+            ticket.ended(answered.as_ref().err().map(|error| (errors::kind(error), error.to_string())));
         }
+        answered
     }
 
     /// What is executed was prepared before, maybe long ago.
-    fn tell_execution(&self, portal: Option<&str>) {
+    fn tell_execution(&self, portal: Option<&str>) -> Option<Ticket> {
         let portal = self.portals.get(portal.unwrap_or_default()).ok();
-        if let Some(statement) = portal.and_then(|portal| portal.statement.as_ref()) {
-            self.session.activity.run(&statement.text);
-        }
+        let statement = portal.and_then(|portal| portal.statement.as_ref())?;
+        self.session.activity.run(&statement.text);
+        self.ask(&statement.text)
+    }
+
+    /// For `promlake.queries`.
+    fn ask(&self, text: &str) -> Option<Ticket> {
+        self.shared.engine.asks(|| Question {
+            language: Language::Sql,
+            text: text.to_string(),
+            client: self.session.activity.peer().map(|peer| peer.ip().to_string()).unwrap_or_default(),
+            by: self.session.user.clone(),
+            range: None,
+        })
     }
 
     /// A message was answered to its end.

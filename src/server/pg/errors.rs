@@ -76,6 +76,18 @@ fn sqlstate(kind: ErrorKind) -> &'static str {
     }
 }
 
+/// What kind of error the client was told, as far as that can be told from it.
+pub fn kind(error: &PgWireError) -> ErrorKind {
+    match error {
+        PgWireError::UserError(info) if info.code == "57014" => match info.message.contains("timeout") {
+            true => ErrorKind::Timeout,
+            false => ErrorKind::Canceled,
+        },
+        PgWireError::UserError(_) => ErrorKind::BadInput,
+        _ => ErrorKind::Internal,
+    }
+}
+
 /// In Postgres' words where it has its own.
 fn message(e: &Error) -> String {
     match e.kind {
