@@ -180,7 +180,7 @@ impl<'a> Conversation<'a> {
         let ticket = match &message {
             PgWireFrontendMessage::Query(query) => {
                 self.session.activity.run(&query.query);
-                self.ask(&query.query)
+                self.told(&query.query)
             }
             PgWireFrontendMessage::Parse(parse) => {
                 self.session.activity.run(&parse.query);
@@ -211,11 +211,11 @@ impl<'a> Conversation<'a> {
         let portal = self.portals.get(portal.unwrap_or_default()).ok();
         let statement = portal.and_then(|portal| portal.statement.as_ref())?;
         self.session.activity.run(&statement.text);
-        self.ask(&statement.text)
+        self.told(&statement.text)
     }
 
     /// For `promlake.queries`.
-    fn ask(&self, text: &str) -> Option<Ticket> {
+    fn told(&self, text: &str) -> Option<Ticket> {
         self.shared.engine.asks(|| Question {
             language: Language::Sql,
             text: text.to_string(),
