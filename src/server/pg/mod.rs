@@ -9,8 +9,10 @@
 
 /// What connections do, for those who watch.
 mod activity;
-/// Locks that clients agree on.
+/// Functions of locks that clients agree on.
 mod advisory;
+/// Locks that clients agree on.
+mod locks;
 /// Values of the arguments of EXECUTE.
 mod arguments;
 /// User and password.

@@ -13,8 +13,8 @@ use pgwire::error::PgWireResult;
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
-use super::advisory::Locks;
 use super::errors;
+use super::locks::Locks;
 use super::notices::Notices;
 use super::settings::table;
 use super::settings::values::Settings;

@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::plain::is_text;
 use super::zoned::{units_per_second, utc};
 use crate::engine::sql::datetime::read::date_of;
 use crate::engine::sql::state::raised;
@@ -127,7 +128,6 @@ impl ScalarUDFImpl for DatePart {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let is_text = |of: &DataType| matches!(of, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
         let [field, time] = types else { return plan_err!("date_part() takes a field and a time") };
         if !is_text(field) {
             return plan_err!("date_part() takes the name of a field first, not {field}");

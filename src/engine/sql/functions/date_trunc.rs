@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::plain::is_text;
 use super::zoned::{units_per_second, utc};
 use crate::engine::sql::datetime::read::date_of;
 use crate::engine::sql::state::raised;
@@ -138,7 +139,6 @@ impl ScalarUDFImpl for DateTrunc {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let is_text = |of: &DataType| matches!(of, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
         let time = |time: &DataType| match time {
             DataType::Timestamp(unit, None) => Ok(DataType::Timestamp(*unit, None)),
             DataType::Timestamp(unit, Some(_)) => Ok(DataType::Timestamp(*unit, utc())),

@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
 
+use super::plain::is_text;
 use super::zoned::{units_per_second, utc};
 use crate::engine::sql::datetime::pattern::{Pattern, Shown};
 use crate::engine::sql::datetime::read::DAY_US;
@@ -50,10 +51,6 @@ struct Patterned {
     /// For other arguments than a text and a pattern.
     other: Option<Arc<ScalarUDF>>,
     signature: Signature,
-}
-
-fn is_text(of: &DataType) -> bool {
-    matches!(of, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8)
 }
 
 impl Patterned {
@@ -107,7 +104,7 @@ impl ScalarUDFImpl for Patterned {
             }
             (Function::Char, DataType::Null) => DataType::Timestamp(TimeUnit::Nanosecond, utc()),
             (Function::Char, other) => return plan_err!("to_char() takes a time, not {other}"),
-            (_, of) if is_text(of) || of.is_null() => DataType::Utf8,
+            (_, of) if is_text(of) => DataType::Utf8,
             (_, other) => return plan_err!("{}() takes a text, not {other}", self.name),
         };
         Ok(vec![of, DataType::Utf8])

@@ -46,6 +46,7 @@ impl Row {
     }
 }
 
+/// What is not known yet, such as a parameter, is a text too.
 pub fn is_text(of: &DataType) -> bool {
     matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null)
 }

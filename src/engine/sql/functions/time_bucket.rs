@@ -55,7 +55,9 @@ impl ScalarUDFImpl for TimeBucket {
         };
         let stride = |argument: &DataType| match argument {
             DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => Ok(DataType::Utf8),
-            DataType::Interval(_) | DataType::Duration(_) => Ok(DataType::Interval(IntervalUnit::MonthDayNano)),
+            DataType::Interval(_) | DataType::Duration(_) | DataType::Null => {
+                Ok(DataType::Interval(IntervalUnit::MonthDayNano))
+            }
             other => plan_err!("time_bucket() takes an interval first, not {other}"),
         };
         match arguments {

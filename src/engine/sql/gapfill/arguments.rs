@@ -77,7 +77,9 @@ fn positions(name: &'static str, function: &mut Function) -> Result<()> {
             // Without a zone, as there are four.
             FunctionArg::Unnamed(arg) if name == GAPFILL && unnamed == 4 && at > 1 => (at + 1, arg),
             FunctionArg::Unnamed(arg) => (at, arg),
-            FunctionArg::Named { name: said, arg, .. } => {
+            FunctionArg::Named { name: said, arg, .. }
+            // As some dialects read names.
+            | FunctionArg::ExprNamed { name: Expr::Identifier(said), arg, .. } => {
                 let said = said.value.to_ascii_lowercase();
                 let said = if name == GAPFILL && said == "ts" { "time" } else { said.as_str() };
                 let place = names.iter().position(|name| *name == said);

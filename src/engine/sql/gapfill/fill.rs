@@ -229,7 +229,7 @@ mod tests {
         let middle = [(Some(20), Some(2.0)), (Some(40), None)];
         assert_eq!(values(&middle), [None, Some(2.0), None, None, None]);
         let line = |from: i64, to: i64| Line { from: (0, from), to: (3, to) };
-        assert_eq!(of_integers(line(i64::MIN, i64::MAX), 1), i128::from(i64::MIN) / 3);
+        assert_eq!(of_integers(line(i64::MIN, i64::MAX), 1), (2 * i128::from(i64::MIN) + i128::from(i64::MAX)) / 3);
         assert_eq!(of_integers(line(0, -10), 1), -3);
         assert!(of_doubles(Line { from: (0, f64::MAX), to: (3, -f64::MAX) }, 1).is_finite());
     }
