@@ -172,7 +172,7 @@ mod tests {
             ("time_bucket_gapfill('1h', t, 'Europe/Berlin')", "timezone of time_bucket_gapfill() is not built"),
             ("time_bucket_gapfill('1h')", "needs its time"),
             ("time_bucket_gapfill('1h', t, begin => a)", "has no argument \"begin\""),
-            ("time_bucket_gapfill('1h', t, a, start => b)", "is told"),
+            ("time_bucket_gapfill('1h', t, start => a, start => b)", "is told start twice"),
             ("time_bucket_gapfill(1, 2, 3, 4, 5, 6)", "takes 5 arguments at most"),
             ("locf(v, 1)", "prev of locf() is not built"),
             ("interpolate(v, NULL, 2)", "next of interpolate() is not built"),
