@@ -234,7 +234,10 @@ impl Domain {
             Ok(SortExpr { expr: self.within(key.expr.clone())?, asc: key.asc, nulls_first: key.nulls_first })
         });
         let by = by.collect::<Result<Vec<_>>>()?;
-        let number = row_number().partition_by(self.columns().collect()).order_by(by).build()?.alias(ROW);
+        let number = row_number().partition_by(self.columns().collect());
+        // An order by nothing would be one by a range of it.
+        let number = if by.is_empty() { number.build()? } else { number.order_by(by).build()? };
+        let number = number.alias(ROW);
         let number_of = || Expr::Column(Column::from_name(ROW));
         let mut wanted = number_of().gt(lit(skip as u64));
         if let Some(fetch) = fetch {
