@@ -17,7 +17,8 @@ pub static ROWS: [Row; 4] = [
         |types| numbers(types, 1),
         |_| DataType::Float64,
         |args, _| {
-            let sign = |of: f64| if of.is_nan() || of == 0.0 { of.abs() } else { of.signum() };
+            // Of NaN it is 0.
+            let sign = |of: f64| f64::from(i8::from(of > 0.0) - i8::from(of < 0.0));
             let signs: Float64Array = args[0].as_primitive::<Float64Type>().unary(sign);
             Ok(Arc::new(signs))
         },
