@@ -14,8 +14,9 @@ use crate::storage::store::Clock;
 /// Questions, and bytes of their texts.
 const MAX_QUESTIONS: usize = 10_000;
 const MAX_BYTES: usize = 8 << 20;
-/// Of one text. What is longer is cut.
+/// Of one text, and of an error. What is longer is cut.
 const MAX_TEXT: usize = 8 << 10;
+const MAX_ERROR: usize = 512;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
@@ -96,7 +97,7 @@ impl Recent {
 
     pub fn begin(&self, mut question: Question) -> Ticket {
         for text in [&mut question.text, &mut question.client, &mut question.by] {
-            text.truncate(text.floor_char_boundary(MAX_TEXT));
+            cut(text, MAX_TEXT);
         }
         let entry = Entry {
             question: Arc::new(question),
@@ -146,11 +147,17 @@ impl Ticket {
     /// The first word counts.
     fn end(&self, error: Option<(ErrorKind, String)>) {
         let error = error.map(|(kind, mut message)| {
-            message.truncate(message.floor_char_boundary(MAX_TEXT));
+            cut(&mut message, MAX_ERROR);
             (kind, message)
         });
         let _ = self.0.end.set(End { took: self.0.began.elapsed(), error });
     }
+}
+
+/// What is cut off takes no memory either.
+fn cut(text: &mut String, most: usize) {
+    text.truncate(text.floor_char_boundary(most));
+    text.shrink_to_fit();
 }
 
 impl Drop for Ticket {
@@ -194,6 +201,8 @@ mod tests {
         }
         let kept = recent.kept.lock();
         assert!(kept.bytes <= MAX_BYTES && kept.all.len() <= MAX_BYTES / MAX_TEXT, "{} bytes", kept.bytes);
+        let memory: usize = kept.all.iter().map(|entry| entry.question.text.capacity()).sum();
+        assert!(memory <= MAX_BYTES, "{memory} bytes are kept");
         drop(kept);
         for at in 0..MAX_QUESTIONS + 10 {
             recent.begin(question(at.to_string())).finish(Ok(()));

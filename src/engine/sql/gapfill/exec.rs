@@ -129,6 +129,7 @@ impl ExecutionPlan for GapFillExec {
             has_any: false,
             batch_size: context.session_config().batch_size().max(1),
             memory,
+            made_bytes: 0,
         };
         let stream = futures::stream::try_unfold(Some((input, groups)), |state| async move {
             let Some((mut input, mut groups)) = state else { return Ok::<_, DataFusionError>(None) };
@@ -157,11 +158,15 @@ struct Groups {
     batch_size: usize,
     /// Of the rows, and of those that are made.
     memory: MemoryReservation,
+    /// Of those that are made and may still be on their way.
+    made_bytes: usize,
 }
 
 impl Groups {
     /// The rows of the next groups, a batch of them or more, and whether they are the last.
     async fn next(&mut self, input: &mut SendableRecordBatchStream) -> Result<(Vec<RecordBatch>, bool)> {
+        // What was made before has been taken.
+        self.memory.shrink(std::mem::take(&mut self.made_bytes));
         let (mut made, mut rows) = (vec![], 0);
         while rows < self.batch_size {
             let Some((begins, slice)) = self.waiting.pop_front() else {
@@ -215,10 +220,8 @@ impl Groups {
         let group = concat_batches(&first.schema(), &self.rows)?;
         self.rows.clear();
         self.has_any = true;
-        self.memory.try_resize(group.get_array_memory_size())?;
-        let filled = self.filled(&group)?;
-        self.memory.free();
-        Ok(Some(filled))
+        self.memory.try_resize(self.made_bytes + group.get_array_memory_size())?;
+        Ok(Some(self.filled(&group)?))
     }
 
     fn filled(&mut self, group: &RecordBatch) -> Result<RecordBatch> {
@@ -229,7 +232,11 @@ impl Groups {
         let texts = self.last.as_ref().map_or(0, |last| last.row().data().len());
         let row_bytes = CELL_BYTES * group.num_columns() + texts;
         self.memory.try_grow((buckets.len() + group.num_rows()) * row_bytes)?;
-        fill(group, &self.shape, &buckets)
+        let filled = fill(group, &self.shape, &buckets)?;
+        // The rows it was made of are gone with this.
+        self.made_bytes += filled.get_array_memory_size();
+        self.memory.try_resize(self.made_bytes)?;
+        Ok(filled)
     }
 
     /// Of the size that others expect.
