@@ -1,6 +1,6 @@
 //! Random writes, crashes, and a bucket that fails before or after it did what it was asked to.
 //!
-//! Every seed is one history: appends, queries, flushes, merges and restarts in random order on one object store.
+//! Every seed is one history: appends, queries, deletes, flushes, merges and restarts in random order on one object store.
 //! After each restart, and while it runs, every acknowledged sample is read exactly once, with its last value, and
 //! nothing is read that was never sent.
 
@@ -148,7 +148,8 @@ impl Simulation {
             self.now.fetch_add(self.random.i64(0..120_000), Ordering::Relaxed);
             match self.random.u32(0..100) {
                 0..70 => self.append().await,
-                70..80 => self.flush().await,
+                70..77 => self.flush().await,
+                77..80 => self.delete().await,
                 80..84 => drop(self.store.merge().await),
                 84..90 => self.check("while running").await,
                 90..93 => self.restart().await,
@@ -217,6 +218,35 @@ impl Simulation {
         // It may fail; the rows stay where they are, and the flusher goes on trying.
         let _ = self.store.flush().await;
         self.faulty.failing.store(0, Ordering::Relaxed);
+    }
+
+    /// Takes samples of a metric away while files are merged, by this process and by those that were overtaken.
+    async fn delete(&mut self) {
+        let start = self.now.load(Ordering::Relaxed) - self.random.i64(0..7_200_000);
+        let end = if self.random.bool() { i64::MAX } else { start + self.random.i64(0..1_800_000) };
+        let (range, metric) = (TimeRange::new(start, end), ["alpha", "beta", "gamma"][self.random.usize(0..3)]);
+        self.faulty.failing.store(if self.random.u32(0..3) == 0 { 200 } else { 0 }, Ordering::Relaxed);
+        let merges: Vec<_> = self.overtaken.iter().chain([&self.store]).cloned().collect();
+        let merges: Vec<_> =
+            merges.into_iter().map(|store| tokio::spawn(async move { drop(store.merge().await) })).collect();
+        let matchers = vec![Matcher::new("__name__", MatchOp::Equal, metric).unwrap()];
+        let deleted = self.store.delete(range, &[matchers], vec![metric.to_string()]).await;
+        self.faulty.failing.store(0, Ordering::Relaxed);
+        for merge in merges {
+            merge.await.unwrap();
+        }
+        let is_meant = |series: usize, time: i64| labels(series).metric() == metric && range.contains(time);
+        for (_, sent) in self.sent.iter_mut().filter(|((series, time), _)| is_meant(*series, *time)) {
+            match &deleted {
+                Ok(_) => *sent = Sent::default(),
+                // A put that failed before anything was recorded, or after.
+                Err(_) => sent.uncertain.extend(sent.acknowledged.take()),
+            }
+        }
+        if self.random.u32(0..3) == 0 {
+            let _ = self.store.clean_deleted().await;
+        }
+        self.check("after a delete").await;
     }
 
     /// Appends, flushes, merges and queries at the same time, and perhaps a crash in the middle.
@@ -348,7 +378,7 @@ async fn read_all(snapshot: &Snapshot) -> BTreeMap<(Labels, i64), f64> {
     let order: Vec<_> = snapshot.series.iter().map(|s| (s.labels.metric().to_string(), s.id)).collect();
     assert!(order.is_sorted(), "series in the order of the files");
     for file in &snapshot.files {
-        let mut runs = RunStream::open(snapshot.objects.clone(), &file.path, file.size_bytes).await.unwrap();
+        let mut runs = RunStream::of(snapshot.objects.clone(), file).await.unwrap();
         while let Some(found) = runs.next().await.unwrap() {
             take(&mut all, by_id[&found.series_id], &found.run);
         }

@@ -1,5 +1,5 @@
 //! `promlake.targets`, `promlake.rules` and `promlake.alerts`: what the HTTP API shows of them, as tables; and
-//! `promlake.queries`, what was asked.
+//! `promlake.queries`, what was asked; and `promlake.deletes`, what was deleted lately or is in files yet.
 
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ use crate::error::ErrorKind;
 use crate::ingest::scrape::manager::ScrapeManager;
 use crate::model::labels::Labels;
 use crate::rules::manager::Manager;
+use crate::storage::lake::deleting::Progress;
+use crate::storage::store::Store;
 
 /// From here on SQL sees them.
 pub fn register(engine: &Engine, scrape: &Arc<ScrapeManager>, rules: &Arc<Manager>, recent: &Arc<Recent>) {
@@ -22,6 +24,8 @@ pub fn register(engine: &Engine, scrape: &Arc<ScrapeManager>, rules: &Arc<Manage
     engine.system.register_live("alerts", move || alerts(&of_alerts));
     let recent = recent.clone();
     engine.system.register_live("queries", move || queries(&recent));
+    let store = engine.store.clone();
+    engine.system.register_live("deletes", move || deletes(&store));
 }
 
 fn targets(scrape: &ScrapeManager) -> Rows {
@@ -41,6 +45,26 @@ fn targets(scrape: &ScrapeManager) -> Rows {
         ),
         ("scrape_interval_seconds", Cells::Float(all.iter().map(|t| seconds(t.scrape_interval_ms)).collect())),
         ("scrape_timeout_seconds", Cells::Float(all.iter().map(|t| seconds(t.scrape_timeout_ms)).collect())),
+    ]
+}
+
+fn deletes(store: &Store) -> Rows {
+    let all = store.deletes();
+    let float = |of: fn(&Progress) -> usize| Cells::Float(all.iter().map(|found| Some(of(found) as f64)).collect());
+    vec![
+        ("time", Cells::Time(all.iter().map(|found| Some(found.delete.time)).collect())),
+        ("selectors", Cells::Text(all.iter().map(|found| Some(found.delete.matchers.join(" "))).collect())),
+        (
+            "range_start",
+            Cells::Time(all.iter().map(|found| Some(found.delete.deleted.range.start_inclusive)).collect()),
+        ),
+        (
+            "range_end",
+            Cells::Time(all.iter().map(|found| Some(found.delete.deleted.range.end_inclusive)).collect()),
+        ),
+        ("series", float(|found| found.delete.deleted.ids.len())),
+        ("files", float(|found| found.delete.files.len())),
+        ("files_left", float(|found| found.files_left)),
     ]
 }
 

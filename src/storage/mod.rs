@@ -4,6 +4,8 @@
 pub mod store;
 /// What crosses the doors: write batches, series, runs of samples, snapshots.
 pub mod types;
+/// What deletes took from files that still have it.
+pub mod deleted;
 /// Runs of one series from several places, as one.
 pub mod runs;
 /// Doubles as scaled integers, where that is exact.

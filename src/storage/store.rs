@@ -41,6 +41,8 @@ use view::View;
 
 /// Whether the write-ahead log takes rows.
 pub mod durability;
+/// Samples of series taken away, and the files rewritten that have them.
+mod deleting;
 /// Exemplars of head and lake.
 mod exemplars;
 /// Memtables to the lake, in a task.

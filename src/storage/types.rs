@@ -8,6 +8,7 @@ use crate::model::histogram::FloatHistogram;
 use crate::model::labels::Labels;
 use crate::model::metadata::Metadata;
 use crate::model::sample::{TimeRange, day_of};
+use crate::storage::deleted::Deletes;
 
 /// A handle to a series of the head, from `Store::intern`. Valid until the series is evicted; the store
 /// then answers `Rejection::UnknownSeries` and the caller interns again.
@@ -156,6 +157,24 @@ impl Run {
         self.histograms.clear();
         self.start_timestamps.clear();
     }
+
+    /// Keeps the samples of some times.
+    pub fn retain(&mut self, is_kept: impl Fn(i64) -> bool) {
+        let kept: Vec<bool> = self.timestamps.iter().map(|timestamp| is_kept(*timestamp)).collect();
+        if kept.iter().all(|kept| *kept) {
+            return;
+        }
+        retain_rows(&mut self.timestamps, &kept);
+        retain_rows(&mut self.values, &kept);
+        retain_rows(&mut self.histograms, &kept);
+        retain_rows(&mut self.start_timestamps, &kept);
+    }
+}
+
+/// Of a column that may be empty as a whole.
+fn retain_rows<T>(column: &mut Vec<T>, kept: &[bool]) {
+    let mut kept = kept.iter();
+    column.retain(|_| kept.next().is_some_and(|kept| *kept));
 }
 
 /// Samples of one series, borrowed; see [`Run`].
@@ -229,6 +248,8 @@ pub struct SampleFile {
     pub has_start_timestamps: bool,
     /// Milliseconds since the epoch; constant for the life of the file.
     pub modified_ms: i64,
+    /// What readers leave out of it.
+    pub deletes: Deletes,
 }
 
 /// A consistent view for one query: matched series, and every place that may hold their samples.

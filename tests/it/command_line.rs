@@ -186,7 +186,7 @@ fn a_reader_that_goes_ends_it_quietly() {
 #[tokio::test]
 async fn the_admin_api_says_what_it_lacks() {
     let ask = async |server: &Promlake| {
-        let url = server.url("/api/v1/admin/tsdb/delete_series?match[]=up");
+        let url = server.url("/api/v1/admin/tsdb/snapshot");
         let answer = reqwest::Client::new().post(url).send().await.unwrap();
         let status = answer.status().as_u16();
         let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
@@ -201,7 +201,7 @@ async fn the_admin_api_says_what_it_lacks() {
     let on = home.start(NO_TARGETS, &["--web.enable-admin-api"]);
     let (status, kind, error) = ask(&on).await;
     assert_eq!((status, kind.as_str()), (404, "not_found"));
-    assert!(error.contains("deleting series is not supported yet"), "{error}");
+    assert!(error.contains("snapshots of the storage are not supported yet"), "{error}");
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ mod credentials;
 mod command_line;
 /// promtool's work.
 mod promtool;
+/// Series deleted through the admin API.
+mod deletes;
 /// The shop's story.
 mod demo;
 /// What other Prometheus servers ask for.

@@ -120,8 +120,15 @@ impl FileCursor {
                 found => {
                     let end = run_end(&batch.ids, start);
                     self.position = end;
-                    if found.is_some() {
+                    if found.is_none() {
+                        continue;
+                    }
+                    if self.file.deletes.is_empty() {
                         batch.append(start, end, range, self.wants, out)?;
+                        continue;
+                    }
+                    for left in self.file.deletes.left(id, range) {
+                        batch.append(start, end, left, self.wants, out)?;
                     }
                 }
             }

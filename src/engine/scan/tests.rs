@@ -114,6 +114,7 @@ impl Lake {
             has_histograms: false,
             has_start_timestamps: false,
             modified_ms: 0,
+            deletes: Default::default(),
         }));
         self
     }

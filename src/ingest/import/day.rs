@@ -130,7 +130,9 @@ fn told(error: Error, day: i32) -> Error {
     if error.kind != ErrorKind::Conflict {
         return error;
     }
-    let message = format!("another import wrote a part of {} meanwhile; run this one again", day_text(day));
+    let day = day_text(day);
+    let message =
+        format!("another import wrote a part of {day} meanwhile, or samples were deleted; run this one again");
     Error::new(ErrorKind::Unavailable, message)
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::model::sample::DAY_MS;
+use crate::storage::deleted::Deletes;
 use crate::storage::lake::output::Target;
 use crate::storage::lake::table::LiveFile;
 use crate::storage::types::SampleFile;
@@ -23,6 +24,8 @@ pub struct RowFile {
     pub day: i32,
     /// Orders the files of a table, see [`SampleFile::commit`].
     pub commit: i64,
+    /// What readers leave out of it.
+    pub deletes: Deletes,
 }
 
 /// Every live file. Replaced as a whole; a query keeps the one it began with.
@@ -43,6 +46,17 @@ impl FileSet {
         self.series.iter().map(|(day, files)| (*day, version_of(files))).collect()
     }
 
+    /// Whether readers leave anything out of files of samples.
+    pub fn has_deletes(&self) -> bool {
+        self.samples.iter().any(|file| !file.deletes.is_empty())
+    }
+
+    /// Paths of the files that a delete can be about.
+    pub fn deletable(&self) -> impl Iterator<Item = &str> {
+        let rows = self.series.values().chain(self.exemplars.values()).flatten();
+        self.samples.iter().map(|file| file.path.as_str()).chain(rows.map(|file| file.path.as_str()))
+    }
+
     /// The number of [`FileSet::days`] for one day; `None` where the lake has no such day.
     pub fn series_version(&self, day: i32) -> Option<u64> {
         self.series.get(&day).map(|files| version_of(files))
@@ -54,6 +68,8 @@ fn version_of(files: &[Arc<RowFile>]) -> u64 {
     for file in files {
         hash.update(file.path.as_bytes());
         hash.update(b"\n");
+        // What is deleted from a list changes it as well.
+        hash.update(&file.deletes.len().to_le_bytes());
     }
     hash.digest()
 }
@@ -143,6 +159,7 @@ pub fn sample_file(file: &LiveFile) -> SampleFile {
         has_histograms: name.histograms,
         has_start_timestamps: name.start_timestamps,
         modified_ms: file.modified_ms,
+        deletes: Deletes::default(),
     }
 }
 
@@ -160,6 +177,7 @@ pub fn row_file(table: &str, file: &LiveFile) -> RowFile {
         rows: stats["numRecords"].as_u64().unwrap_or(0),
         day: name.day,
         commit: name.commit,
+        deletes: Deletes::default(),
     }
 }
 

@@ -50,6 +50,8 @@ pub struct DayImport<'a> {
     new_series: Vec<Arc<Series>>,
     new_series_files: Vec<AddFile>,
     written: DayWritten,
+    /// As they were when the day was begun.
+    deletes: u64,
 }
 
 impl Lake {
@@ -72,6 +74,7 @@ impl Lake {
             new_series: Vec::new(),
             new_series_files: Vec::new(),
             written: DayWritten::default(),
+            deletes: self.deletes_seen(),
         }
     }
 
@@ -140,7 +143,8 @@ impl DayImport<'_> {
     }
 
     /// Makes the day visible, its series before its samples, and says what was done of the sources with it. `None`: that
-    /// had been done before, and nothing was changed. [`ErrorKind::Conflict`]: of a part of the sources it had.
+    /// had been done before, and nothing was changed. [`ErrorKind::Conflict`]: of a part of the sources it had, or samples
+    /// were deleted since the day was begun.
     pub async fn commit(mut self, exemplars: &[Exemplar], done: &[Done]) -> Result<Option<DayWritten>> {
         self.upload_list().await?;
         let mut add = Vec::new();
@@ -196,6 +200,7 @@ impl DayImport<'_> {
             add,
             data_change: true,
             transactions: transactions.collect(),
+            deletes: Some(self.deletes),
             may_be_made: true,
             ..Change::default()
         };

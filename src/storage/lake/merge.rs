@@ -3,7 +3,8 @@
 //! [`plan`] is a pure function of the live files and the time. Files are merged level by level, a dozen neighbours
 //! at a time, so that a sample is rewritten about once for each level; when its day is over, all files of the day
 //! become one. Only neighbours in commit order are merged, because the result takes the position of its newest
-//! input and must not overtake a file in between. [`write`] streams its inputs series by series; its memory is
+//! input and must not overtake a file in between. A file that has samples which were deleted is rewritten without them, by
+//! itself where no merge is due. [`write`] streams its inputs series by series; its memory is
 //! a row group of output and a batch of each input.
 
 use std::cmp::Reverse;
@@ -61,12 +62,24 @@ pub fn plan(files: &[Arc<SampleFile>], now_ms: i64, limits: &Limits) -> Vec<Merg
     let jobs = days.into_iter().filter_map(|(day, mut files)| {
         files.sort_unstable_by(|a, b| (a.commit, &a.path).cmp(&(b.commit, &b.path)));
         let closed = (i64::from(day) + 1) * DAY_MS + limits.closed_after_ms <= now_ms;
-        match closed {
+        let merge = match closed {
             true => plan_closed(day, &files, limits),
             false => plan_open(day, &files, limits),
-        }
+        };
+        merge.or_else(|| without_deleted(day, &files))
     });
     jobs.collect()
+}
+
+/// The rewriting of each file that has samples which were deleted.
+pub fn rewrites(files: &[Arc<SampleFile>]) -> Vec<MergeJob> {
+    files.iter().filter_map(|file| without_deleted(file.day, std::slice::from_ref(file))).collect()
+}
+
+/// The first of some files that has samples which were deleted, by itself.
+fn without_deleted(day: i32, files: &[Arc<SampleFile>]) -> Option<MergeJob> {
+    let file = files.iter().find(|file| !file.deletes.is_empty())?;
+    Some(MergeJob { day, inputs: vec![Arc::clone(file)], level: level(file) })
 }
 
 fn level(file: &SampleFile) -> u8 {
@@ -138,7 +151,7 @@ async fn merge_into(store: &Arc<dyn ObjectStore>, job: &MergeJob, output: &mut O
     let mut sources = Vec::with_capacity(job.inputs.len());
     let mut heads: BinaryHeap<Reverse<(Arc<str>, i64, usize)>> = BinaryHeap::new();
     for (at, file) in job.inputs.iter().enumerate() {
-        let mut stream = RunStream::open(Arc::clone(store), &file.path, file.size_bytes).await?;
+        let mut stream = RunStream::of(Arc::clone(store), file).await?;
         let head = stream.next().await?;
         if let Some(run) = &head {
             heads.push(Reverse((Arc::clone(&run.metric), run.series_id, at)));

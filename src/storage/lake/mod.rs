@@ -16,6 +16,10 @@ pub mod migrate;
 pub mod output;
 /// Changes of the states of alerts.
 pub mod alerts;
+/// Records of deletes.
+pub mod deletes;
+/// What deletes, and rewrites the files that still have it.
+pub mod deleting;
 /// Days of history from elsewhere.
 pub mod import;
 /// Parquet files back to runs of samples.

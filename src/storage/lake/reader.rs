@@ -26,9 +26,10 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::model::histogram::{CounterResetHint, FloatHistogram, Span};
+use crate::storage::deleted::Deletes;
 use crate::storage::lake::schema;
 use crate::storage::scaled;
-use crate::storage::types::Run;
+use crate::storage::types::{Run, SampleFile};
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 1 << 14;
@@ -51,9 +52,17 @@ pub struct RunStream {
     batch: Option<SampleBatch>,
     row: usize,
     metric: Arc<str>,
+    deletes: Deletes,
 }
 
 impl RunStream {
+    /// Of a live file, without what was deleted from it.
+    pub async fn of(store: Arc<dyn ObjectStore>, file: &SampleFile) -> Result<Self> {
+        let stream = Self::open(store, &file.path, file.size_bytes).await?;
+        Ok(Self { deletes: file.deletes.clone(), ..stream })
+    }
+
+    /// Of all that a file has.
     pub async fn open(store: Arc<dyn ObjectStore>, path: &str, size_bytes: u64) -> Result<Self> {
         let message = || format!("cannot read {path}");
         let mut input = ObjectInput { store, path: Path::from(path), size_bytes };
@@ -69,11 +78,32 @@ impl RunStream {
             .with_batch_size(BATCH_ROWS)
             .build()
             .context(ErrorKind::Internal, message)?;
-        Ok(Self { path: path.to_string(), stream, batch: None, row: 0, metric: Arc::from("") })
+        Ok(Self {
+            path: path.to_string(),
+            stream,
+            batch: None,
+            row: 0,
+            metric: Arc::from(""),
+            deletes: Deletes::default(),
+        })
     }
 
-    /// The next series; `None` at the end.
+    /// The next series that has samples; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<FileRun>> {
+        loop {
+            let Some(mut found) = self.next_stored().await? else { return Ok(None) };
+            if self.deletes.is_empty() {
+                return Ok(Some(found));
+            }
+            let (deletes, series_id) = (&self.deletes, found.series_id);
+            found.run.retain(|timestamp| !deletes.take(series_id, timestamp));
+            if !found.run.timestamps.is_empty() {
+                return Ok(Some(found));
+            }
+        }
+    }
+
+    async fn next_stored(&mut self) -> Result<Option<FileRun>> {
         if !self.fill().await? {
             return Ok(None);
         }

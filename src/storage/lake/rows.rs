@@ -6,7 +6,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, Int64Array, MapArray, MapBuilder, MapFieldNames, RecordBatch,
     StringArray, StringBuilder, TimestampMillisecondArray,
 };
-use arrow::compute::cast;
+use arrow::compute::{cast, concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, TimestampMillisecondType};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -145,7 +145,36 @@ pub(super) fn encode_batch(batch: &RecordBatch) -> Result<Vec<u8>> {
     writer.into_inner().context(ErrorKind::Internal, message)
 }
 
-fn decode(bytes: Bytes, path: &str) -> Result<Vec<RecordBatch>> {
+/// The rows of a file of series or exemplars without those of which `is_gone` says so, by series and by time, where it has
+/// one; and how many these are. `None`: nothing is left.
+pub(super) fn without(
+    bytes: Bytes,
+    path: &str,
+    is_gone: impl Fn(i64, Option<i64>) -> bool,
+) -> Result<Option<(usize, Vec<u8>)>> {
+    let message = || format!("cannot rewrite {path}");
+    let mut left = Vec::new();
+    for batch in decode(bytes, path)? {
+        let ids = column(&batch, schema::SERIES_ID, &DataType::Int64, path)?;
+        let times = match batch.column_by_name(schema::TIMESTAMP) {
+            Some(_) => Some(column(&batch, schema::TIMESTAMP, &schema::timestamp_type(), path)?),
+            None => None,
+        };
+        let time = |row| times.as_ref().map(|times| times.as_primitive::<TimestampMillisecondType>().value(row));
+        let ids = ids.as_primitive::<Int64Type>().values();
+        let kept: Vec<bool> = ids.iter().enumerate().map(|(row, id)| !is_gone(*id, time(row))).collect();
+        let kept = filter_record_batch(&batch, &kept.into()).context(ErrorKind::Internal, message)?;
+        left.push(kept);
+    }
+    let Some(first) = left.first() else { return Ok(None) };
+    let left = concat_batches(&first.schema(), &left).context(ErrorKind::Internal, message)?;
+    match left.num_rows() {
+        0 => Ok(None),
+        rows => Ok(Some((rows, encode_batch(&left)?))),
+    }
+}
+
+pub(super) fn decode(bytes: Bytes, path: &str) -> Result<Vec<RecordBatch>> {
     let message = || format!("cannot read {path}");
     ParquetRecordBatchReaderBuilder::try_new(bytes)
         .and_then(|builder| builder.build())

@@ -154,6 +154,23 @@ pub static ALERT_HISTORY: LazyLock<Arc<Schema>> = LazyLock::new(|| {
     ]))
 });
 
+/// A delete in each row.
+pub static DELETES: LazyLock<Arc<Schema>> = LazyLock::new(|| {
+    let time = |name: &str| Field::new(name, timestamp_type(), false);
+    let list = |name: &str, kind: DataType| {
+        Field::new(name, DataType::List(Arc::new(Field::new("element", kind, true))), false)
+    };
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Utf8, false),
+        time(TIME),
+        list("matchers", DataType::Utf8),
+        time("start_time"),
+        time("end_time"),
+        list("series_ids", DataType::Int64),
+        list("files", DataType::Utf8),
+    ]))
+});
+
 /// What every file says of itself.
 pub fn key_values() -> Vec<KeyValue> {
     vec![KeyValue::new(FORMAT_KEY.to_string(), FORMAT_VERSION.to_string())]

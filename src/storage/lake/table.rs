@@ -31,6 +31,9 @@ const ATTEMPTS: u32 = 30;
 /// Longest pause between attempts.
 const BACKOFF_MAX_MS: u64 = 2_000;
 
+/// Whose transaction on `samples` counts deletes: a commit that was planned without one of them meets its number.
+pub const DELETES: &str = "deletes";
+
 /// A file to add.
 #[derive(Clone, Debug)]
 pub struct AddFile {
@@ -62,6 +65,10 @@ pub struct Change {
     pub add: Vec<AddFile>,
     /// Paths below the table; each must still be live when the commit is made.
     pub remove: Vec<String>,
+    /// Others that must be live then.
+    pub needs: Vec<String>,
+    /// How many deletes were known when this was planned ([`DELETES`]); where the log counts others, it is a conflict.
+    pub deletes: Option<u64>,
     /// `false` for a merge, which moves rows and changes none.
     pub data_change: bool,
     /// A commit whose stamps are already there is not made again, one with a part of them is a conflict, and one of an
@@ -105,6 +112,8 @@ struct Known {
     /// Everything since the transactions were last looked at is this process' own and its outcome certain. Looking at
     /// them reads the log again, which a commit that nobody disturbed can do without.
     settled: bool,
+    /// How many deletes the log counts, where that was looked at since it was read.
+    deletes: Option<u64>,
 }
 
 impl std::fmt::Debug for Table {
@@ -121,7 +130,7 @@ impl Table {
         let url = Url::parse(&format!("memory:///{name}/")).expect("table names are plain words");
         let log = default_logstore(Arc::clone(&store), root, &url, &StorageConfig::default());
         let delta = DeltaTable::new(Arc::clone(&log));
-        let known = Mutex::new(Known { delta, settled: false });
+        let known = Mutex::new(Known { delta, settled: false, deletes: None });
         Self { name, store, log, known, commits: AtomicU64::new(0) }
     }
 
@@ -199,7 +208,7 @@ impl Table {
 
     /// Reads what is new; it may be of any process, this one included.
     async fn update(&self, known: &mut Known) -> Result<()> {
-        known.settled = false;
+        (known.settled, known.deletes) = (false, None);
         self.read_on(&mut known.delta).await?;
         check_protocol(self.name, &known.delta)
     }
@@ -309,13 +318,17 @@ impl Table {
                 return Ok(Committed::Before);
             }
             self.still_fits(&known.delta, change, begun)?;
+            self.knows_deletes(&mut known, change).await?;
             let version = known_version(self.name, &known.delta)? + 1;
             // Also for the caller that does not wait for the answer.
             known.settled = false;
             match self.put_version(version, &lines).await {
                 Ok(()) => {
                     self.read_on(&mut known.delta).await?;
-                    known.settled = true;
+                    // Somebody else may have followed at once.
+                    known.settled = known_version(self.name, &known.delta)? == version;
+                    let counted = change.transactions.iter().find(|t| t.application == DELETES);
+                    known.deletes = counted.map(|t| t.stamp.sequence).or(known.deletes).filter(|_| known.settled);
                     self.commits.fetch_add(1, Ordering::Relaxed);
                     return Ok(Committed::Now);
                 }
@@ -360,17 +373,32 @@ impl Table {
         if change.metadata.is_some() && known_version(self.name, delta)? != begun {
             return Err(Error::new(ErrorKind::Conflict, format!("table {} changed meanwhile", self.name)));
         }
-        if change.remove.is_empty() {
+        if change.remove.is_empty() && change.needs.is_empty() {
             return Ok(());
         }
         let live = live_paths(delta)?;
-        match change.remove.iter().find(|path| !live.contains(*path)) {
+        match change.remove.iter().chain(&change.needs).find(|path| !live.contains(*path)) {
             None => Ok(()),
             Some(path) => {
                 let message = format!("{}/{path} was replaced or deleted by another commit", self.name);
                 Err(Error::new(ErrorKind::Conflict, message))
             }
         }
+    }
+
+    /// An error where something was deleted that this was planned without.
+    async fn knows_deletes(&self, known: &mut Known, change: &Change) -> Result<()> {
+        let Some(planned) = change.deletes else { return Ok(()) };
+        let counted = match known.deletes {
+            Some(counted) => counted,
+            None => self.applied_of(&known.delta, DELETES).await?.sequence,
+        };
+        known.deletes = Some(counted);
+        if counted == planned {
+            return Ok(());
+        }
+        let message = format!("samples of table {} were deleted meanwhile", self.name);
+        Err(Error::new(ErrorKind::Conflict, message))
     }
 
     fn lines(&self, change: &Change, now_ms: i64) -> Vec<Value> {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures::TryStreamExt;
 use object_store::path::Path;
@@ -12,15 +12,17 @@ use parking_lot::RwLock;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::error::{Context, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::model::metadata::Metadata;
 use crate::model::sample::{DAY_MS, TimeRange, day_of};
+use crate::storage::deleted::Deletes;
+use crate::storage::lake::deletes::{self, Recorded};
 use crate::storage::lake::files::{self, FileSet, RowFile};
 use crate::storage::lake::merge::{self, MergeJob};
 use crate::storage::lake::migrate;
 use crate::storage::lake::output::{FILE_BYTES, Output, Target};
 use crate::storage::lake::rows::{self, Exemplar, StoredExemplar};
-use crate::storage::lake::table::{AddFile, Change, Committed, LiveFile, Table, Transaction};
+use crate::storage::lake::table::{AddFile, Change, Committed, DELETES, LiveFile, Table, Transaction};
 use crate::storage::object::{self, Objects};
 use crate::storage::types::{Run, SampleFile, Series, SortedRuns, Stamp};
 
@@ -40,6 +42,7 @@ pub struct Tables {
     pub exemplars: Table,
     pub metadata: Table,
     pub alert_history: Table,
+    pub deletes: Table,
 }
 
 impl Tables {
@@ -52,11 +55,14 @@ impl Tables {
             exemplars: table("exemplars"),
             metadata: table("metadata"),
             alert_history: table("alert_history"),
+            deletes: table("deletes"),
         }
     }
 
-    pub fn all(&self) -> [&Table; 5] {
-        [&self.samples, &self.series, &self.exemplars, &self.metadata, &self.alert_history]
+    /// Samples before what goes with them, as others commit them last.
+    pub fn all(&self) -> [&Table; 6] {
+        let Self { samples, series, exemplars, metadata, alert_history, deletes } = self;
+        [samples, series, exemplars, metadata, alert_history, deletes]
     }
 
     pub fn by_name(&self, name: &str) -> Option<&Table> {
@@ -77,6 +83,10 @@ pub struct Lake {
     behind: AtomicBool,
     /// How far this node's write-ahead log is in the lake, and the epoch this process commits as.
     applied: RwLock<Stamp>,
+    /// Deletes that have a record.
+    recorded: RwLock<Arc<Recorded>>,
+    /// How many deletes the log of samples counts, of which all records have been read.
+    deletes_seen: AtomicU64,
     /// One flush, merge or refresh at a time changes the file set.
     turn: tokio::sync::Mutex<()>,
 }
@@ -109,10 +119,14 @@ impl Lake {
             files: RwLock::default(),
             behind: AtomicBool::new(false),
             applied: RwLock::default(),
+            recorded: RwLock::default(),
+            deletes_seen: AtomicU64::new(0),
             turn: tokio::sync::Mutex::default(),
         };
         let applied = lake.tables.samples.applied(&lake.application).await?;
         *lake.applied.write() = applied;
+        // The log of samples was read before that of deletes, as in `follow_all`.
+        lake.saw_deletes(lake.tables.samples.applied(DELETES).await?.sequence);
         lake.reload().await?;
         Ok(lake)
     }
@@ -151,9 +165,12 @@ impl Lake {
     /// visible without its series. `seq` is the last sequence number of the write-ahead log it covers; doing it
     /// again with the same or a lower one changes nothing and returns no files. A crash between the commits
     /// leaves rows in the small tables that come again with the next flush; reading them drops the copies.
+    /// `deletes` is [`Lake::deletes_seen`] from before the lists of series were looked at; [`ErrorKind::Conflict`]: it has
+    /// changed, so a list may lack a series that it had.
     pub async fn commit_flush(
         &self,
         seq: u64,
+        deletes: u64,
         samples: &dyn SortedRuns,
         series_by_day: &[(i32, Vec<Arc<Series>>)],
         exemplars: &[Exemplar],
@@ -163,12 +180,15 @@ impl Lake {
             return Ok(Vec::new());
         }
         let _turn = self.turn.lock().await;
+        if deletes != self.deletes_seen() {
+            return Err(Error::new(ErrorKind::Conflict, "series were deleted meanwhile"));
+        }
         self.commit_metadata(seq, metadata).await?;
         self.commit_exemplars(seq, exemplars).await?;
         self.commit_series(seq, series_by_day).await?;
         let add = self.upload_samples(samples).await?;
         let mut paths: Vec<String> = add.iter().map(|file| format!("samples/{}", file.path)).collect();
-        if self.commit_rows(&self.tables.samples, seq, add).await? == Committed::Before {
+        if self.commit_knowing(&self.tables.samples, seq, add, Some(deletes)).await? == Committed::Before {
             // A lost answer hides our own commit; its files are live then, and otherwise they never were.
             tracing::info!(seq, "the flush was in the lake already");
         }
@@ -218,9 +238,20 @@ impl Lake {
     }
 
     async fn commit_rows(&self, table: &Table, seq: u64, add: Vec<AddFile>) -> Result<Committed> {
+        self.commit_knowing(table, seq, add, None).await
+    }
+
+    async fn commit_knowing(
+        &self,
+        table: &Table,
+        seq: u64,
+        add: Vec<AddFile>,
+        deletes: Option<u64>,
+    ) -> Result<Committed> {
         let stamp = Stamp { epoch: self.epoch(), sequence: seq };
         let transactions = vec![Transaction { application: self.application.clone(), stamp }];
-        let change = Change { operation: "WRITE", add, data_change: true, transactions, ..Change::default() };
+        let change =
+            Change { operation: "WRITE", add, data_change: true, transactions, deletes, ..Change::default() };
         let committed = table.commit(&change, (self.clock)()).await?;
         table.checkpoint_if_due().await;
         Ok(committed)
@@ -327,16 +358,41 @@ impl Lake {
         self.follow_all().await
     }
 
-    async fn follow_all(&self) -> Result<bool> {
+    pub(super) async fn follow_all(&self) -> Result<bool> {
+        self.follow(&self.tables.samples).await?;
+        // A record is committed before it is counted: what is counted by now has one that is read next.
+        let counted = self.tables.samples.applied(DELETES).await?.sequence;
         for table in self.tables.all() {
             self.follow(table).await?;
+        }
+        if counted != self.deletes_seen() {
+            self.behind.store(true, Ordering::Relaxed);
         }
         let changed = self.behind.load(Ordering::Relaxed);
         if changed {
             self.reload().await?;
             self.behind.store(false, Ordering::Relaxed);
+            self.saw_deletes(counted);
         }
         Ok(changed)
+    }
+
+    /// The number that commits have to know, see [`Change::deletes`].
+    pub fn deletes_seen(&self) -> u64 {
+        self.deletes_seen.load(Ordering::Acquire)
+    }
+
+    pub(super) fn saw_deletes(&self, counted: u64) {
+        self.deletes_seen.store(counted, Ordering::Release);
+    }
+
+    pub(super) fn recorded(&self) -> Arc<Recorded> {
+        self.recorded.read().clone()
+    }
+
+    /// For whoever changes the file set.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     async fn follow(&self, table: &Table) -> Result<()> {
@@ -347,34 +403,55 @@ impl Lake {
     }
 
     /// Takes the file set from the tables as they are known. Files that were there keep their `Arc`.
-    async fn reload(&self) -> Result<()> {
+    pub(super) async fn reload(&self) -> Result<()> {
+        let recorded = self.read_deletes().await?;
+        let deletes_of = |path: &str| recorded.of(path);
         let before = self.files();
         let known: HashMap<&str, &Arc<SampleFile>> = before.samples.iter().map(|f| (f.path.as_str(), f)).collect();
         let mut samples = Vec::new();
         for file in self.tables.samples.live().await? {
             let path = format!("samples/{}", file.path);
+            let deletes = deletes_of(&path);
             samples.push(match known.get(path.as_str()) {
-                Some(file) => Arc::clone(file),
-                None => Arc::new(files::sample_file(&file)),
+                Some(file) if file.deletes == deletes => Arc::clone(file),
+                _ => Arc::new(SampleFile { deletes, ..files::sample_file(&file) }),
             });
         }
         samples.sort_unstable_by(|a, b| (a.commit, &a.path).cmp(&(b.commit, &b.path)));
         let files = FileSet {
             samples,
-            series: by_day(row_files(&self.tables.series).await?),
-            exemplars: by_day(row_files(&self.tables.exemplars).await?),
-            metadata: row_files(&self.tables.metadata).await?,
-            alert_history: by_day(row_files(&self.tables.alert_history).await?),
+            series: by_day(row_files(&self.tables.series, deletes_of).await?),
+            exemplars: by_day(row_files(&self.tables.exemplars, deletes_of).await?),
+            metadata: row_files(&self.tables.metadata, nothing).await?,
+            alert_history: by_day(row_files(&self.tables.alert_history, nothing).await?),
         };
         *self.files.write() = Arc::new(files);
         Ok(())
+    }
+
+    /// Reads the records of deletes that are new.
+    async fn read_deletes(&self) -> Result<Arc<Recorded>> {
+        let (before, files) = (self.recorded(), row_files(&self.tables.deletes, nothing).await?);
+        if before.is_of(&files) {
+            return Ok(before);
+        }
+        let mut deletes = Vec::new();
+        for file in &files {
+            match before.read_from(file) {
+                Some(delete) => deletes.push(Arc::clone(delete)),
+                None => deletes.extend(deletes::decode(self.read(file).await?, file)?.into_iter().map(Arc::new)),
+            }
+        }
+        let now = Arc::new(Recorded::new(files, deletes));
+        *self.recorded.write() = Arc::clone(&now);
+        Ok(now)
     }
 
     /// Takes the files of the history of alerts from their table, for a commit that was made without the lock. Those of
     /// samples and series belong together, and are left as they are.
     pub(super) async fn reload_alert_history(&self) -> Result<()> {
         let _turn = self.turn.lock().await;
-        let alert_history = by_day(row_files(&self.tables.alert_history).await?);
+        let alert_history = by_day(row_files(&self.tables.alert_history, nothing).await?);
         let files = FileSet { alert_history, ..FileSet::clone(&self.files()) };
         *self.files.write() = Arc::new(files);
         Ok(())
@@ -385,7 +462,10 @@ impl Lake {
         let files = self.files();
         let mut seen: HashMap<i64, Series> = HashMap::new();
         for file in files.series.get(&day).into_iter().flatten() {
-            let listed = rows::decode_series(self.read(file).await?, &file.path)?;
+            let mut listed = rows::decode_series(self.read(file).await?, &file.path)?;
+            if !file.deletes.is_empty() {
+                listed.retain(|series| !file.deletes.take_from_list(series.id, day));
+            }
             seen.extend(listed.into_iter().map(|series| (series.id, series)));
         }
         Ok(seen.into_values().collect())
@@ -406,7 +486,7 @@ impl Lake {
         let files = self.files();
         let mut out = Vec::new();
         for file in files.exemplars.get(&day).into_iter().flatten() {
-            out.extend(rows::decode_exemplars(self.read(file).await?, &file.path)?);
+            out.extend(self.read_exemplar_file(file).await?);
         }
         out.sort_by(|a, b| {
             let key = |e: &StoredExemplar| (e.series_id, e.timestamp, e.value.to_bits());
@@ -418,7 +498,11 @@ impl Lake {
 
     /// The exemplars of one file.
     pub async fn read_exemplar_file(&self, file: &RowFile) -> Result<Vec<StoredExemplar>> {
-        rows::decode_exemplars(self.read(file).await?, &file.path)
+        let mut stored = rows::decode_exemplars(self.read(file).await?, &file.path)?;
+        if !file.deletes.is_empty() {
+            stored.retain(|exemplar| !file.deletes.take(exemplar.series_id, exemplar.timestamp));
+        }
+        Ok(stored)
     }
 
     pub(super) async fn read(&self, file: &RowFile) -> Result<bytes::Bytes> {
@@ -433,6 +517,11 @@ impl Lake {
         merge::plan(&self.files().samples, (self.clock)(), limits)
     }
 
+    /// The rewriting of every file that has samples which were deleted.
+    pub fn plan_rewrites(&self) -> Vec<MergeJob> {
+        merge::rewrites(&self.files().samples)
+    }
+
     /// Rewrites the inputs of a job as fewer files, and returns those. [`ErrorKind::Conflict`]: an input is gone;
     /// plan again.
     pub async fn run_merge(&self, job: &MergeJob) -> Result<Vec<Arc<SampleFile>>> {
@@ -441,14 +530,19 @@ impl Lake {
             add.iter().map(|file| format!("samples/{}", file.path)).collect();
         let table = &self.tables.samples;
         let below = |file: &Arc<SampleFile>| file.path.trim_start_matches("samples/").to_string();
+        let _turn = self.turn.lock().await;
         let change = Change {
             operation: "OPTIMIZE",
             add,
             remove: job.inputs.iter().map(below).collect(),
-            data_change: false,
+            // Samples that were deleted are gone for those who read the files alone.
+            data_change: job.inputs.iter().any(|file| !file.deletes.is_empty()),
+            deletes: Some(self.deletes_seen()),
             ..Change::default()
         };
-        let _turn = self.turn.lock().await;
+        if !knows_deletes(&self.files().samples, &job.inputs) {
+            return Err(Error::new(ErrorKind::Conflict, "samples of a merge were deleted meanwhile"));
+        }
         let committed = table.commit(&change, (self.clock)()).await;
         table.checkpoint_if_due().await;
         self.reload().await?;
@@ -483,14 +577,37 @@ impl Lake {
         rows: usize,
         bytes: Vec<u8>,
     ) -> Result<usize> {
+        let add = vec![self.upload_rows(table, day, rows, bytes).await?];
+        self.exchange_rows(table, inputs, add).await
+    }
+
+    /// Removes files that have nothing left.
+    pub(super) async fn remove_rows(&self, table: &Table, inputs: &[Arc<RowFile>]) -> Result<usize> {
+        self.exchange_rows(table, inputs, Vec::new()).await
+    }
+
+    async fn exchange_rows(&self, table: &Table, inputs: &[Arc<RowFile>], add: Vec<AddFile>) -> Result<usize> {
         let _turn = self.turn.lock().await;
         let prefix = format!("{}/", table.name());
         let below = |file: &Arc<RowFile>| file.path.trim_start_matches(&prefix).to_string();
+        let now = self.files();
+        let of_day = |days: &BTreeMap<i32, Vec<Arc<RowFile>>>, file: &Arc<RowFile>| {
+            days.get(&file.day).is_some_and(|files| files.contains(file))
+        };
+        // What was deleted since they were read would come back.
+        let is_as_read = |file: &Arc<RowFile>| match table.name() {
+            "series" => of_day(&now.series, file),
+            "exemplars" => of_day(&now.exemplars, file),
+            _ => true,
+        };
+        if !inputs.iter().all(is_as_read) {
+            return Ok(0);
+        }
         let change = Change {
             operation: "OPTIMIZE",
-            add: vec![self.upload_rows(table, day, rows, bytes).await?],
+            add,
             remove: inputs.iter().map(below).collect(),
-            data_change: false,
+            data_change: inputs.iter().any(|file| !file.deletes.is_empty()),
             ..Change::default()
         };
         let committed = table.commit(&change, (self.clock)()).await;
@@ -507,7 +624,8 @@ impl Lake {
     pub async fn drop_days_before(&self, day: i32) -> Result<usize> {
         let _turn = self.turn.lock().await;
         let mut dropped = 0;
-        for table in self.tables.all().into_iter().filter(|table| table.name() != "metadata") {
+        for table in self.tables.all().into_iter().filter(|table| !["metadata", "deletes"].contains(&table.name()))
+        {
             let live = table.live().await?;
             let remove: Vec<String> =
                 live.into_iter().map(|file| file.path).filter(|path| files::parse_name(path).day < day).collect();
@@ -591,11 +709,27 @@ fn application_of(node: &str) -> String {
     format!("ingest-{node}")
 }
 
-async fn row_files(table: &Table) -> Result<Vec<Arc<RowFile>>> {
+/// The live files of a table, with what is deleted of each.
+async fn row_files(table: &Table, deletes_of: impl Fn(&str) -> Deletes) -> Result<Vec<Arc<RowFile>>> {
     let live = table.live().await?;
-    let mut files: Vec<_> = live.iter().map(|file| Arc::new(files::row_file(table.name(), file))).collect();
+    let with_deletes = |file: &LiveFile| {
+        let file = files::row_file(table.name(), file);
+        Arc::new(RowFile { deletes: deletes_of(&file.path), ..file })
+    };
+    let mut files: Vec<_> = live.iter().map(with_deletes).collect();
     files.sort_unstable_by(|a, b| (a.commit, &a.path).cmp(&(b.commit, &b.path)));
     Ok(files)
+}
+
+/// Of a table that deletes have no business with.
+fn nothing(_path: &str) -> Deletes {
+    Deletes::default()
+}
+
+/// Whether nothing was deleted from files of a merge since it was planned.
+fn knows_deletes(now: &[Arc<SampleFile>], planned: &[Arc<SampleFile>]) -> bool {
+    let now: HashMap<&str, &Deletes> = now.iter().map(|file| (file.path.as_str(), &file.deletes)).collect();
+    planned.iter().all(|file| now.get(file.path.as_str()).is_some_and(|deletes| **deletes == file.deletes))
 }
 
 fn by_day(files: Vec<Arc<RowFile>>) -> BTreeMap<i32, Vec<Arc<RowFile>>> {

@@ -115,7 +115,7 @@ fn histogram(count: f64) -> Arc<FloatHistogram> {
 
 async fn flush(lake: &Lake, seq: u64, block: &Runs) -> crate::error::Result<usize> {
     let listed: Vec<Arc<Series>> = block.series().to_vec();
-    lake.commit_flush(seq, block, &[(DAY, listed)], &[], &[]).await.map(|files| files.len())
+    lake.commit_flush(seq, lake.deletes_seen(), block, &[(DAY, listed)], &[], &[]).await.map(|files| files.len())
 }
 
 /// Everything the lake's files hold, merged as a reader merges: (metric, id) to samples.
@@ -262,11 +262,11 @@ async fn a_flush_is_read_back_after_a_restart() {
     let block = block(vec![(Arc::clone(&one), run.clone())]);
     let listed = [(DAY, vec![Arc::clone(&one)]), (DAY + 1, vec![Arc::clone(&one)])];
     let names = [("up".to_string(), metadata)];
-    let files = lake.commit_flush(7, &block, &listed, std::slice::from_ref(&exemplar), &names).await.unwrap();
+    let files = lake.commit_flush(7, 0, &block, &listed, std::slice::from_ref(&exemplar), &names).await.unwrap();
     assert_eq!(files.iter().map(|f| f.day).collect::<Vec<_>>(), [DAY, DAY + 1]);
     assert_eq!((files[0].min_timestamp, files[0].max_timestamp, files[0].rows), (DAY_START, DAY_START + 30_000, 3));
     assert_eq!((files[0].min_metric.as_str(), files[0].max_metric.as_str()), ("up", "up"));
-    let again = lake.commit_flush(7, &block, &listed, &[exemplar], &names).await.unwrap();
+    let again = lake.commit_flush(7, 0, &block, &listed, &[exemplar], &names).await.unwrap();
     assert!(again.is_empty());
 
     let lake = Lake::open(&objects, "a", clock(DAY_START)).await.unwrap();
@@ -552,7 +552,7 @@ async fn duckdb_reads_a_lake() {
         };
         let listed = [(DAY, vec![Arc::clone(&one)])];
         let names = [("up".to_string(), metadata)];
-        lake.commit_flush(at as u64 + 1, &block(vec![(one, run)]), &listed, &[exemplar], &names).await.unwrap();
+        lake.commit_flush(at as u64 + 1, 0, &block(vec![(one, run)]), &listed, &[exemplar], &names).await.unwrap();
     }
     lake.commit_alert_changes(1, &[alerts::change("Hot", DAY_START + 1, "pending", "firing")], false)
         .await

@@ -136,6 +136,13 @@ impl Flusher {
         loop {
             let error = match self.commit(sequence, sorted, rest).await {
                 Ok(done) => return done,
+                // Lists of series have lost some meanwhile: what they have is looked up again.
+                Err(error) if error.kind == ErrorKind::Conflict => {
+                    match self.listed.begin_anew(&self.inner).await {
+                        Ok(()) => continue,
+                        Err(error) => error,
+                    }
+                }
                 Err(error) => error,
             };
             self.inner.counters.flush_failures.fetch_add(1, Ordering::Relaxed);
@@ -161,7 +168,8 @@ impl Flusher {
         sorted: &Sorted,
         rest: &Rest,
     ) -> Result<(Vec<Arc<SampleFile>>, SeriesByDay)> {
-        let series_by_day = self.listed.missing(&self.inner, sorted).await?;
+        let deletes = self.inner.lake.deletes_seen();
+        let series_by_day = self.listed.missing(&self.inner, deletes, sorted).await?;
         let (nothing, no_exemplars) = (Sorted::default(), vec![]);
         let (samples, exemplars) = match self.inner.options.log_only {
             None => (sorted, &rest.exemplars),
@@ -169,7 +177,8 @@ impl Flusher {
             Some(_) => (&nothing, &no_exemplars),
         };
         let lake = &self.inner.lake;
-        let files = lake.commit_flush(sequence, samples, &series_by_day, exemplars, &rest.metadata).await?;
+        let files =
+            lake.commit_flush(sequence, deletes, samples, &series_by_day, exemplars, &rest.metadata).await?;
         Ok((files, series_by_day))
     }
 
@@ -201,7 +210,7 @@ impl Flusher {
         self.inner.update_view(|view| {
             let mut next = view.with_files(self.inner.lake.files());
             next.frozen.remove(0);
-            next.cached.extend(entry);
+            next.cached.extend(entry.filter(|_| next.has_as_read(files)));
             next.cached = cache::evict(next.cached, budget_bytes);
             // A merge or a delete may have been quicker than this swap.
             next.with_files(next.files.clone())
@@ -253,11 +262,21 @@ struct Listed {
     days: HashMap<i32, HashSet<i64>>,
     /// Least recently flushed first.
     order: VecDeque<i32>,
+    /// The deletes that are known to them.
+    deletes: u64,
 }
 
 impl Listed {
     /// The series of a flush by day, without those the day lists already.
-    async fn missing(&mut self, inner: &Inner, sorted: &Sorted) -> Result<Vec<(i32, Vec<Arc<Series>>)>> {
+    async fn missing(
+        &mut self,
+        inner: &Inner,
+        deletes: u64,
+        sorted: &Sorted,
+    ) -> Result<Vec<(i32, Vec<Arc<Series>>)>> {
+        if self.deletes != deletes {
+            *self = Self { deletes, ..Self::default() };
+        }
         let mut by_day: BTreeMap<i32, Vec<Arc<Series>>> = BTreeMap::new();
         for (at, series) in sorted.series().iter().enumerate() {
             for day in sorted.days(at) {
@@ -271,6 +290,13 @@ impl Listed {
         }
         by_day.retain(|_, series| !series.is_empty());
         Ok(by_day.into_iter().collect())
+    }
+
+    /// Follows what was deleted, and forgets what the days list.
+    async fn begin_anew(&mut self, inner: &Inner) -> Result<()> {
+        inner.lake.refresh().await?;
+        *self = Self::default();
+        Ok(())
     }
 
     async fn load(&mut self, inner: &Inner, day: i32) -> Result<()> {

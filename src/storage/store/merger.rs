@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::storage::head::cache;
 use crate::storage::lake::merge;
 use crate::storage::store::Inner;
@@ -14,6 +14,10 @@ const PERIOD: Duration = Duration::from_secs(5 * 60);
 
 /// Objects no query can need are looked for, with listings of every table, after so many periods.
 const SWEEP_PERIODS: u32 = 72;
+/// Rounds of rewriting in which others were always quicker.
+const ROUNDS_IN_VAIN: usize = 10;
+/// Between two lines about work that takes long.
+const TOLD_PERIOD: Duration = Duration::from_secs(30);
 /// Jobs are planned again this often before the rest is left to the next period.
 const MAX_ROUNDS: usize = 64;
 
@@ -52,6 +56,8 @@ impl Inner {
             }
         }
         replaced += self.lake.merge_series().await?;
+        replaced += self.lake.rewrite_rows().await?;
+        self.lake.forget_deletes().await?;
         // Whatever is wrong with those files, the samples are merged.
         match self.lake.merge_alert_history().await {
             Ok(merged) => replaced += merged,
@@ -63,6 +69,43 @@ impl Inner {
         Ok(replaced)
     }
 
+    /// Rewrites the files that have what was deleted until none is left; returns how many were replaced.
+    pub async fn rewrite_deleted(&self) -> Result<usize> {
+        let _alone = self.merging.lock().await;
+        self.lake.refresh().await?;
+        self.update_view(|view| view.with_files(self.lake.files()));
+        let (mut replaced, mut in_vain) = (0, 0);
+        let mut told = Instant::now();
+        loop {
+            let jobs = self.lake.plan_rewrites();
+            let (left, mut done) = (jobs.len(), 0);
+            for job in jobs {
+                done += self.merge_job(job).await?;
+                if told.elapsed() >= TOLD_PERIOD {
+                    told = Instant::now();
+                    tracing::info!(
+                        rewritten = replaced + done,
+                        left = left - done,
+                        "rewriting files without what was deleted"
+                    );
+                }
+            }
+            replaced += done;
+            if left == 0 {
+                break;
+            }
+            in_vain = if done == 0 { in_vain + 1 } else { 0 };
+            if in_vain == ROUNDS_IN_VAIN {
+                let message = "files with deleted samples keep being merged by others; try again";
+                return Err(Error::new(ErrorKind::Unavailable, message));
+            }
+        }
+        replaced += self.lake.rewrite_rows().await?;
+        self.lake.forget_deletes().await?;
+        self.update_view(|view| view.with_files(self.lake.files()));
+        Ok(replaced)
+    }
+
     async fn merge_job(&self, job: merge::MergeJob) -> Result<usize> {
         let inputs: Vec<String> = job.inputs.iter().map(|file| file.path.clone()).collect();
         let outputs = match self.lake.run_merge(&job).await {
@@ -71,10 +114,15 @@ impl Inner {
             Err(error) if error.kind == ErrorKind::Conflict => return Ok(0),
             Err(error) => return Err(error),
         };
-        let outputs: Vec<String> = outputs.iter().map(|file| file.path.clone()).collect();
+        let paths: Vec<String> = outputs.iter().map(|file| file.path.clone()).collect();
         self.update_view(|view| {
-            let cached = cache::after_merge(&view.cached, &inputs, &outputs);
-            View { cached, ..view.clone() }.with_files(self.lake.files())
+            let next = view.with_files(self.lake.files());
+            // Nothing may be left of the inputs, and something may be deleted from the outputs by now.
+            if outputs.is_empty() || !next.has_as_read(&outputs) {
+                return next;
+            }
+            let cached = cache::after_merge(&view.cached, &inputs, &paths);
+            View { cached, ..view.clone() }.with_files(next.files)
         });
         self.warmer_wake.notify_one();
         self.counters.merges.fetch_add(1, Ordering::Relaxed);

@@ -100,7 +100,7 @@ impl Day {
                 None => {
                     let Some(file) = self.files.pop_front() else { return Ok(None) };
                     let store = inner.objects.store.clone();
-                    self.stream.insert(RunStream::open(store, &file.path, file.size_bytes).await?)
+                    self.stream.insert(RunStream::of(store, &file).await?)
                 }
             };
             let Some(found) = stream.next().await? else {

@@ -16,7 +16,7 @@ use crate::storage::store::{Inner, Store};
 use crate::storage::types::{MemorySource, NOWHERE, Series};
 
 /// Days read from the lake at once.
-const PARALLEL_DAYS: usize = 8;
+pub(super) const PARALLEL_DAYS: usize = 8;
 
 /// The days a range touches.
 pub fn days_of(range: TimeRange) -> Days {
@@ -164,7 +164,7 @@ impl Inner {
             .await
     }
 
-    async fn day_index(&self, day: i32, version: u64) -> Result<Arc<SeriesIndex>> {
+    pub(super) async fn day_index(&self, day: i32, version: u64) -> Result<Arc<SeriesIndex>> {
         self.days.index(day, version, || self.lake.read_series(day)).await
     }
 }
@@ -183,6 +183,6 @@ fn keep_reaching(series: &mut Vec<Arc<Series>>, head: &[Arc<dyn MemorySource>], 
     series.retain(|_| reaching.next().expect("one for each series"));
 }
 
-fn lake_days(view: &View, days: Days) -> Vec<(i32, u64)> {
+pub(super) fn lake_days(view: &View, days: Days) -> Vec<(i32, u64)> {
     view.files.days().into_iter().filter(|(day, _)| days.first <= *day && *day <= days.last).collect()
 }

@@ -1,10 +1,11 @@
 //! What a query sees: memtables, cached blocks and live files as one immutable value. Every change makes a new
 //! one, so each acknowledged sample is in exactly the places a view says, whatever moves meanwhile.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::sample::TimeRange;
+use crate::storage::deleted::Deletes;
 use crate::storage::head::cache::{self, Entry};
 use crate::storage::head::memtable::Memtable;
 use crate::storage::head::sorted::Sorted;
@@ -66,11 +67,31 @@ impl View {
         self.frozen.first().map_or(self.open.generation, |frozen| frozen.generation)
     }
 
-    /// The view with another file set: cached entries whose files are gone are gone too.
+    /// The view with another file set: cached entries whose files are gone are gone too, and so are those that have samples which
+    /// were deleted meanwhile.
     pub fn with_files(&self, files: Arc<FileSet>) -> View {
-        let live: HashSet<&str> = files.samples.iter().map(|file| file.path.as_str()).collect();
+        let live: HashSet<&str> = match files.has_deletes() {
+            false => files.samples.iter().map(|file| file.path.as_str()).collect(),
+            true => {
+                let before: HashMap<&str, &Deletes> =
+                    self.files.samples.iter().map(|file| (file.path.as_str(), &file.deletes)).collect();
+                let is_as_before = |file: &&Arc<SampleFile>| match before.get(file.path.as_str()) {
+                    Some(deletes) => **deletes == file.deletes,
+                    None => file.deletes.is_empty(),
+                };
+                files.samples.iter().filter(is_as_before).map(|file| file.path.as_str()).collect()
+            }
+        };
         let cached = cache::retain_live(&self.cached, &live);
         View { cached, files, ..self.clone() }
+    }
+
+    /// Whether what was read from files is all that queries may see of them: none is gone, and nothing was deleted since.
+    pub fn has_as_read(&self, files: &[Arc<SampleFile>]) -> bool {
+        let as_read = |read: &Arc<SampleFile>| {
+            self.files.samples.iter().any(|file| file.path == read.path && file.deletes == read.deletes)
+        };
+        files.iter().all(as_read)
     }
 
     /// Sources in memory with samples in a range, oldest first.

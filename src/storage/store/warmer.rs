@@ -83,7 +83,7 @@ impl Inner {
 
     /// Reads a file into a block; `None` where that would be larger than `room_bytes`.
     async fn pack(&self, file: &SampleFile, room_bytes: usize) -> Result<Option<PackedBlock>> {
-        let mut runs = RunStream::open(self.objects.store.clone(), &file.path, file.size_bytes).await?;
+        let mut runs = RunStream::of(self.objects.store.clone(), file).await?;
         let mut builder = Builder::default();
         let mut samples = 0;
         while let Some(run) = runs.next().await? {
@@ -102,10 +102,10 @@ impl Inner {
     }
 }
 
-/// The view with one more file in memory, unless the file is gone meanwhile.
-fn with_entry(view: &View, file: &SampleFile, block: PackedBlock) -> View {
+/// The view with one more file in memory, unless the file is gone meanwhile, or something of it is.
+fn with_entry(view: &View, file: &Arc<SampleFile>, block: PackedBlock) -> View {
     let mut cached = view.cached.clone();
-    if !cache::holds(&cached, &file.path) {
+    if !cache::holds(&cached, &file.path) && view.has_as_read(std::slice::from_ref(file)) {
         let placed = Placed { commit: file.commit, block: Arc::new(block) };
         cached.push(Arc::new(Entry { blocks: vec![placed], files: vec![file.path.clone()] }));
     }

@@ -96,6 +96,7 @@ mod tests {
             has_histograms: false,
             has_start_timestamps: false,
             modified_ms: 0,
+            deletes: Default::default(),
         };
         assert_eq!(
             block(&file),

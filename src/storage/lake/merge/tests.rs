@@ -17,6 +17,7 @@ fn file(day: i32, commit: i64, level: u8, size_bytes: u64) -> Arc<SampleFile> {
         has_histograms: false,
         has_start_timestamps: false,
         modified_ms: 0,
+        deletes: Default::default(),
     })
 }
 
