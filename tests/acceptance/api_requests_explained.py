@@ -114,7 +114,7 @@ EXPLAINED = [
     ("Debian's Prometheus has no pages", at("/(query|agent)", statuses((200, 404)))),
     ("consoles are not built, and what Go tells of itself cannot be", at(r"^ (~~ )?/(consoles|debug)\b")),
     ("folders are not listed", at("^ /user/$", statuses((404, 200)))),
-    ("deletes and snapshots are not built", at("/admin/tsdb", lambda d: d.status[0] == 404 and d.status[1] in (200, 204, 400))),
+    ("snapshots are not built", at("/admin/tsdb/snapshot", lambda d: d.status[0] == 404 and d.status[1] in (200, 204, 400))),
     ("an agent keeps no samples, and says so everywhere",
      lambda d: d.server == "agent" and statuses((422, 500), (422, 400))(d) and at("/federate|/read")(d)),
     ("operators on top of each other are at most 512", at("@20 kB", lambda d: d.status == (400, 200))),
