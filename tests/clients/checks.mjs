@@ -42,4 +42,4 @@ export const ERRORS = {
   'division by zero': ['SELECT 1 / 0', '22012'],
 }
 export const ENDLESS =
-  'SELECT count(*) FROM clients_many a CROSS JOIN clients_many b CROSS JOIN clients_many c WHERE a.value + b.value + c.value < 0'
+  'SELECT count(*) FROM generate_series(1, 10000000000) AS a(n) WHERE n % 7 = 8'

@@ -3,6 +3,7 @@
 import datetime
 import os
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "acceptance"))
@@ -15,7 +16,7 @@ ODD = {
     "+inf": "Infinity", "-inf": "-Infinity", "huge": "1e300", "minus zero": "-0", "nan": "NaN", "tenth": "0.1", "tiny": "5e-324",
 }  # fmt: skip
 MANY_SERIES, MANY_SAMPLES = 60, 1000
-COLUMNS = {"clients_temperature": ["room", "level"], "clients_odd": ["kind"], "Clients_Mixed": ["Zone"], "clients_many": ["n"], "clients_empty": ["host"]}
+COLUMNS = {"clients_temperature": ["room", "level"], "clients_odd": ["kind"], "Clients_Mixed": ["Zone"], "clients_many": ["n"], "clients_empty": ["host"], "up": ["instance", "job"]}
 HELP = "How warm a room is."
 GAUGE = 2
 
@@ -30,6 +31,8 @@ def all_of_them():
     yield "Clients_Mixed", {"Zone": "Nürn\"b'erg"}, [(START_S, 7.0)]
     for n in range(MANY_SERIES):
         yield "clients_many", {"n": str(n)}, [(START_S + 15 * at, float(n * MANY_SAMPLES + at)) for at in range(MANY_SAMPLES)]
+    # Of just now, for the page for newcomers.
+    yield "up", {"instance": "localhost:9090", "job": "promlake"}, [(int(time.time()) - 15 * at, 1.0) for at in range(20)]
     # Written to by COPY and INSERT, and so there before.
     yield "clients_empty", {"host": "a"}, [(START_S, 0.0)]
 

@@ -12,7 +12,7 @@ import answers
 from answers import MINUTE, T0
 from checks import main
 
-ENDLESS = "SELECT count(*) FROM clients_many a CROSS JOIN clients_many b CROSS JOIN clients_many c WHERE a.value + b.value + c.value < 0"
+ENDLESS = "SELECT count(*) FROM generate_series(1, 10000000000) AS a(n) WHERE n % 7 = 8"
 
 
 def work(checks):

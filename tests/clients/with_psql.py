@@ -6,7 +6,7 @@ import time
 
 from checks import main
 
-ENDLESS = "SELECT count(*) FROM clients_many a CROSS JOIN clients_many b CROSS JOIN clients_many c WHERE a.value + b.value + c.value < 0"
+ENDLESS = "SELECT count(*) FROM generate_series(1, 10000000000) AS a(n) WHERE n % 7 = 8"
 # Commands that print nothing wrong, also where they find nothing.
 QUIET = [
     r"\d", r"\d+", r"\dt", r"\dt+", r"\dv", r"\dm", r"\di", r"\ds", r"\dE", r"\dn", r"\dn+", r"\df", r"\df date_trunc", r"\da", r"\dT", r"\dT+", r"\do", r"\dC", r"\dD", r"\dx",
