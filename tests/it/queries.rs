@@ -104,6 +104,35 @@ async fn nested_loops_end_with_their_statement() {
     }
 }
 
+/// As many such joins as the engine has threads leave time for others.
+#[tokio::test]
+async fn others_are_answered_beside_nested_loops() {
+    let home = Home::on_disk();
+    let server = home.start(NO_TARGETS, &[]);
+    let (host, port) = server.pg.split_once(':').expect("host and port");
+    let config = format!("host={host} port={port} user=reader dbname=promlake");
+    let connect = async || {
+        let (client, connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    };
+    let sql = "SET statement_timeout = '60s'; SELECT count(*) FROM generate_series(1, 1000000) a (x), \
+               generate_series(1, 1000000) b (y) WHERE a.x * b.y % 1000003 < -1";
+    let mut joins = Vec::new();
+    for _ in 0..=std::thread::available_parallelism().map_or(2, usize::from) {
+        let client = connect().await;
+        joins.push(tokio::spawn(async move { client.simple_query(sql).await.map(|_| ()) }));
+    }
+    wait_until_running(&server).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let other = connect().await;
+    for _ in 0..5 {
+        other.simple_query("SELECT count(*) FROM generate_series(1, 1000) AS a (x) WHERE x % 7 = 3").await.unwrap();
+    }
+    assert!(joins.iter().all(|join| !join.is_finished()), "the joins were over before anybody else was answered");
+    joins.iter().for_each(|join| join.abort());
+}
+
 #[tokio::test]
 async fn a_query_that_ends_early_gives_back_what_it_took() {
     let home = Home::on_disk();

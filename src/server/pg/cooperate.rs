@@ -3,11 +3,13 @@
 //! DataFusion's operators yield when they ask their input for a batch. An operator that turns one input batch
 //! into very many rows does not ask for long, so aborting its task has no effect until it does. A physical optimizer rule
 //! makes it yield with each batch of its own. A join in nested loops may go on for long before it has one: its filter is
-//! asked for each row of the left side, and fails once the statement was given up.
+//! asked for each row of the left side, fails once the statement was given up, and now and then lets another thread go on with
+//! what else the runtime has to do: as many such joins as there are threads would keep everybody waiting.
 
 use std::fmt::{Display, Formatter};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema};
@@ -23,6 +25,9 @@ use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{NestedLoopJoinExec, NestedLoopJoinExecBuilder};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
+use parking_lot::Mutex;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
 use crate::engine::promql::cancel::Cancel;
 
@@ -69,7 +74,7 @@ fn guarded(plan: Arc<dyn ExecutionPlan>, flag: &Cancel) -> Result<Arc<dyn Execut
             return Ok(Transformed::no(node));
         };
         let inner = Arc::clone(filter.expression());
-        let guarded = Arc::new(Guarded { inner, flag: flag.clone() });
+        let guarded = Arc::new(Guarded { inner, flag: flag.clone(), pace: Arc::default() });
         let filter = JoinFilter::new(guarded, filter.column_indices().to_vec(), Arc::clone(filter.schema()));
         let join = NestedLoopJoinExecBuilder::from(join).with_filter(Some(filter)).build()?;
         Ok(Transformed::yes(Arc::new(join) as Arc<dyn ExecutionPlan>))
@@ -77,11 +82,32 @@ fn guarded(plan: Arc<dyn ExecutionPlan>, flag: &Cancel) -> Result<Arc<dyn Execut
     Ok(plan.transform_up(guard)?.data)
 }
 
-/// An expression that fails once its flag is raised.
+/// How long a thread of the runtime may go on with one join.
+const TURN: Duration = Duration::from_millis(50);
+
+/// When a thread was last given away, by all partitions of a join.
+#[derive(Debug, Default)]
+struct Pace(Mutex<Option<Instant>>);
+
+impl Pace {
+    /// Whether another thread should go on with other work. Not with the first rows.
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        let mut last = self.0.lock();
+        let is_due = last.is_some_and(|last| now.duration_since(last) >= TURN);
+        if is_due || last.is_none() {
+            *last = Some(now);
+        }
+        is_due
+    }
+}
+
+/// An expression that fails once its flag is raised, and gives way to the runtime.
 #[derive(Debug, Eq)]
 struct Guarded {
     inner: Arc<dyn PhysicalExpr>,
     flag: Cancel,
+    pace: Arc<Pace>,
 }
 
 // What is derived would move out of the `Arc`.
@@ -110,7 +136,12 @@ impl PhysicalExpr for Guarded {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         self.flag.check()?;
-        self.inner.evaluate(batch)
+        let is_of_many = || Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
+        match self.pace.is_due() && is_of_many() {
+            // Whoever takes the thread's place keeps it until this poll is over.
+            true => block_in_place(|| self.inner.evaluate(batch)),
+            false => self.inner.evaluate(batch),
+        }
     }
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
@@ -119,7 +150,7 @@ impl PhysicalExpr for Guarded {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
         let inner = children.into_iter().next().unwrap_or_else(|| Arc::clone(&self.inner));
-        Ok(Arc::new(Self { inner, flag: self.flag.clone() }))
+        Ok(Arc::new(Self { inner, flag: self.flag.clone(), pace: self.pace.clone() }))
     }
 
     fn fmt_sql(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
