@@ -161,12 +161,12 @@ impl Session {
         let path = self.show(table::SEARCH_PATH).unwrap_or_default();
         let known = |name: &str| {
             let name = name.trim();
-            let (name, folded) = match name.strip_prefix('"').and_then(|n| n.strip_suffix('"')) {
-                Some(quoted) => (quoted, quoted.to_string()),
-                None => (name, name.to_ascii_lowercase()),
+            let folded = match name.strip_prefix('"').and_then(|n| n.strip_suffix('"')) {
+                Some(quoted) => quoted.to_string(),
+                None => name.to_ascii_lowercase(),
             };
-            let name = if name == "$user" { &self.user } else { &folded };
-            SCHEMAS.iter().copied().find(|schema| schema == name)
+            // "$user" is none of them: nobody has a schema of his own, and who is called as one of ours finds metrics first as well.
+            SCHEMAS.iter().copied().find(|schema| *schema == folded)
         };
         let mut schemas: Vec<&'static str> = vec![];
         for schema in path.split(',').filter_map(known) {
@@ -279,6 +279,6 @@ mod tests {
         check("\"Promlake\"", &[]);
         check("", &[]);
         let session = Session::new("promlake".into(), 1, SessionContext::new(), false);
-        assert_eq!(session.search_path(), ["promlake", "public"]);
+        assert_eq!(session.search_path(), ["public"]);
     }
 }
