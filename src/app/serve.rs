@@ -22,6 +22,7 @@ use crate::engine::active::ActiveQueries;
 use crate::engine::query_log::QueryLog;
 use crate::engine::recent::Recent;
 use crate::engine::session::Engine;
+use crate::engine::usage::Usage;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::forward::forwarder::Forwarder;
 use crate::ingest::appender::Appender;
@@ -100,7 +101,10 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     let mut engine = Engine::new(store.clone(), settings.engine.clone())?;
     let queries = Arc::new(QueryLog::new(clock.clone()));
     let recent = Arc::new(Recent::new(clock.clone()));
-    engine = engine.with_query_log(queries.clone()).with_recent(recent.clone());
+    let usage = Arc::new(Usage::new(clock.clone()));
+    engine = engine.with_query_log(queries.clone()).with_recent(recent.clone()).with_usage(usage.clone());
+    let of_file = access.clone();
+    engine = engine.with_external(Arc::new(move || of_file.external_tables()));
     if let Some(folder) = &settings.place.folder {
         // Those of rules have slots of their own.
         engine = engine.with_active_queries(active_queries(folder, 2 * slots, clock.clone())?);
@@ -132,7 +136,7 @@ pub async fn serve(settings: Settings, clock: Clock) -> Result<()> {
     metrics::register_notifier(&own_metrics, notifier.clone());
     let rules = Arc::new(rules(&settings, &engine, &appender, &notifier, clock.clone()));
     metrics::register_rules(&own_metrics, &rules);
-    tables::register(&engine, &scrape, &rules, &recent);
+    tables::register(&engine, &scrape, &rules, (&recent, &usage));
     let discovery = Discovery::new(&scrape, &notifier, clock.clone(), settings.scrape.discovery_reload_interval);
     metrics::register_discovery(&own_metrics, discovery.targets.clone(), discovery.alertmanagers.clone());
     let parts = Configured {
@@ -389,7 +393,7 @@ fn rules(
     let send = Arc::new(move |alerts| notifier.send(alerts));
     let engine = engine.with_own_slots(settings.engine.max_concurrency);
     let parse = engine.options.features.language();
-    let history = History::start(engine.store.clone());
+    let history = History::start(engine.store().clone());
     let environment = Environment::new(engine, appender.clone(), send, history, clock, settings.rules.clone());
     Rules::new(environment, parse)
 }

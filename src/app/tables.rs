@@ -1,12 +1,14 @@
 //! `promlake.targets`, `promlake.rules` and `promlake.alerts`: what the HTTP API shows of them, as tables; and
-//! `promlake.queries`, what was asked; and `promlake.deletes`, what was deleted lately or is in files yet.
+//! `promlake.queries` and `promlake.usage`, what was asked and asked for; and `promlake.deletes`, what was deleted lately or is in
+//! files yet.
 
 use std::sync::Arc;
 
 use crate::config::rules::RuleKind;
-use crate::engine::recent::Recent;
+use crate::engine::recent::{Recent, Shown};
 use crate::engine::session::Engine;
 use crate::engine::sql::live::{Cells, Rows};
+use crate::engine::usage::Usage;
 use crate::error::ErrorKind;
 use crate::ingest::scrape::manager::ScrapeManager;
 use crate::model::labels::Labels;
@@ -15,16 +17,22 @@ use crate::storage::lake::deleting::Progress;
 use crate::storage::store::Store;
 
 /// From here on SQL sees them.
-pub fn register(engine: &Engine, scrape: &Arc<ScrapeManager>, rules: &Arc<Manager>, recent: &Arc<Recent>) {
+pub fn register(
+    engine: &Engine,
+    scrape: &Arc<ScrapeManager>,
+    rules: &Arc<Manager>,
+    asked: (&Arc<Recent>, &Arc<Usage>),
+) {
     let scrape = scrape.clone();
     engine.system.register_live("targets", move || targets(&scrape));
     let of_rules = rules.clone();
     engine.system.register_live("rules", move || self::rules(&of_rules));
     let of_alerts = rules.clone();
     engine.system.register_live("alerts", move || alerts(&of_alerts));
-    let recent = recent.clone();
-    engine.system.register_live("queries", move || queries(&recent));
-    let store = engine.store.clone();
+    let (recent, usage) = (asked.0.clone(), asked.1.clone());
+    engine.system.register_live("usage", move || used(&usage));
+    engine.system.register_live_for("queries", move |reader| queries(&recent, reader));
+    let store = engine.store().clone();
     engine.system.register_live("deletes", move || deletes(&store));
 }
 
@@ -72,8 +80,25 @@ fn seconds(ms: i64) -> Option<f64> {
     Some(ms as f64 / 1000.0)
 }
 
-fn queries(recent: &Recent) -> Rows {
+/// Which metrics and labels were asked for since the start, as far as they are kept.
+fn used(usage: &Usage) -> Rows {
+    let all = usage.shown();
+    vec![
+        ("metric", Cells::Text(all.iter().map(|used| used.metric.clone()).collect())),
+        ("label", Cells::Text(all.iter().map(|used| used.label.clone()).collect())),
+        ("asked_by", Cells::Text(all.iter().map(|used| Some(used.by.as_str().to_string())).collect())),
+        ("times", Cells::Float(all.iter().map(|used| Some(used.times as f64)).collect())),
+        ("last_asked_at", Cells::Time(all.iter().map(|used| Some(used.last_ms)).collect())),
+    ]
+}
+
+/// What is told of a query that its reader may not know.
+const HIDDEN: &str = "<insufficient privilege>";
+
+/// Those of others without their texts, for a `reader` who may not see them.
+fn queries(recent: &Recent, reader: Option<&str>) -> Rows {
     let all = recent.shown();
+    let is_seen = |q: &Shown| reader.is_none_or(|reader| q.question.user.as_deref() == Some(reader));
     let text = |text: &str| Some(text.to_string()).filter(|text| !text.is_empty());
     let state = |end: &Option<Result<(), ErrorKind>>| match end {
         None => "running",
@@ -86,7 +111,14 @@ fn queries(recent: &Recent) -> Rows {
     vec![
         ("started_at", Cells::Time(all.iter().map(|q| Some(q.at_ms)).collect())),
         ("language", Cells::Text(all.iter().map(|q| text(q.question.language.as_str())).collect())),
-        ("query", Cells::Text(all.iter().map(|q| Some(q.question.text.clone())).collect())),
+        (
+            "query",
+            Cells::Text(
+                all.iter()
+                    .map(|q| Some(if is_seen(q) { q.question.text.clone() } else { HIDDEN.to_string() }))
+                    .collect(),
+            ),
+        ),
         ("client", Cells::Text(all.iter().map(|q| text(&q.question.client)).collect())),
         ("asked_by", Cells::Text(all.iter().map(|q| text(&q.question.by)).collect())),
         ("range_start", Cells::Time(range(0))),
@@ -101,7 +133,7 @@ fn queries(recent: &Recent) -> Rows {
         ),
         ("seconds", Cells::Float(all.iter().map(|q| Some(q.took.as_secs_f64())).collect())),
         ("state", Cells::Text(all.iter().map(|q| text(state(&q.end))).collect())),
-        ("error", Cells::Text(all.iter().map(|q| q.error.clone()).collect())),
+        ("error", Cells::Text(all.iter().map(|q| q.error.clone().filter(|_| is_seen(q))).collect())),
     ]
 }
 

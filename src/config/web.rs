@@ -13,6 +13,12 @@ use crate::config::web::roles::Grants;
 use crate::config::web::verifier::Verifier;
 use crate::config::yaml::{self, Node};
 
+/// Who may come from where.
+pub mod access;
+/// What a role is limited to.
+pub mod allowed;
+/// Files that SQL reads as tables.
+pub mod external;
 /// What users may do.
 pub mod roles;
 /// What is kept of passwords.
@@ -26,7 +32,18 @@ static FILE: Schema = Schema {
         field("basic_auth_users", Kind::Map(&Kind::Secret)),
         field("rate_limit", Kind::Section(&RATE_LIMIT)),
         // Ours.
-        field("promlake", Kind::Section(&roles::PROMLAKE)),
+        field("promlake", Kind::Section(&PROMLAKE)),
+    ]],
+};
+
+/// Prometheus knows no such section.
+static PROMLAKE: Schema = Schema {
+    name: "promlake",
+    fields: &[&[
+        field("roles", Kind::Section(&roles::ROLES)),
+        field("access", Kind::List(&access::ACCESS)),
+        field("external_locations", Kind::List(&Kind::Text)),
+        field("external_tables", Kind::List(&external::TABLE)),
     ]],
 };
 
@@ -102,6 +119,10 @@ pub struct WebConfig {
     pub users: Vec<(String, Option<Verifier>)>,
     /// `None`: whoever is a user may do everything.
     pub grants: Option<Grants>,
+    /// `None`: from everywhere, by password where there are users.
+    pub access: Option<Vec<access::Rule>>,
+    /// Files that SQL reads as tables.
+    pub external: Vec<external::ExternalTable>,
     pub rate_limit: Option<RateLimit>,
     /// What is right, and does nothing or less than it seems to; to be told at the start.
     pub notices: Vec<String>,
@@ -161,7 +182,7 @@ impl WebConfig {
         twice.into_iter().for_each(|fault| found.add_fault(fault));
         FILE.check(&root, "", &found);
         FILE.join_paths(&mut root, directory);
-        let config = Self::read(&root, &found);
+        let config = Self::read(&root, directory, &found);
         if let (Some(tls), Some(section)) = (&config.tls, root.get("tls_server_config")) {
             for (key, message) in check_tls(tls) {
                 found.add(line_of(section, key), &below("tls_server_config", key), message);
@@ -171,7 +192,7 @@ impl WebConfig {
         Ok(config)
     }
 
-    fn read(root: &Node, found: &Found) -> Self {
+    fn read(root: &Node, directory: &Path, found: &Found) -> Self {
         let nothing = Node::nothing();
         let section = |key: &str| root.get(key).filter(|node| !node.is_null()).unwrap_or(&nothing);
         let mut notices = vec![];
@@ -181,10 +202,20 @@ impl WebConfig {
             notices.push("rate_limit.burst is not above 0, so that every request is refused".to_string());
         }
         let users = users(section("basic_auth_users"), found, &mut notices);
-        let names: Vec<&str> = users.iter().map(|(name, _)| name.as_str()).collect();
+        let mut names: Vec<&str> = users.iter().map(|(name, _)| name.as_str()).collect();
+        let verifies = tls.as_ref().map(|tls| tls.client_auth.verifies());
+        let access = access::read(section("promlake"), &names, verifies, found);
+        for user in access::without_password(access.as_deref()) {
+            if !names.contains(&user) {
+                names.push(user);
+            }
+        }
+        let grants = roles::read(section("promlake"), &names, found);
         Self {
             tls,
-            grants: roles::read(section("promlake"), &names, found),
+            access,
+            grants,
+            external: external::read(section("promlake"), directory, found),
             headers: headers(section("http_server_config").get("headers").unwrap_or(&nothing), found),
             users,
             rate_limit,

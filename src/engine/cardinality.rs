@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
 use crate::engine::door::{Memory, Pass};
 use crate::engine::names::{Wanted, visit};
@@ -33,11 +32,11 @@ impl Engine {
     /// The numbers of the series with samples in a range, with lists of at most `limit`. Errors as in
     /// [`Engine::label_names`].
     pub async fn cardinality(&self, range: TimeRange, limit: usize) -> Result<Cardinality> {
-        let store = Arc::clone(&self.store);
+        let visible = self.visible().clone();
         self.run(&self.limits(None), |pass| async move {
             let mut counts = Counts::new(&pass);
             let wanted = Wanted { range, matchers: vec![], limit: None };
-            visit(&store, &pass, &wanted, Exactly::Days, |series| counts.add(series)).await?;
+            visit(&visible, &pass, &wanted, Exactly::Days, |series| counts.add(series)).await?;
             Ok(counts.describe(limit))
         })
         .await
@@ -142,6 +141,7 @@ impl Top {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use datafusion::execution::memory_pool::GreedyMemoryPool;

@@ -11,13 +11,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use datafusion::execution::runtime_env::RuntimeEnv;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::error::from_datafusion;
 use crate::engine::promql::cancel::{Cancel, CancelOnDrop};
+use crate::engine::share::Share;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::telemetry::spans;
 
@@ -45,10 +48,13 @@ impl Limits {
 }
 
 /// Slots and memory of all work of an engine.
+#[derive(Clone)]
 pub struct Door {
     slots: Arc<Semaphore>,
     running: Arc<AtomicUsize>,
     pool: Arc<dyn MemoryPool>,
+    /// Bytes of it that one piece of work may take.
+    share: Option<usize>,
 }
 
 /// What the work holds while it runs: its slot is free again when this is dropped.
@@ -86,7 +92,12 @@ impl Drop for Running {
 
 impl Door {
     pub fn new(slots: usize, pool: Arc<dyn MemoryPool>) -> Self {
-        Self { slots: Arc::new(Semaphore::new(slots.max(1))), running: Arc::default(), pool }
+        Self { slots: Arc::new(Semaphore::new(slots.max(1))), running: Arc::default(), pool, share: None }
+    }
+
+    /// The same door, with so many bytes at most for each piece of work.
+    pub fn with_share(&self, bytes: usize) -> Self {
+        Self { share: Some(bytes), ..self.clone() }
     }
 
     /// Work that runs or waits for a slot, and the bytes that all work has reserved.
@@ -146,7 +157,11 @@ impl Door {
         let asked = Instant::now();
         let slot = spans::span("execQueue").around(Arc::clone(&self.slots).acquire_owned()).await;
         let slot = slot.context(ErrorKind::Unavailable, || "shutting down".into())?;
-        Ok(Pass { queued: asked.elapsed(), flag, pool: Arc::clone(&self.pool), _slot: slot, _running: running })
+        let pool: Arc<dyn MemoryPool> = match self.share {
+            Some(bytes) => Arc::new(Share::new(Arc::clone(&self.pool), bytes)),
+            None => Arc::clone(&self.pool),
+        };
+        Ok(Pass { queued: asked.elapsed(), flag, pool, _slot: slot, _running: running })
     }
 }
 
@@ -159,6 +174,26 @@ impl Pass {
     /// Memory of the query pool, given back when it is dropped.
     pub fn memory(&self, name: &str) -> Memory {
         Memory::of(&self.pool, name)
+    }
+
+    /// What a plan runs in, with the memory that this work may take.
+    pub fn context(&self, context: Arc<TaskContext>) -> Arc<TaskContext> {
+        if Arc::ptr_eq(&self.pool, context.memory_pool()) {
+            return context;
+        }
+        let environment = context.runtime_env();
+        let pool = Arc::clone(&self.pool);
+        let environment = RuntimeEnv { memory_pool: pool, ..RuntimeEnv::clone(&environment) };
+        Arc::new(TaskContext::new(
+            context.task_id(),
+            context.session_id(),
+            context.session_config().clone(),
+            context.scalar_functions().clone(),
+            context.higher_order_functions().clone(),
+            context.aggregate_functions().clone(),
+            context.window_functions().clone(),
+            Arc::new(environment),
+        ))
     }
 }
 

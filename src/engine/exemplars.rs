@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::session::Engine;
+use crate::engine::visible::Visible;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::labels::Labels;
 use crate::model::matcher::Matcher;
 use crate::model::sample::TimeRange;
 use crate::storage::lake::rows;
-use crate::storage::store::Store;
 use crate::storage::types::Series;
 
 /// Exemplars of one answer: as many as Prometheus holds of all series, unless it is told otherwise.
@@ -66,11 +66,14 @@ impl Engine {
         matchers: Vec<Vec<Matcher>>,
         render: impl FnOnce(Exemplars) -> T + Send + 'static,
     ) -> Result<T> {
-        let store = Arc::clone(&self.store);
+        let engine = self.clone();
         self.run(&self.limits(None), |pass| async move {
             let memory = pass.memory("exemplars");
             let grow = |bytes: usize| memory.grow(bytes);
-            gather(&store, range, &matchers, grow, || pass.check()).await.map(render)
+            engine.visible().asked(&matchers);
+            let found = gather(engine.visible(), range, &matchers, grow, || pass.check()).await?;
+            engine.check_rows(found.count)?;
+            Ok(render(found))
         })
         .await
     }
@@ -78,7 +81,7 @@ impl Engine {
 
 /// All of them at once; `grow` accounts for what is kept.
 pub(super) async fn gather(
-    store: &Store,
+    visible: &Visible,
     range: TimeRange,
     matchers: &[Vec<Matcher>],
     grow: impl Fn(usize) -> Result<()>,
@@ -101,6 +104,6 @@ pub(super) async fn gather(
             false => Ok(()),
         }
     };
-    store.visit_exemplars(range, matchers, visit).await?;
+    visible.visit_exemplars(range, matchers, visit).await?;
     Ok(exemplars)
 }

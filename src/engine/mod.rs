@@ -32,6 +32,8 @@ pub mod runtime;
 pub mod scan;
 /// Names and values that are like some words.
 pub mod search;
+/// A part of the memory of queries.
+pub mod share;
 /// Text to plan to stream, on one screen; the engine's public door.
 pub mod session;
 /// What a query took.
@@ -40,5 +42,9 @@ pub mod stats;
 pub mod together;
 /// How long queries take, for telemetry.
 pub mod times;
+/// Which metrics and labels are asked for.
+pub mod usage;
+/// What of the store is shown.
+pub mod visible;
 /// SQL: a table per metric, system views, table and scalar functions.
 pub mod sql;

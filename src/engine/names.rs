@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use crate::engine::door::{Memory, Pass};
 use crate::engine::session::Engine;
+use crate::engine::visible::Visible;
 use crate::error::Result;
 use crate::model::labels::{Labels, METRIC_NAME};
 use crate::model::matcher::Matcher;
 use crate::model::sample::TimeRange;
-use crate::storage::store::Store;
 use crate::storage::store::select::Exactly;
 use crate::storage::types::Series;
 
@@ -46,34 +46,34 @@ impl Engine {
     /// # Errors
     /// Of the door, and `Limit` where the names do not fit the memory of queries.
     pub async fn label_names(&self, wanted: Wanted) -> Result<Listed<String>> {
-        let store = Arc::clone(&self.store);
+        let engine = self.clone();
         self.run(&self.limits(None), |pass| async move {
             let mut names = First::new(&pass, wanted.limit);
-            visit(&store, &pass, &wanted, Exactly::Days, |series| {
+            visit(engine.visible(), &pass, &wanted, Exactly::Days, |series| {
                 series.labels.iter().try_for_each(|(name, _)| names.add_text(name))
             })
             .await?;
-            Ok(names.listed())
+            names.listed_for(&engine)
         })
         .await
     }
 
     /// Values of a label of the wanted series. Errors as in [`Engine::label_names`].
     pub async fn label_values(&self, label: String, wanted: Wanted) -> Result<Listed<String>> {
-        let store = Arc::clone(&self.store);
+        let engine = self.clone();
         self.run(&self.limits(None), |pass| async move {
             let mut values = First::new(&pass, wanted.limit);
             if label == METRIC_NAME && wanted.matchers.is_empty() {
-                let names = store.metric_names(wanted.range).await?;
+                let names = engine.visible().metric_names(wanted.range).await?;
                 names.iter().filter(|name| !name.is_empty()).try_for_each(|name| values.add_text(name))?;
-                return Ok(values.listed());
+                return values.listed_for(&engine);
             }
-            visit(&store, &pass, &wanted, Exactly::Days, |series| match series.labels.get(&label) {
+            visit(engine.visible(), &pass, &wanted, Exactly::Days, |series| match series.labels.get(&label) {
                 Some(value) => values.add_text(value),
                 None => Ok(()),
             })
             .await?;
-            Ok(values.listed())
+            values.listed_for(&engine)
         })
         .await
     }
@@ -85,13 +85,14 @@ impl Engine {
         wanted: Wanted,
         render: impl FnOnce(Listed<Labels>) -> T + Send + 'static,
     ) -> Result<T> {
-        let store = Arc::clone(&self.store);
+        let engine = self.clone();
         self.run(&self.limits(None), |pass| async move {
             let mut found = First::new(&pass, wanted.limit);
             let add = |series: &Arc<Series>| found.add_labels(&series.labels);
-            visit(&store, &pass, &wanted, Exactly::Samples, add).await?;
+            visit(engine.visible(), &pass, &wanted, Exactly::Samples, add).await?;
             // With what is reserved for them, since they are about to become text.
             let First { items, cut, memory: _reserved, .. } = found;
+            engine.check_rows(items.len())?;
             Ok(render(Listed { items: items.into_iter().collect(), cut }))
         })
         .await
@@ -100,7 +101,7 @@ impl Engine {
 
 /// Shows the wanted series to `see`, some of them more than once, as long as anybody waits for the answer.
 pub(super) async fn visit(
-    store: &Store,
+    visible: &Visible,
     pass: &Pass,
     wanted: &Wanted,
     exactly: Exactly,
@@ -114,7 +115,8 @@ pub(super) async fn visit(
         seen += 1;
         see(series)
     };
-    store.visit_series(wanted.range, exactly, &wanted.matchers, looking).await
+    visible.asked(&wanted.matchers);
+    visible.visit_series(wanted.range, exactly, &wanted.matchers, looking).await
 }
 
 /// The first of a set in its order; of those beyond the limit it is known only that there are some.
@@ -131,7 +133,13 @@ impl<T: Ord> First<T> {
         Self { items: BTreeSet::new(), most: limit.unwrap_or(usize::MAX), cut: false, memory }
     }
 
-    pub(super) fn listed(self) -> Listed<T> {
+    /// As far as the one who asks may have so many.
+    fn listed_for(self, engine: &Engine) -> Result<Listed<T>> {
+        engine.check_rows(self.items.len())?;
+        Ok(self.listed())
+    }
+
+    fn listed(self) -> Listed<T> {
         Listed { items: self.items.into_iter().collect(), cut: self.cut }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::engine::query_log::{Asked, Origin};
-use crate::engine::recent::{Language, Question};
+use crate::engine::recent::{self, Language, Question};
 use crate::engine::stats::QueryStats;
 use crate::error::Result;
 use crate::model::histogram::FloatHistogram;
@@ -16,7 +16,6 @@ use crate::model::matcher::Matcher;
 use crate::model::sample::TimeRange;
 use crate::promql::ast::Expr;
 use crate::promql::parse::ParseOptions;
-use crate::storage::store::Store;
 use crate::storage::types::Snapshot;
 
 /// Limits and defaults of queries; Prometheus' flags of the same names.
@@ -125,14 +124,15 @@ impl QueryRequest {
         }
     }
 
-    /// What a client asks; `None` where none does.
-    pub(super) fn question(&self) -> Option<Question> {
+    /// What a client asks, as far as it is kept; `None` where none does.
+    pub(super) fn question(&self, user: Option<&str>) -> Option<Question> {
         let Origin::Http { client, path, .. } = self.origin.as_deref()? else { return None };
         Some(Question {
             language: Language::Promql,
-            text: self.query.clone(),
+            text: recent::kept(&self.query).to_string(),
             client: client.map(|client| client.to_string()).unwrap_or_default(),
             by: path.clone(),
+            user: user.map(str::to_string),
             range: Some(self.range()),
         })
     }
@@ -168,6 +168,16 @@ pub enum QueryValue {
     Matrix(Vec<ResultSeries>),
 }
 
+impl QueryValue {
+    /// As many as the same query has as a table: one for each point.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Scalar(..) | Self::String(..) => 1,
+            Self::Vector(series) | Self::Matrix(series) => series.iter().map(|series| series.points.len()).sum(),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct QueryResponse {
     pub value: QueryValue,
@@ -182,11 +192,4 @@ pub struct QueryResponse {
 pub trait Snapshots: Send + Sync {
     /// The series that satisfy all matchers, and the sources of their samples in `range`.
     async fn snapshot(&self, range: TimeRange, matchers: &[Matcher]) -> Result<Snapshot>;
-}
-
-#[async_trait]
-impl Snapshots for Store {
-    async fn snapshot(&self, range: TimeRange, matchers: &[Matcher]) -> Result<Snapshot> {
-        Store::snapshot(self, range, matchers).await
-    }
 }

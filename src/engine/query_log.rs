@@ -38,7 +38,13 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A client of the HTTP API.
-    Http { client: Option<IpAddr>, method: String, path: String },
+    Http {
+        client: Option<IpAddr>,
+        method: String,
+        path: String,
+        /// It says that it is a dashboard.
+        dashboard: bool,
+    },
     /// A group of rules.
     Rules { file: String, group: String },
 }
@@ -242,7 +248,7 @@ impl Entry {
         let _ = write!(line, ",\"spanID\":\"{}\",\"traceID\":\"{}\"", self.ids.span, self.ids.trace);
         match origin.as_deref() {
             None => {}
-            Some(Origin::Http { client, method, path }) => {
+            Some(Origin::Http { client, method, path, .. }) => {
                 let client = client.map(|client| client.to_string()).unwrap_or_default();
                 let request = json!({ "clientIP": client, "method": method, "path": path });
                 let _ = write!(line, ",\"httpRequest\":{request}");

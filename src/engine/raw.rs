@@ -39,8 +39,9 @@ impl Engine {
     /// The series that satisfy any of the matcher sets and have samples on a day that `range` touches. A set without a
     /// matcher names none, as in Prometheus. To be used by work that has passed the door.
     pub async fn raw<'p>(&self, pass: &'p Pass, range: TimeRange, sets: &[Vec<Matcher>]) -> Result<Raw<'p>> {
+        self.visible().asked(sets);
         let sets: Vec<&[Matcher]> = sets.iter().map(Vec::as_slice).filter(|set| !set.is_empty()).collect();
-        let snapshot = self.store.snapshot_of_any(range, &sets).await?;
+        let snapshot = self.visible().snapshot_of_any(range, &sets).await?;
         Ok(Raw { runtime: Arc::clone(self.runtime()), pass, range, snapshot })
     }
 }
@@ -104,7 +105,7 @@ impl Raw<'_> {
         }
         let options = ScanOptions::of_query(BATCH_SERIES, self.pass.flag.clone());
         let table = SeriesTable::with_columns(Arc::new(snapshot), self.range, Shape::Lists, columns, &options);
-        let mut batches = self.runtime.scan(&table).await?;
+        let mut batches = self.runtime.scan(&table, self.pass).await?;
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(from_datafusion)?;
             self.pass.check()?;

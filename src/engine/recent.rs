@@ -42,6 +42,8 @@ pub struct Question {
     pub client: String,
     /// Where: a path of the HTTP API, or a database.
     pub by: String,
+    /// Whose it is, where that is known.
+    pub user: Option<String>,
     /// Start, end and step in milliseconds, of which an instant query has one time and no step.
     pub range: Option<[i64; 3]>,
 }
@@ -83,7 +85,9 @@ struct End {
 
 impl Entry {
     fn bytes(&self) -> usize {
-        self.question.text.len() + self.question.client.len() + self.question.by.len()
+        let question = &self.question;
+        let user = question.user.as_ref().map_or(0, String::len);
+        question.text.len() + question.client.len() + question.by.len() + user
     }
 }
 
@@ -96,7 +100,8 @@ impl Recent {
     }
 
     pub fn begin(&self, mut question: Question) -> Ticket {
-        for text in [&mut question.text, &mut question.client, &mut question.by] {
+        let Question { text, client, by, user, .. } = &mut question;
+        for text in [text, client, by].into_iter().chain(user) {
             cut(text, MAX_TEXT);
         }
         let entry = Entry {
@@ -154,6 +159,11 @@ impl Ticket {
     }
 }
 
+/// So much of a text as is kept, for those who copy it.
+pub fn kept(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT)]
+}
+
 /// What is cut off takes no memory either.
 fn cut(text: &mut String, most: usize) {
     text.truncate(text.floor_char_boundary(most));
@@ -175,7 +185,7 @@ mod tests {
 
     fn question(text: impl Into<String>) -> Question {
         let (client, by) = ("::1".to_string(), "/api/v1/query".to_string());
-        Question { language: Language::Promql, text: text.into(), client, by, range: None }
+        Question { language: Language::Promql, text: text.into(), client, by, user: None, range: None }
     }
 
     #[test]

@@ -28,7 +28,7 @@ use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
-use super::door::{self, AbortOnDrop, Door};
+use super::door::{self, AbortOnDrop, Door, Pass};
 use super::error::from_datafusion;
 use super::promql::plan::layout::rows_per_batch;
 use super::promql::plan::node::PromqlQueryPlanner;
@@ -142,7 +142,7 @@ impl QueryRuntime {
     }
 
     /// The rows of a leaf by itself, in no order.
-    pub async fn scan(&self, table: &SeriesTable) -> Result<SendableRecordBatchStream> {
+    pub async fn scan(&self, table: &SeriesTable, pass: &Pass) -> Result<SendableRecordBatchStream> {
         let session = self.promql_session(PromqlNeeds {
             rules: PhysicalRules::None,
             partitions: self.partitions,
@@ -150,7 +150,7 @@ impl QueryRuntime {
             repartition: false,
         });
         let plan = table.scan(&session.state, None, &[], None).await.map_err(from_datafusion)?;
-        execute_stream(plan, Arc::clone(&session.context)).map_err(from_datafusion)
+        execute_stream(plan, pass.context(Arc::clone(&session.context))).map_err(from_datafusion)
     }
 
     /// The session of all queries that need the same; to make one would take a good part of planning.

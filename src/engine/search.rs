@@ -84,27 +84,30 @@ impl Engine {
     /// # Errors
     /// Of the door, and `Limit` where the results do not fit the memory of queries.
     pub fn search(&self, search: Search) -> Answer<Part, Error> {
-        let store = Arc::clone(&self.store);
+        let engine = self.clone();
         self.stream(self.limits(None), WAITING_BATCHES, move |pass: Pass, parts: mpsc::Sender<Part>| async move {
             let Search { subject, wanted, filter, order, batch } = search;
             let mut found = Found::new(&pass, filter, order, wanted.limit);
             match &subject {
                 Subject::LabelNames => {
                     let see = |series: &Arc<Series>| names_of(series).try_for_each(|name| found.add(&pass, name));
-                    visit(&store, &pass, &wanted, Exactly::Days, see).await?;
+                    visit(engine.visible(), &pass, &wanted, Exactly::Days, see).await?;
                 }
                 Subject::LabelValues(label) if label == METRIC_NAME && wanted.matchers.is_empty() => {
-                    let names = store.metric_names(wanted.range).await?;
+                    let names = engine.visible().metric_names(wanted.range).await?;
                     names.iter().filter(|name| !name.is_empty()).try_for_each(|name| found.add(&pass, name))?;
                 }
                 Subject::LabelValues(label) => {
-                    visit(&store, &pass, &wanted, Exactly::Days, |series| match series.labels.get(label) {
-                        Some(value) => found.add(&pass, value),
-                        None => Ok(()),
+                    visit(engine.visible(), &pass, &wanted, Exactly::Days, |series| {
+                        match series.labels.get(label) {
+                            Some(value) => found.add(&pass, value),
+                            None => Ok(()),
+                        }
                     })
                     .await?;
                 }
             }
+            engine.check_rows(found.hits.len())?;
             found.send(batch, &parts).await
         })
     }

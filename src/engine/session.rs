@@ -18,6 +18,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
+use crate::config::web::roles::{Grant, Role};
 use crate::engine::active::ActiveQueries;
 use crate::engine::door::{Answer, Door, Limits, Load, Memory, Pass};
 use crate::engine::error::from_datafusion;
@@ -42,12 +43,16 @@ use crate::engine::recent::{Question, Recent, Ticket};
 use crate::engine::runtime::{self, QueryRuntime, Size};
 use crate::engine::scan::ScanOptions;
 use crate::engine::sql;
+use crate::engine::sql::external::ListExternal;
 use crate::engine::sql::promql::{PlannedVector, StatementPromql, StatementRuns};
 use crate::engine::sql::system::SystemTables;
 use crate::engine::stats::QueryStats;
 use crate::engine::times::QueryTimes;
 use crate::engine::together::Forms;
-use crate::error::{Error, Result};
+use crate::engine::usage::By;
+use crate::engine::usage::Usage;
+use crate::engine::visible::Visible;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::labels::Labels;
 use crate::promql::ast::Expr;
 use crate::promql::duration_expressions;
@@ -179,7 +184,8 @@ pub enum PlannedKind {
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    pub store: Arc<Store>,
+    /// What it shows of the store.
+    visible: Visible,
     pub options: Arc<EngineOptions>,
     /// Tables of the application in schema `promlake`.
     pub system: Arc<SystemTables>,
@@ -188,6 +194,13 @@ pub struct Engine {
     active: Option<ActiveQueries>,
     log: Option<Arc<QueryLog>>,
     recent: Option<Arc<Recent>>,
+    /// Files that SQL reads as tables, and which of them who asks may read.
+    external: (ListExternal, Option<Arc<[String]>>),
+    /// Of an answer.
+    max_rows: Option<u64>,
+    /// Who asks, where there are roles, and whether he sees what others ask.
+    user: Option<Arc<str>>,
+    sees_others: bool,
     times: Arc<QueryTimes>,
     kept: Arc<KeptPlans<KeptQuery>>,
     forms: Forms,
@@ -198,14 +211,65 @@ impl Engine {
         let runtime = Arc::new(QueryRuntime::new(&options)?);
         let (system, times, door) = (Arc::default(), Arc::default(), runtime.door(options.max_concurrency));
         let (options, kept, forms) = (Arc::new(options), Arc::default(), Forms::default());
-        let (active, log, recent) = (None, None, None);
-        Ok(Self { store, options, system, runtime, door, active, log, recent, times, kept, forms })
+        let (active, log, recent, visible) = (None, None, None, Visible::all(store));
+        let (max_rows, user, sees_others) = (None, None, true);
+        Ok(Self {
+            visible,
+            options,
+            system,
+            runtime,
+            door,
+            active,
+            log,
+            recent,
+            external: (Arc::new(Vec::new), None),
+            max_rows,
+            user,
+            sees_others,
+            times,
+            kept,
+            forms,
+        })
     }
 
-    /// The same engine for one whose queries may take so long at most.
-    pub fn with_timeout(&self, most: Duration) -> Self {
-        let timeout = self.options.timeout.min(most);
-        Self { options: Arc::new(EngineOptions { timeout, ..EngineOptions::clone(&self.options) }), ..self.clone() }
+    /// The same engine for one who has a role, within its limits.
+    pub fn within(&self, user: &str, grant: &Grant) -> Self {
+        let allowed = &grant.allowed;
+        let mut engine = self.clone();
+        engine.user = Some(Arc::from(user));
+        engine.sees_others = grant.role == Role::Admin;
+        if let Some(most) = allowed.statement_timeout {
+            let timeout = self.options.timeout.min(most);
+            engine.options = Arc::new(EngineOptions { timeout, ..EngineOptions::clone(&self.options) });
+        }
+        if let Some(bytes) = allowed.memory {
+            engine.door = Arc::new(self.door.with_share(usize::try_from(bytes).unwrap_or(usize::MAX)));
+        }
+        engine.max_rows = allowed.max_rows;
+        engine.external.1 = allowed.external_tables.clone();
+        engine.visible = self.visible.only(allowed.metrics.clone());
+        engine
+    }
+
+    /// What it shows of the store.
+    pub fn visible(&self) -> &Visible {
+        &self.visible
+    }
+
+    /// Everything that is stored, whatever the engine shows of it: for those who write.
+    pub fn store(&self) -> &Arc<Store> {
+        self.visible.whole()
+    }
+
+    /// How many rows an answer may have.
+    pub fn max_rows(&self) -> Option<u64> {
+        self.max_rows
+    }
+
+    /// # Errors
+    /// `Limit` for an answer of more rows than the role of who asks may have.
+    pub fn check_rows(&self, rows: usize) -> Result<()> {
+        check_rows(self.max_rows, rows)
     }
 
     /// The same engine through a door of its own: so many queries at once, whoever waits at the other ones. Threads and
@@ -229,9 +293,20 @@ impl Engine {
         Self { recent: Some(recent), ..self }
     }
 
-    /// Tells that a client asks.
-    pub fn asks(&self, question: impl FnOnce() -> Question) -> Option<Ticket> {
-        self.recent.as_ref().map(|recent| recent.begin(question()))
+    /// With files that SQL reads as tables.
+    pub fn with_external(self, tables: ListExternal) -> Self {
+        Self { external: (tables, None), ..self }
+    }
+
+    /// Tells what is asked for.
+    pub fn with_usage(self, usage: Arc<Usage>) -> Self {
+        Self { visible: self.visible.with_usage(usage), ..self }
+    }
+
+    /// Tells that a client asks, where that is kept.
+    pub fn asks(&self, question: impl FnOnce() -> Option<Question>) -> Option<Ticket> {
+        let recent = self.recent.as_ref()?;
+        Some(recent.begin(question()?))
     }
 
     /// The log of queries, while it is on.
@@ -246,7 +321,7 @@ impl Engine {
         request: QueryRequest,
         render: impl FnOnce(QueryResponse) -> T + Send + 'static,
     ) -> Result<T> {
-        let ticket = request.question().and_then(|question| self.asks(|| question));
+        let ticket = self.asks(|| request.question(self.user.as_deref()));
         let answer = match self.query_log() {
             Some(log) => {
                 let entry = log.begin(request.asked());
@@ -290,7 +365,8 @@ impl Engine {
         render: impl FnOnce(QueryResponse) -> T + Send + 'static,
     ) -> Result<T> {
         let cancel = pass.flag.clone();
-        let (store, options, runtime) = (self.store.clone(), self.options.clone(), self.runtime.clone());
+        let (visible, options, runtime) = (self.visible.clone(), self.options.clone(), self.runtime.clone());
+        let max_rows = self.max_rows;
         let started = Instant::now();
         let times = self.times.clone();
         times.queue.observe(pass.queued.as_secs_f64());
@@ -301,8 +377,9 @@ impl Engine {
             let pass = pass;
             let Prepared { planned, physical, kept } = prepared;
             // What the result takes is held until it is rendered.
-            let work = finish(&runtime, &request, &planned, physical, started);
+            let work = finish(&runtime, &request, &planned, physical, started, Some(&pass));
             let (mut response, _held) = spans::span("promqlEval").around(work).await?;
+            check_rows(max_rows, response.value.rows())?;
             response.stats.queue = pass.queued;
             times.answered(&response.stats);
             let answer = render(response);
@@ -316,11 +393,19 @@ impl Engine {
         let shown = move |request: &QueryRequest| active.and_then(|active| active.insert(&request.query));
         let is_short = is_short(request.time) && request.query.len() <= SMALL_TEXT_BYTES;
         let parsed = if is_short { Some(parse(&options, &request)?) } else { None };
+        if let Some(expr) = &parsed {
+            tell_usage(&visible, &request, expr);
+        }
         let Some(expr) = parsed.filter(|expr| self.is_small(expr, request.time)) else {
             let work = async move {
                 let _active = shown(&request);
+                let expr = parse(&options, &request)?;
+                if !is_short {
+                    tell_usage(&visible, &request, &expr);
+                }
+                let request = QueryRequest { parsed: Some(expr), ..request };
                 let planned =
-                    spans::span("promqlPrepare").around(plan(&*store, &options, &request, cancel)).await?;
+                    spans::span("promqlPrepare").around(plan(&visible, &options, &request, cancel)).await?;
                 complete(Prepared { planned, physical: None, kept: None }, request).await
             };
             return self.runtime.spawn(work).await;
@@ -340,7 +425,7 @@ impl Engine {
     /// What may be a small query, ready to run on the caller's thread if it is one: by the plan of an earlier run, or by
     /// one of its own that may be kept.
     async fn prepare(&self, request: &QueryRequest, expr: Arc<Expr>, cancel: Cancel) -> Result<Prepared> {
-        let resolved = resolve_query(&*self.store, &self.options, request, expr, &cancel).await?;
+        let resolved = resolve_query(&self.visible, &self.options, request, expr, &cancel).await?;
         if resolved.is_small() {
             return self.ready(resolved, cancel).await;
         }
@@ -376,7 +461,7 @@ impl Engine {
 
     /// Whether a query may be planned on the caller's thread.
     fn is_small(&self, expr: &Expr, time: EvalTime) -> bool {
-        let is_small = |metric: &&str| self.store.metric_len(metric) <= SMALL_METRIC_SERIES;
+        let is_small = |metric: &&str| self.visible.metric_len(metric) <= SMALL_METRIC_SERIES;
         let most_ms = match time {
             EvalTime::Instant { .. } => SMALL_WINDOW_MS,
             EvalTime::Range { .. } => SMALL_PANEL_WINDOW_MS,
@@ -386,7 +471,7 @@ impl Engine {
 
     /// Parses and plans PromQL without running it.
     pub async fn plan_promql(&self, request: &QueryRequest) -> Result<PlannedQuery> {
-        plan(&*self.store, &self.options, request, Cancel::default()).await
+        plan(&self.visible, &self.options, request, Cancel::default()).await
     }
 
     /// The physical plan of a PromQL query as [`Engine::promql`] runs it, as text; empty for a constant.
@@ -399,19 +484,24 @@ impl Engine {
 
     /// A DataFusion session of one SQL client: shared catalog, runtime and functions, its own settings.
     pub fn sql_context(&self) -> SessionContext {
-        let (engine, lake) = (self.clone(), self.store.clone());
+        let (engine, lake) = (self.clone(), Arc::clone(self.store()));
         let promql = move |request: QueryRequest, flag: Cancel| -> BoxFuture<'static, Result<PlannedVector>> {
             let engine = engine.clone();
-            Box::pin(
-                async move { plan(&*engine.store, &engine.options, &request, flag).await?.into_vector(&request) },
-            )
+            Box::pin(async move {
+                let parsed = parse(&engine.options, &request)?;
+                tell_usage(&engine.visible, &request, &parsed);
+                let request = QueryRequest { parsed: Some(parsed), ..request };
+                plan(&engine.visible, &engine.options, &request, flag).await?.into_vector(&request)
+            })
         };
         sql::context::build(sql::context::Parts {
-            store: self.store.clone(),
+            visible: self.visible.clone(),
             state: self.runtime.sql_state(),
             promql: Arc::new(promql),
             files: Arc::new(move || lake.lake().files().samples.clone()),
             system: self.system.clone(),
+            external: self.external.clone(),
+            reader: self.user.clone().filter(|_| !self.sees_others),
         })
     }
 
@@ -517,7 +607,7 @@ pub(crate) async fn evaluate(
 ) -> Result<QueryResponse> {
     let started = Instant::now();
     let planned = plan(snapshots, options, request, cancel).await?;
-    Ok(finish(runtime, request, &planned, None, started).await?.0)
+    Ok(finish(runtime, request, &planned, None, started, None).await?.0)
 }
 
 /// Plan to result; planned for all threads where no execution plan is there yet.
@@ -527,6 +617,7 @@ async fn finish(
     planned: &PlannedQuery,
     ready: Option<Physical>,
     started: Instant,
+    pass: Option<&Pass>,
 ) -> Result<(QueryResponse, Work)> {
     let ready = match (ready, &planned.plan) {
         (None, Some(logical)) => Some(physical(runtime, logical, planned.size(false)).await?),
@@ -535,7 +626,12 @@ async fn finish(
     let prepare = started.elapsed();
     planned.tally.check().map_err(from_datafusion)?;
     let (batches, work) = match ready {
-        Some(physical) => gather(planned, physical).await.map_err(from_datafusion)?,
+        Some(mut physical) => {
+            if let Some(pass) = pass {
+                physical.context = pass.context(physical.context);
+            }
+            gather(planned, physical).await.map_err(from_datafusion)?
+        }
         None => (vec![], Work::unbounded(&planned.cancel)),
     };
     let (value, sort) = value(planned, &batches, request.time, &work).map_err(from_datafusion)?;
@@ -568,6 +664,24 @@ async fn gather(
         batches.push(batch);
     }
     Ok((batches, work))
+}
+
+fn tell_usage(visible: &Visible, request: &QueryRequest, expr: &Expr) {
+    if let Some(usage) = visible.usage() {
+        usage.promql(By::of(request.origin.as_deref()), expr);
+    }
+}
+
+fn check_rows(most: Option<u64>, rows: usize) -> Result<()> {
+    match most.filter(|most| rows as u64 > *most) {
+        None => Ok(()),
+        Some(most) => Err(Error::new(ErrorKind::Limit, too_many_rows(most))),
+    }
+}
+
+/// What is said of an answer with more rows than its reader may have.
+pub fn too_many_rows(most: u64) -> String {
+    format!("the answer has more than {most} rows, the most that the user's role may have of one (max_rows)")
 }
 
 fn parse(options: &EngineOptions, request: &QueryRequest) -> Result<Arc<Expr>> {

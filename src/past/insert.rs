@@ -172,7 +172,7 @@ impl Inserter {
         if let Some(first) = all.first_other.clone().filter(|_| !keeps_others) {
             return Ok(Err(Refused::Stored(all.other, first)));
         }
-        let recent_ms = self.engine.store.out_of_order_window_ms().max(RECENT_MS);
+        let recent_ms = self.engine.store().out_of_order_window_ms().max(RECENT_MS);
         let recent_from = now_ms.saturating_sub(recent_ms);
         self.write_past(&writer, &source, &days, TimeRange::new(i64::MIN, recent_from - 1), &progress).await?;
         let late = self.append_recent(&writer, &source, &days, recent_from, &progress).await?;

@@ -37,7 +37,7 @@ impl PastWriter {
     /// ids.
     pub async fn note(&mut self, day: i32) -> Result<()> {
         if self.noted.insert(day) {
-            let listed = self.engine.store.lake().read_series(day).await?;
+            let listed = self.engine.store().lake().read_series(day).await?;
             let ids = self.ids.get_mut();
             listed.iter().for_each(|series| ids.note(series.id, &series.labels));
         }
@@ -57,7 +57,7 @@ impl PastWriter {
     /// A day of a source, within a range, to be compared or read.
     pub fn day<'a>(&'a self, source: &Arc<Source>, day: i32, range: TimeRange, progress: &'a Progress) -> Day<'a> {
         Day {
-            lake: self.engine.store.lake(),
+            lake: self.engine.store().lake(),
             day,
             sources: Arc::new([source.clone()]),
             range,
@@ -71,7 +71,7 @@ impl PastWriter {
     /// returns.
     pub async fn write(&self, day: &Day<'_>, done: &[Done]) -> Result<Outcome> {
         let outcome = day.write(&[], done).await?;
-        self.engine.store.see_lake().await?;
+        self.engine.store().see_lake().await?;
         Ok(outcome)
     }
 }

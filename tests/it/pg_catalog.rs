@@ -167,7 +167,7 @@ async fn functions_of_the_catalog_answer() {
             ("SELECT array_upper(ARRAY[4,5,6], 1), array_lower(ARRAY[4], 1), array_upper(ARRAY[1], 2)", &["3|1|NULL"]),
             ("SELECT generate_subscripts(ARRAY['a','b'], 1)", &["1", "2"]),
             ("SELECT (parse_ident('public.\"A b\"'))[2]", &["A b"]),
-            ("SELECT ARRAY(SELECT nspname FROM pg_namespace ORDER BY 1 DESC)", &["{public,promlake,pg_catalog,information_schema}"]),
+            ("SELECT ARRAY(SELECT nspname FROM pg_namespace ORDER BY 1 DESC)", &["{public,promlake,pg_catalog,information_schema,external}"]),
             ("SELECT ARRAY(SELECT nspname FROM pg_namespace WHERE false)", &["{}"]),
             ("SELECT pg_postmaster_start_time() < now(), pg_is_in_recovery(), txid_current() > 0", &["t|f|t"]),
             ("SELECT pg_get_function_arguments(oid), pg_get_function_result(oid) FROM pg_proc WHERE proname = 'promql' ORDER BY pronargs", &[

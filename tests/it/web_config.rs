@@ -14,6 +14,12 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::support::{Home, NO_TARGETS, Promlake};
 
+/// Who may come from where.
+mod access;
+/// What a role is limited to.
+mod limits;
+/// Files as tables.
+mod external;
 /// The same of Postgres.
 mod postgres;
 /// What users may do.

@@ -1,20 +1,14 @@
-//! `promlake:` of the web configuration file: which users have which role, and what a role is limited to. Prometheus knows
-//! no such section.
-
-use std::collections::HashMap;
-use std::fmt;
-use std::time::Duration;
+//! `promlake.roles` of the web configuration file: which users have which role, and what a role is limited to.
 
 use crate::config::http::line_of;
 use crate::config::mistake::Found;
 use crate::config::schema::{Kind, Schema, below, field};
-use crate::config::values;
+use crate::config::web::allowed::{self, Allowed};
 use crate::config::yaml::Node;
+use std::collections::HashMap;
+use std::fmt;
 
-pub static PROMLAKE: Schema =
-    Schema { name: "promlake", fields: &[&[field("roles", Kind::Section(&ROLES)), field("access", Kind::Any)]] };
-
-static ROLES: Schema = Schema {
+pub(super) static ROLES: Schema = Schema {
     name: "roles",
     fields: &[&[
         field("reader", Kind::Section(&ROLE)),
@@ -28,14 +22,12 @@ static ROLE: Schema = Schema {
     fields: &[&[
         field("users", Kind::List(&Kind::Text)),
         field("statement_timeout", Kind::Duration),
-        field("max_rows", Kind::Any),
-        field("memory", Kind::Any),
-        field("metrics", Kind::Any),
+        field("max_rows", Kind::Integer),
+        field("memory", Kind::Text),
+        field("metrics", Kind::Text),
+        field("external_tables", Kind::List(&Kind::Text)),
     ]],
 };
-
-/// Keys that are meant to be there one day. A limit that is read and does not hold would be worse than none.
-const NOT_BUILT: &[&str] = &["max_rows", "memory", "metrics"];
 
 /// What a user may do; each role may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,7 +40,7 @@ pub enum Role {
     Admin,
 }
 
-const ALL: [Role; 3] = [Role::Reader, Role::Writer, Role::Admin];
+pub(super) const ALL: [Role; 3] = [Role::Reader, Role::Writer, Role::Admin];
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,11 +53,10 @@ impl fmt::Display for Role {
 }
 
 /// What a user was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     pub role: Role,
-    /// Of a statement, or a query.
-    pub statement_timeout: Option<Duration>,
+    pub allowed: Allowed,
 }
 
 /// By user.
@@ -73,26 +64,23 @@ pub type Grants = HashMap<String, Grant>;
 
 /// What each of the users was given; `None` where the file has no roles. Each has exactly one, so that nobody is forgotten.
 pub(super) fn read(section: &Node, users: &[&str], found: &Found) -> Option<Grants> {
-    if section.get("access").is_some() {
-        found.add(line_of(section, "access"), "promlake.access", "access by address is not built yet");
-    }
     let roles = section.get("roles").filter(|node| !node.is_null())?;
     let mut grants = Grants::new();
     for role in ALL {
         let name = role.to_string();
         let Some(given) = roles.get(&name) else { continue };
         let path = below("promlake.roles", &name);
-        for key in NOT_BUILT.iter().filter(|key| given.get(key).is_some()) {
-            found.add(line_of(given, key), &below(&path, key), "this limit of a role is not built yet");
+        let allowed = allowed::read(given, &path, found);
+        if role == Role::Admin && allowed.metrics.is_some() {
+            let message = "an admin sees everything that there is, also where no matcher could hide it";
+            found.add(line_of(given, "metrics"), &below(&path, "metrics"), message);
         }
-        let statement_timeout = Some(values::duration_ms(given, "statement_timeout", 0));
-        let statement_timeout = statement_timeout.filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms as u64));
         for user in given.get("users").map(Node::items).unwrap_or_default() {
             let add = |message: String| found.add(user.line, &below(&path, "users"), message);
             let Some(text) = user.text() else { continue };
             if !users.contains(&text) {
                 add(format!("there is no user {text:?} in basic_auth_users"));
-            } else if let Some(other) = grants.insert(text.to_string(), Grant { role, statement_timeout }) {
+            } else if let Some(other) = grants.insert(text.to_string(), Grant { role, allowed: allowed.clone() }) {
                 add(format!("the user {text:?} is {} already", other.role));
             }
         }
@@ -106,8 +94,11 @@ pub(super) fn read(section: &Node, users: &[&str], found: &Found) -> Option<Gran
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::web::WebConfig;
+    use crate::model::matcher::Matcher;
 
     fn parse(text: &str) -> Result<WebConfig, String> {
         let hash = "$2y$10$rC4X9ThyEhQeRO4qQUqPbOqT1X63lbM61QZWFhm3uUxuOhx5nd8sy";
@@ -121,13 +112,23 @@ mod tests {
         let text = "promlake:\n  roles:\n    admin: {users: [ada]}\n    \
                     reader:\n      users: [bob]\n      statement_timeout: 30s\n";
         let grants = parse(text).unwrap().grants.unwrap();
-        let timeout = Some(Duration::from_secs(30));
-        assert_eq!(grants["ada"], Grant { role: Role::Admin, statement_timeout: None });
-        assert_eq!(grants["bob"], Grant { role: Role::Reader, statement_timeout: timeout });
+        let allowed = Allowed { statement_timeout: Some(Duration::from_secs(30)), ..Allowed::default() };
+        assert_eq!(grants["ada"], Grant { role: Role::Admin, allowed: Allowed::default() });
+        assert_eq!(grants["bob"], Grant { role: Role::Reader, allowed });
         for none in ["", "promlake:\n", "promlake: {}\n", "promlake:\n  roles:\n"] {
             assert!(parse(none).unwrap().grants.is_none(), "{none}");
         }
         assert!(Role::Reader < Role::Writer && Role::Writer < Role::Admin);
+    }
+
+    #[test]
+    fn what_a_role_is_limited_to() {
+        let text = "promlake:\n  roles:\n    reader:\n      users: [ada, bob]\n      max_rows: 1000\n      \
+                    memory: 64MiB\n      metrics: '{__name__=~\"shop_.*\", team=\"a\"}'\n";
+        let allowed = parse(text).unwrap().grants.unwrap()["ada"].allowed.clone();
+        let metrics = allowed.metrics.as_deref().unwrap();
+        assert_eq!((allowed.max_rows, allowed.memory, metrics.len()), (Some(1000), Some(64 << 20), 2));
+        assert!(metrics.contains(&Matcher::equal("team", "a")), "{metrics:?}");
     }
 
     #[test]
@@ -154,16 +155,36 @@ mod tests {
             &format!("{both}    owner: {{users: [bob]}}\n"),
             "w.yml:7: promlake.roles.owner: field owner not found in roles",
         );
+        for (limit, wrong) in [
+            ("max_rows: 0", "max_rows: expected a whole number above 0"),
+            ("max_rows: -1", "max_rows: expected a whole number above 0"),
+            ("memory: 0", "memory: expected a size above 0"),
+            ("metrics: ''", "metrics: expected a selector of series, such as '{team=\"a\"}'"),
+        ] {
+            check(
+                &format!("    reader: {{users: [ada, bob], {limit}}}\n"),
+                &format!("w.yml:6: promlake.roles.reader.{wrong}"),
+            );
+        }
+        for (limit, wrong) in [
+            ("memory: much", "memory: not a valid size"),
+            ("metrics: '{team=~\"(\"}'", "metrics: not a selector of series: "),
+            ("metrics: '{}'", "metrics: not a selector of series: "),
+            ("metrics: 'rate(up[5m])'", "metrics: not a selector of series: "),
+        ] {
+            let text = format!("promlake:\n  roles:\n    reader: {{users: [ada, bob], {limit}}}\n");
+            let told = parse(&text).err().unwrap_or_default();
+            assert!(told.starts_with(&format!("w.yml:6: promlake.roles.reader.{wrong}")), "{limit}: {told}");
+        }
         check(
-            "    reader: {users: [ada, bob], metrics: ['{job=\"x\"}']}\n",
-            "w.yml:6: promlake.roles.reader.metrics: this limit of a role is not built yet",
+            "    reader: {users: [bob]}\n    admin: {users: [ada], metrics: '{team=\"a\"}'}\n",
+            "w.yml:7: promlake.roles.admin.metrics: an admin sees everything that there is, also where no matcher \
+             could hide it",
         );
         check(
             "    reader: {users: [ada, bob], statement_timeout: soon}\n",
             "w.yml:6: promlake.roles.reader.statement_timeout: not a valid duration string: \"soon\"",
         );
-        let told = parse("promlake:\n  access: []\n").err().unwrap_or_default();
-        assert_eq!(told, "w.yml:5: promlake.access: access by address is not built yet");
         let told = parse("promlake:\n  nope: 1\n").err().unwrap_or_default();
         assert_eq!(told, "w.yml:5: promlake.nope: field nope not found in promlake");
     }

@@ -44,6 +44,7 @@ fn the_form_of_a_line() {
         client: Some("127.0.0.1".parse().unwrap()),
         method: "GET".into(),
         path: "/lake/api/v1/query_range".into(),
+        dashboard: false,
     };
     let timings = r#""timings":{"evalTotalTime":0.02,"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":0.02,"execQueueTime":0,"execTotalTime":0.02}"#;
     let params = r#""params":{"end":"1970-01-01T01:00:00.000Z","query":"a \"b\"","start":"1970-01-01T00:00:00.000Z","step":5}"#;

@@ -22,6 +22,7 @@ use crate::engine::runtime;
 use crate::engine::scan::Askers;
 use crate::engine::stats::QueryStats;
 use crate::engine::together::Form;
+use crate::engine::usage::By;
 use crate::error::Result;
 use crate::model::labels::{Labels, METRIC_NAME};
 use crate::model::matcher::Matcher;
@@ -86,6 +87,9 @@ impl Engine {
             default_subquery_step_ms: 1,
         };
         let requests = resolve::requests(&times, &form.tree);
+        if let Some(usage) = self.visible.usage() {
+            exprs.iter().for_each(|expr| usage.promql(By::Rule, expr));
+        }
         let Ok(mut sides) = self.sides(&requests, exprs, times.lookback_ms).await else { return answers };
         for run in self.runs(&sides, exprs) {
             let leaves = requests
@@ -116,7 +120,7 @@ impl Engine {
         for (number, request) in requests.iter().enumerate() {
             let sets: Vec<&[Matcher]> =
                 selectors.iter().map(|selectors| selectors[number].matchers.as_slice()).collect();
-            sides.push(self.store.select_side_by_side(request.wider(lookback_ms), &sets).await?);
+            sides.push(self.visible.select_side_by_side(request.wider(lookback_ms), &sets).await?);
         }
         Ok(sides)
     }
@@ -150,7 +154,7 @@ impl Engine {
         let metrics = selectors_of(expr).into_iter().filter_map(selectors::metric);
         selected().map(|selected| selected.series.len()).sum::<usize>() <= SMALL_SERIES
             && selected().all(|selected| !selected.in_files && !selected.label_names.iter().any(companions))
-            && metrics.map(|metric| self.store.metric_len(metric)).all(|series| series <= SMALL_METRIC_SERIES)
+            && metrics.map(|metric| self.visible.metric_len(metric)).all(|series| series <= SMALL_METRIC_SERIES)
     }
 
     async fn run_together(&self, resolved: Resolved, count: usize, queued: Duration) -> Result<Vec<Vector>> {

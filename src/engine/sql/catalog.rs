@@ -9,26 +9,26 @@ use datafusion::logical_expr::TableType;
 
 use crate::engine::sql::samples::SamplesTable;
 use crate::engine::sql::wait::wait;
+use crate::engine::visible::Visible;
 use crate::error::Error;
 use crate::model::metadata::MetricType;
 use crate::model::sample::TimeRange;
-use crate::storage::store::Store;
 
 #[derive(Debug)]
 pub struct MetricsSchema {
-    store: Arc<Store>,
+    visible: Visible,
 }
 
 impl MetricsSchema {
-    pub fn new(store: Arc<Store>) -> Self {
-        Self { store }
+    pub fn new(visible: Visible) -> Self {
+        Self { visible }
     }
 
     /// The metric a name stands for, with its labels. SQL folds unquoted names to lower case and metric names
     /// are not folded, so after the exact name the only one that differs in case is taken.
     async fn resolve(&self, name: &str) -> Result<Option<(String, Vec<String>)>> {
-        let Some(metric) = metric_of(&self.store, name).await.map_err(external)? else { return Ok(None) };
-        let labels = self.store.metric_labels(&metric).await.map_err(external)?;
+        let Some(metric) = metric_of(&self.visible, name).await.map_err(external)? else { return Ok(None) };
+        let labels = self.visible.metric_labels(&metric).await.map_err(external)?;
         Ok(Some((metric, labels)))
     }
 
@@ -36,16 +36,16 @@ impl MetricsSchema {
     /// whose type nobody declared has its histograms in `promlake.samples` only.
     fn has_histograms(&self, metric: &str) -> bool {
         let native = |kind| matches!(kind, MetricType::Histogram | MetricType::GaugeHistogram);
-        self.store.metadata().iter().any(|(family, metadata)| family == metric && native(metadata.kind))
+        self.visible.whole().metadata().iter().any(|(family, metadata)| family == metric && native(metadata.kind))
     }
 }
 
 /// The metric a name stands for: itself, or the only one that differs from it in case.
-pub async fn metric_of(store: &Store, name: &str) -> crate::error::Result<Option<String>> {
-    if !store.metric_labels(name).await?.is_empty() {
+pub async fn metric_of(visible: &Visible, name: &str) -> crate::error::Result<Option<String>> {
+    if !visible.metric_labels(name).await?.is_empty() {
         return Ok(Some(name.to_string()));
     }
-    let names = store.metric_names(TimeRange::ALL).await?;
+    let names = visible.metric_names(TimeRange::ALL).await?;
     Ok(choose(&names, name).map(str::to_string))
 }
 
@@ -68,7 +68,7 @@ pub(super) fn external(error: Error) -> DataFusionError {
 #[async_trait]
 impl SchemaProvider for MetricsSchema {
     fn table_names(&self) -> Vec<String> {
-        let names = wait(async { self.store.metric_names(TimeRange::ALL).await.map_err(external) });
+        let names = wait(async { self.visible.metric_names(TimeRange::ALL).await.map_err(external) });
         names.unwrap_or_else(|error| {
             tracing::warn!(%error, "metric names could not be listed for SQL");
             Vec::new()
@@ -78,7 +78,7 @@ impl SchemaProvider for MetricsSchema {
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let Some((metric, labels)) = self.resolve(name).await? else { return Ok(None) };
         let histograms = self.has_histograms(&metric);
-        Ok(Some(Arc::new(SamplesTable::of_metric(self.store.clone(), metric, &labels, histograms))))
+        Ok(Some(Arc::new(SamplesTable::of_metric(self.visible.clone(), metric, &labels, histograms))))
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {

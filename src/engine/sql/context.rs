@@ -8,22 +8,25 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionContext;
 
 use crate::engine::sql::catalog::MetricsSchema;
+use crate::engine::sql::external::{ExternalSchema, ListExternal};
 use crate::engine::sql::functions;
 use crate::engine::sql::gapfill::names::functions as gap_functions;
 use crate::engine::sql::gapfill::node::SqlQueryPlanner;
 use crate::engine::sql::generate_series::SeriesPlanner;
 use crate::engine::sql::promql::{PlanPromql, PromqlFunction};
 use crate::engine::sql::system::{ListFiles, SystemSchema, SystemTables};
-use crate::storage::store::Store;
+use crate::engine::visible::Visible;
 
 pub const CATALOG: &str = "promlake";
 pub const METRICS_SCHEMA: &str = "public";
 pub const SYSTEM_SCHEMA: &str = "promlake";
+pub const EXTERNAL_SCHEMA: &str = "external";
 
 /// What all sessions share. Cheap to clone.
 #[derive(Clone)]
 pub struct Parts {
-    pub store: Arc<Store>,
+    /// What is shown of the store.
+    pub visible: Visible,
     /// The engine's own state: runtime, settings, and the query planner that knows PromQL's operators.
     pub state: SessionState,
     /// Plans the text of `promql()`.
@@ -32,6 +35,10 @@ pub struct Parts {
     pub files: ListFiles,
     /// Tables of the application, such as `targets`.
     pub system: Arc<SystemTables>,
+    /// Files of the configuration, and which of them who asks may read; `None` for all.
+    pub external: (ListExternal, Option<Arc<[String]>>),
+    /// Who reads them, where he sees of others not all.
+    pub reader: Option<Arc<str>>,
 }
 
 /// A new session over the parts.
@@ -63,11 +70,14 @@ pub fn build(parts: Parts) -> SessionContext {
 }
 
 fn catalog(parts: &Parts) -> Arc<dyn CatalogProviderList> {
-    let metrics = Arc::new(MetricsSchema::new(parts.store.clone()));
+    let metrics = Arc::new(MetricsSchema::new(parts.visible.clone()));
     let system = Arc::new(SystemSchema::new(parts.clone()));
+    let (tables, only) = parts.external.clone();
+    let external = Arc::new(ExternalSchema { state: parts.state.clone(), tables, only });
     let catalog = MemoryCatalogProvider::new();
     catalog.register_schema(METRICS_SCHEMA, metrics).expect("a memory catalog takes any schema");
     catalog.register_schema(SYSTEM_SCHEMA, system).expect("a memory catalog takes any schema");
+    catalog.register_schema(EXTERNAL_SCHEMA, external).expect("a memory catalog takes any schema");
     let list = MemoryCatalogProviderList::new();
     list.register_catalog(CATALOG.to_string(), Arc::new(catalog));
     Arc::new(list)

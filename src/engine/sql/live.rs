@@ -30,13 +30,18 @@ impl SystemTables {
     /// Adds or replaces a table. `rows` is called once here, for the names and kinds of its columns, and again each time the
     /// table is read.
     pub fn register_live(&self, name: &str, rows: impl Fn() -> Rows + Send + Sync + 'static) {
-        let first = rows();
+        self.register_live_for(name, move |_| rows());
+    }
+
+    /// The same for a table that is not the same for all: `rows` is told who reads, if that one sees of others not all.
+    pub fn register_live_for(&self, name: &str, rows: impl Fn(Option<&str>) -> Rows + Send + Sync + 'static) {
+        let first = rows(None);
         let fields = first.iter().map(|(name, cells)| Field::new(*name, cells.data_type(), cells.is_nullable()));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let (of_batch, rows) = (schema.clone(), Arc::new(rows));
-        let produce = move || {
-            let (schema, rows) = (of_batch.clone(), rows.clone());
-            async move { batch(schema, rows()) }.boxed()
+        let produce = move |reader: Option<&str>| {
+            let (schema, rows, reader) = (of_batch.clone(), rows.clone(), reader.map(str::to_string));
+            async move { batch(schema, rows(reader.as_deref())) }.boxed()
         };
         self.register(name, schema, Arc::new(produce));
     }

@@ -81,6 +81,8 @@ pub mod system;
 pub mod text;
 /// Refuses statements that write or reach outside.
 pub mod verify;
+/// Files of the configuration as tables.
+pub mod external;
 /// Schema `promlake`: views, from `sql/views`.
 pub mod views;
 /// Time zones, and that of a session.

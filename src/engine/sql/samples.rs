@@ -17,13 +17,14 @@ use crate::engine::scan::table::{Column, HISTOGRAM, Shape, TIMESTAMP, VALUE};
 use crate::engine::scan::{ScanOptions, SeriesTable};
 use crate::engine::sql::catalog::external;
 use crate::engine::sql::pushdown::{self, Pushdown};
+use crate::engine::usage::By;
+use crate::engine::visible::Visible;
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::Matcher;
-use crate::storage::store::Store;
 
 #[derive(Debug)]
 pub struct SamplesTable {
-    store: Arc<Store>,
+    visible: Visible,
     /// `None` for all metrics.
     metric: Option<String>,
     columns: Vec<(String, Column)>,
@@ -32,18 +33,18 @@ pub struct SamplesTable {
 
 impl SamplesTable {
     /// `timestamp`, `value`, the labels, and `histogram` if asked for.
-    pub fn of_metric(store: Arc<Store>, metric: String, labels: &[String], histograms: bool) -> Self {
+    pub fn of_metric(visible: Visible, metric: String, labels: &[String], histograms: bool) -> Self {
         let mut columns = vec![(TIMESTAMP.to_string(), Column::Timestamp), (VALUE.to_string(), Column::Value)];
         let names = column_names(labels, &[TIMESTAMP, VALUE, HISTOGRAM]);
         columns.extend(names.into_iter().zip(labels.iter().cloned().map(Column::Label)));
         if histograms {
             columns.push((HISTOGRAM.to_string(), Column::Histogram));
         }
-        Self::new(store, Some(metric), columns)
+        Self::new(visible, Some(metric), columns)
     }
 
     /// `metric`, `labels`, `timestamp`, `value`, `histogram` of every sample.
-    pub fn of_all(store: Arc<Store>) -> Self {
+    pub fn of_all(visible: Visible) -> Self {
         let columns = vec![
             ("metric".to_string(), Column::Label(METRIC_NAME.to_string())),
             ("labels".to_string(), Column::Labels),
@@ -51,12 +52,12 @@ impl SamplesTable {
             (VALUE.to_string(), Column::Value),
             (HISTOGRAM.to_string(), Column::Histogram),
         ];
-        Self::new(store, None, columns)
+        Self::new(visible, None, columns)
     }
 
-    fn new(store: Arc<Store>, metric: Option<String>, columns: Vec<(String, Column)>) -> Self {
+    fn new(visible: Visible, metric: Option<String>, columns: Vec<(String, Column)>) -> Self {
         let fields: Vec<_> = columns.iter().map(|(name, column)| column.field(name, Shape::Rows)).collect();
-        Self { store, metric, columns, schema: Arc::new(arrow::datatypes::Schema::new(fields)) }
+        Self { visible, metric, columns, schema: Arc::new(arrow::datatypes::Schema::new(fields)) }
     }
 }
 
@@ -114,7 +115,18 @@ impl TableProvider for SamplesTable {
             let schema = projection.map_or(Ok(self.schema.clone()), |p| self.schema.project(p).map(Arc::new))?;
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
-        let snapshot = self.store.snapshot(wanted.range, &wanted.matchers).await.map_err(external)?;
+        if let Some(usage) = self.visible.usage() {
+            let is_read = |at: &usize| projection.is_none_or(|read| read.contains(at));
+            let read = self.columns.iter().enumerate().filter(|(at, _)| is_read(at));
+            let labels: Vec<&str> = read
+                .filter_map(|(_, (_, column))| match column {
+                    Column::Label(name) if name != METRIC_NAME => Some(name.as_str()),
+                    _ => None,
+                })
+                .collect();
+            usage.matchers(By::Sql, &wanted.matchers, &labels);
+        }
+        let snapshot = self.visible.snapshot(wanted.range, &wanted.matchers).await.map_err(external)?;
         let table = SeriesTable::with_columns(
             Arc::new(snapshot),
             wanted.range,

@@ -30,13 +30,23 @@ use crate::engine::sql::catalog::external;
 use crate::engine::sql::context::Parts;
 use crate::engine::sql::pushdown::{self, Pushdown};
 use crate::engine::sql::samples::SamplesTable;
+use crate::engine::sql::verify::{Reason, Refused};
 use crate::engine::sql::views;
+use crate::engine::visible::Visible;
 use crate::model::labels::{Labels, METRIC_NAME};
 use crate::model::metadata::Metadata;
 use crate::model::sample::TimeRange;
 use crate::storage::store::Store;
 use crate::storage::store::select::Exactly;
 use crate::storage::types::{SampleFile, Series};
+
+/// Tables and views of series alone, of which those are left out that a role may not see. There is nothing in the others
+/// that its matchers could be applied to.
+const OF_SERIES: &[&str] = &["samples", "series", "metrics", "exemplars", "cardinality", "label_values"];
+
+/// Why a role cannot read any other table.
+pub const NOT_BY_MATCHERS: &str =
+    "the user's role may see some series only (metrics), and this is not about series";
 
 /// Memory of a series while the table of all is made, besides its text.
 const ENTRY_BYTES: usize = 64;
@@ -45,7 +55,8 @@ const ENTRY_BYTES: usize = 64;
 pub type ListFiles = Arc<dyn Fn() -> Vec<Arc<SampleFile>> + Send + Sync>;
 
 /// Makes the content of a system table, each time it is read.
-pub type Produce = Arc<dyn Fn() -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync>;
+/// It is told who reads it, where that one does not see everything of others.
+pub type Produce = Arc<dyn Fn(Option<&str>) -> BoxFuture<'static, crate::error::Result<RecordBatch>> + Send + Sync>;
 
 /// Tables of the application, by name. A table nobody registers does not exist.
 #[derive(Default)]
@@ -63,11 +74,11 @@ impl SystemTables {
         self.tables.read().keys().cloned().collect()
     }
 
-    fn table(&self, name: &str) -> Option<SystemTable> {
+    fn table(&self, name: &str, reader: Option<Arc<str>>) -> Option<SystemTable> {
         let tables = self.tables.read();
         let (schema, produce) = tables.get(name)?;
         let produce = produce.clone();
-        Some(SystemTable::at_once(schema.clone(), Vec::new(), Arc::new(move |_, _| produce())))
+        Some(SystemTable::at_once(schema.clone(), Vec::new(), Arc::new(move |_, _| produce(reader.as_deref()))))
     }
 }
 
@@ -88,14 +99,27 @@ impl SystemSchema {
 
     fn built_in(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
         Some(match name {
-            "samples" => Arc::new(SamplesTable::of_all(self.parts.store.clone())),
-            "series" => Arc::new(series_table(self.parts.store.clone())),
-            "metrics" => Arc::new(metrics_table(self.parts.store.clone())),
-            "exemplars" => Arc::new(exemplars_table(self.parts.store.clone())),
-            "alert_history" => Arc::new(alert_history_table(self.parts.store.clone())),
+            "samples" => Arc::new(SamplesTable::of_all(self.parts.visible.clone())),
+            "series" => Arc::new(series_table(self.parts.visible.clone())),
+            "metrics" => Arc::new(metrics_table(self.parts.visible.clone())),
+            "exemplars" => Arc::new(exemplars_table(self.parts.visible.clone())),
+            "alert_history" => Arc::new(alert_history_table(self.parts.visible.whole().clone())),
             "files" => Arc::new(files_table(self.parts.files.clone())),
             _ => return None,
         })
+    }
+}
+
+impl SystemSchema {
+    fn all_names(&self) -> Vec<String> {
+        let built_in = ["samples", "series", "metrics", "exemplars", "alert_history", "files"].map(str::to_string);
+        let views = views::VIEWS.iter().map(|view| view.name.to_string());
+        built_in.into_iter().chain(self.parts.system.names()).chain(views).collect()
+    }
+
+    /// Whether a table has nothing that who asks may not see.
+    fn shows(&self, name: &str) -> bool {
+        !self.parts.visible.is_part() || OF_SERIES.contains(&name)
     }
 }
 
@@ -108,16 +132,20 @@ impl fmt::Debug for SystemSchema {
 #[async_trait]
 impl SchemaProvider for SystemSchema {
     fn table_names(&self) -> Vec<String> {
-        let built_in = ["samples", "series", "metrics", "exemplars", "alert_history", "files"].map(str::to_string);
-        let views = views::VIEWS.iter().map(|view| view.name.to_string());
-        built_in.into_iter().chain(self.parts.system.names()).chain(views).collect()
+        let mut names = self.all_names();
+        names.retain(|name| self.shows(name));
+        names
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if !self.shows(name) && self.all_names().iter().any(|n| n == name) {
+            let message = format!("permission denied for table {name}: {NOT_BY_MATCHERS}");
+            return Err(DataFusionError::External(Box::new(Refused { reason: Reason::Forbidden, message })));
+        }
         if let Some(table) = self.built_in(name) {
             return Ok(Some(table));
         }
-        if let Some(table) = self.parts.system.table(name) {
+        if let Some(table) = self.parts.system.table(name, self.parts.reader.clone()) {
             return Ok(Some(Arc::new(table)));
         }
         views::plan(name, &self.parts).await
@@ -236,7 +264,7 @@ impl TableProvider for SystemTable {
 }
 
 /// `series_id`, `metric`, `labels`, over all time that is listed.
-fn series_table(store: Arc<Store>) -> SystemTable {
+fn series_table(visible: Visible) -> SystemTable {
     let columns = vec![
         ("series_id".to_string(), Column::SeriesId),
         ("metric".to_string(), Column::Label(METRIC_NAME.to_string())),
@@ -250,7 +278,7 @@ fn series_table(store: Arc<Store>) -> SystemTable {
     let schema = Arc::new(Schema::new(fields.to_vec()));
     let fill_schema = schema.clone();
     let fill: FillAtOnce = Arc::new(move |wanted, memory| {
-        let (store, schema) = (store.clone(), fill_schema.clone());
+        let (visible, schema) = (visible.clone(), fill_schema.clone());
         async move {
             let mut found: BTreeMap<Labels, Arc<Series>> = BTreeMap::new();
             let add = |series: &Arc<Series>| {
@@ -261,7 +289,7 @@ fn series_table(store: Arc<Store>) -> SystemTable {
                 }
                 Ok(())
             };
-            store.visit_series(TimeRange::ALL, Exactly::Days, &[wanted.matchers], add).await?;
+            visible.visit_series(TimeRange::ALL, Exactly::Days, &[wanted.matchers], add).await?;
             let series: Vec<&Series> = found.values().map(Arc::as_ref).collect();
             let metrics = series.iter().map(|s| s.labels.get(METRIC_NAME));
             batch(
@@ -284,15 +312,16 @@ fn batch(schema: SchemaRef, columns: Vec<arrow::array::ArrayRef>) -> crate::erro
 }
 
 /// `name`, `type`, `unit`, `help`: every family with metadata, and every metric without.
-fn metrics_table(store: Arc<Store>) -> SystemTable {
+fn metrics_table(visible: Visible) -> SystemTable {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
     let schema = Arc::new(Schema::new(vec![text("name"), text("type"), text("unit"), text("help")]));
     let fill_schema = schema.clone();
     let fill: FillAtOnce = Arc::new(move |_, _| {
-        let (store, schema) = (store.clone(), fill_schema.clone());
+        let (visible, schema) = (visible.clone(), fill_schema.clone());
         async move {
-            let names = store.metric_names(TimeRange::ALL).await?;
-            let rows = describe(names, store.metadata());
+            let names = visible.metric_names(TimeRange::ALL).await?;
+            let metadata = visible.metadata_among(&names);
+            let rows = describe(names, metadata);
             let column = |of: fn(&(String, Metadata)) -> &str| {
                 Arc::new(StringArray::from_iter_values(rows.iter().map(of))) as arrow::array::ArrayRef
             };
@@ -323,7 +352,7 @@ fn describe(names: Vec<String>, metadata: Vec<(String, Metadata)>) -> Vec<(Strin
 }
 
 /// `metric`, `series_labels`, `timestamp`, `value`, `labels`: as they were told, by series and time.
-fn exemplars_table(store: Arc<Store>) -> SystemTable {
+fn exemplars_table(visible: Visible) -> SystemTable {
     let columns = vec![
         ("metric".to_string(), Column::Label(METRIC_NAME.to_string())),
         ("series_labels".to_string(), Column::Labels),
@@ -339,11 +368,11 @@ fn exemplars_table(store: Arc<Store>) -> SystemTable {
     let schema = Arc::new(Schema::new(fields.to_vec()));
     let fill_schema = schema.clone();
     let fill: FillAtOnce = Arc::new(move |wanted, memory| {
-        let (store, schema) = (store.clone(), fill_schema.clone());
+        let (visible, schema) = (visible.clone(), fill_schema.clone());
         async move {
             let sets = [wanted.matchers];
             let found =
-                exemplars::gather(&store, wanted.range, &sets, |bytes| memory.grow(bytes), || Ok(())).await?;
+                exemplars::gather(&visible, wanted.range, &sets, |bytes| memory.grow(bytes), || Ok(())).await?;
             let rows = || {
                 let by_series = found.by_series.iter();
                 by_series.flat_map(|(labels, (_, exemplars))| exemplars.iter().map(move |e| (labels, e)))

@@ -193,7 +193,7 @@ async fn twice_changes_nothing_and_what_was_ended_goes_on() {
     // As one that ended behind the first day.
     let first_day = Settings { range: TimeRange::new(START, START + DAY_MS - 1), ..whole };
     let first = backfill(&objects, RULES, first_day).await.unwrap();
-    let files = |lake: &Engine| lake.store.lake().files().samples.len();
+    let files = |lake: &Engine| lake.store().lake().files().samples.len();
     let rest = backfill(&objects, RULES, whole).await.unwrap();
     assert_eq!((rest.resumed, rest.days), (2, 1));
     assert_eq!(first.evaluations + rest.evaluations, 3 * 2880 + 576);

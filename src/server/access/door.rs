@@ -17,6 +17,9 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::web::WebConfig;
+use crate::config::web::access::Rule;
+use crate::config::web::allowed::Allowed;
+use crate::config::web::external::ExternalTable;
 use crate::config::web::roles::Grants;
 use crate::error::{Error, Result};
 use crate::server::access::brake::Brake;
@@ -26,6 +29,7 @@ use crate::server::access::scram::{Exchange, Fault};
 use crate::server::access::tls::{self, Served};
 use crate::telemetry::metrics::Family;
 
+pub use crate::config::web::access::Method;
 pub use crate::config::web::roles::{Grant, Role};
 pub use crate::server::access::passwords::{Asked as Challenged, Verdict as Password};
 pub use crate::server::access::tls::POSTGRESQL;
@@ -77,9 +81,28 @@ pub struct Rules {
     tls: Option<Served>,
     users: Users,
     grants: Option<Grants>,
+    access: Option<Vec<Rule>>,
+    external: Vec<ExternalTable>,
     bucket: Option<Arc<Bucket>>,
     /// Names and values that every answer has.
     pub headers: Vec<(String, String)>,
+}
+
+/// What shakes hands with one client.
+pub struct Accepting {
+    pub acceptor: TlsAcceptor,
+    /// What a login may be bound to, if anything.
+    pub end_point: Option<Arc<[u8]>>,
+    /// Whether a client's certificate is checked.
+    pub verifies: bool,
+}
+
+/// How a user has to show who he is, by the rules of access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    By(Method),
+    /// There is no rule for him, and he is not let in.
+    NoRule,
 }
 
 /// The file is wrong, so that nobody is let in. What is wrong is in the log.
@@ -186,7 +209,10 @@ impl Access {
     /// Whether one has to say who one is, by password or certificate, as of the last look.
     pub fn asks_who(&self) -> bool {
         let Some(file) = &self.file else { return false };
-        file.state.read().rules.as_ref().is_none_or(|rules| !rules.is_open() || rules.wants_certificate())
+        file.state.read().rules.as_ref().is_none_or(|rules| {
+            // A rule that asks for nothing is for this machine only.
+            !rules.is_open() || rules.wants_certificate() || rules.access.is_some()
+        })
     }
 
     /// What the file says now; `None` where there is none.
@@ -201,20 +227,30 @@ impl Access {
         file.state.read().rules.clone().map(Some).ok_or(Closed)
     }
 
+    /// The external tables, as of the last look; none where the file is wrong.
+    pub fn external_tables(&self) -> Vec<ExternalTable> {
+        let Some(file) = &self.file else { return vec![] };
+        file.state.read().rules.as_ref().map(|rules| rules.external.clone()).unwrap_or_default()
+    }
+
     /// For a handshake of HTTP.
     ///
     /// # Errors
     /// Where there is nothing to shake hands with: the file is wrong, or says nothing of TLS any more.
-    pub async fn http_acceptor(&self) -> Result<TlsAcceptor, Closed> {
-        self.served().await.map(|served| TlsAcceptor::from(served.http))
+    pub async fn http_acceptor(&self) -> Result<Accepting, Closed> {
+        let served = self.served().await?;
+        let (acceptor, verifies) = (TlsAcceptor::from(served.http), served.verifies);
+        Ok(Accepting { acceptor, end_point: served.end_point, verifies })
     }
 
-    /// For a handshake of Postgres, and what a login on it may be bound to.
+    /// For a handshake of Postgres.
     ///
     /// # Errors
     /// As of HTTP.
-    pub async fn postgres_acceptor(&self) -> Result<(TlsAcceptor, Option<Arc<[u8]>>), Closed> {
-        self.served().await.map(|served| (TlsAcceptor::from(served.postgres), served.end_point))
+    pub async fn postgres_acceptor(&self) -> Result<Accepting, Closed> {
+        let served = self.served().await?;
+        let (acceptor, verifies) = (TlsAcceptor::from(served.postgres), served.verifies);
+        Ok(Accepting { acceptor, end_point: served.end_point, verifies })
     }
 
     async fn served(&self) -> Result<Served, Closed> {
@@ -332,7 +368,15 @@ impl Access {
         let made = || config.rate_limit.map(|limit| Arc::new(Bucket::new(limit, Instant::now())));
         *bucket = kept.or_else(made);
         let (users, bucket) = (Users::new(config.users), bucket.clone());
-        Rules { tls, users, grants: config.grants, bucket, headers: config.headers }
+        Rules {
+            tls,
+            users,
+            grants: config.grants,
+            access: config.access,
+            external: config.external,
+            bucket,
+            headers: config.headers,
+        }
     }
 }
 
@@ -345,15 +389,72 @@ impl File {
 impl Rules {
     /// Whether no password is needed.
     pub fn is_open(&self) -> bool {
-        self.users.is_empty()
+        self.users.is_empty() && self.access.is_none()
+    }
+
+    /// How a user who comes from there has to show who he is; `None` where the file has no rules of access.
+    pub fn way(&self, from: IpAddr, encrypted: bool, user: &[u8]) -> Option<Way> {
+        let rules = self.access.as_ref()?;
+        let fits = |rule: &&Rule| self.fits(rule, from, encrypted) && self.is_for(rule, user);
+        Some(rules.iter().find(fits).map_or(Way::NoRule, |rule| Way::By(rule.method)))
+    }
+
+    /// The same where no user was named, who may be one of the names of a certificate: with the name.
+    pub fn way_of_nobody(&self, from: IpAddr, encrypted: bool, names: &[String]) -> Option<(Way, Option<String>)> {
+        let rules = self.access.as_ref()?;
+        for rule in rules.iter().filter(|rule| self.fits(rule, from, encrypted)) {
+            let named = rule.users.is_some() || rule.roles.is_some();
+            match rule.method {
+                Method::Cert => {
+                    let mut names = names.iter().filter(|name| self.is_for(rule, name.as_bytes()));
+                    if let Some(name) = names.find(|name| self.knows(name.as_bytes())) {
+                        return Some((Way::By(Method::Cert), Some(name.clone())));
+                    }
+                }
+                // It may be for whoever comes, and is asked who he is.
+                Method::Password | Method::Scram => return Some((Way::By(rule.method), None)),
+                Method::Trust | Method::Reject if named => {}
+                method => return Some((Way::By(method), None)),
+            }
+        }
+        Some((Way::NoRule, None))
+    }
+
+    fn fits(&self, rule: &Rule, from: IpAddr, encrypted: bool) -> bool {
+        rule.encrypted.is_none_or(|wanted| wanted == encrypted) && rule.addresses.have(from)
+    }
+
+    fn is_for(&self, rule: &Rule, user: &[u8]) -> bool {
+        let role = || self.grants.as_ref()?.get(std::str::from_utf8(user).ok()?).map(|grant| grant.role);
+        let is_named = rule.users.as_ref().is_none_or(|users| users.iter().any(|name| name.as_bytes() == user));
+        is_named && rule.roles.as_ref().is_none_or(|roles| role().is_some_and(|role| roles.contains(&role)))
+    }
+
+    /// Whether a user who need not know a password is one: where there are roles, one who has a role.
+    pub fn knows(&self, user: &[u8]) -> bool {
+        let has_role = |grants: &Grants| std::str::from_utf8(user).is_ok_and(|user| grants.contains_key(user));
+        self.grants.as_ref().is_none_or(has_role)
+    }
+
+    /// Users with their roles, by name.
+    pub fn members(&self) -> Vec<(String, Role)> {
+        let all = self.grants.iter().flatten().map(|(user, grant)| (user.clone(), grant.role));
+        let mut all: Vec<(String, Role)> = all.collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Whether users have roles.
+    pub fn has_roles(&self) -> bool {
+        self.grants.is_some()
     }
 
     /// What a user was given; `None` where there are no roles, and every user may do everything.
     pub fn grant(&self, user: &[u8]) -> Option<Grant> {
         let grants = self.grants.as_ref()?;
         // Every user has one.
-        let least = Grant { role: Role::Reader, statement_timeout: None };
-        Some(std::str::from_utf8(user).ok().and_then(|user| grants.get(user).copied()).unwrap_or(least))
+        let least = || Grant { role: Role::Reader, allowed: Allowed::default() };
+        Some(std::str::from_utf8(user).ok().and_then(|user| grants.get(user).cloned()).unwrap_or_else(least))
     }
 
     /// How a user may show that he knows the password.

@@ -20,5 +20,7 @@ mod binding;
 mod brake;
 /// How often requests may come.
 mod rate;
+/// What a connection shows of its client.
+pub mod shown;
 /// A socket with TLS or without.
 pub mod stream;

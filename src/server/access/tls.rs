@@ -27,6 +27,8 @@ pub struct Served {
     pub postgres: Arc<ServerConfig>,
     /// Whether a client without a certificate is refused.
     pub wants_certificate: bool,
+    /// Whether that of a client that has one is checked.
+    pub verifies: bool,
     /// What a login may be bound to, if anything.
     pub end_point: Option<Arc<[u8]>>,
 }
@@ -75,6 +77,7 @@ pub fn build(tls: &Tls, read: &mut Read<'_>) -> Result<(Served, Vec<String>), Ve
         http: with_protocol(b"http/1.1"),
         postgres: with_protocol(POSTGRESQL),
         wants_certificate,
+        verifies: tls.client_auth.verifies(),
         end_point,
     };
     Ok((served, notices))

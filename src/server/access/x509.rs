@@ -9,6 +9,11 @@ const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+/// `UTF8String`, `PrintableString` and `IA5String`.
+const TEXTS: [u8; 3] = [0x0c, 0x13, 0x16];
+/// `id-at-commonName`, 2.5.4.3.
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 /// `id-ce-subjectAltName`, 2.5.29.17.
@@ -24,6 +29,8 @@ pub struct Certificate {
     /// Seconds since 1970, both inclusive.
     pub not_before: i64,
     pub not_after: i64,
+    /// Of the subject, where it has exactly one.
+    pub common_name: Option<String>,
     /// Subject alternative names, as Go writes them.
     pub names: Vec<String>,
 }
@@ -39,8 +46,8 @@ impl Certificate {
         body.expect(SEQUENCE)?;
         let mut validity = Reader(body.expect(SEQUENCE)?);
         let (not_before, not_after) = (validity.time()?, validity.time()?);
-        // The subject and its key.
-        body.expect(SEQUENCE)?;
+        let common_name = common_name(body.expect(SEQUENCE)?)?;
+        // The subject's key.
         body.expect(SEQUENCE)?;
         let mut names = vec![];
         while !body.0.is_empty() {
@@ -49,7 +56,7 @@ impl Certificate {
                 names = alternative_names(value)?;
             }
         }
-        Some(Self { not_before, not_after, names })
+        Some(Self { not_before, not_after, common_name, names })
     }
 
     pub fn is_valid_at(&self, seconds: i64) -> bool {
@@ -62,6 +69,25 @@ pub fn signature_algorithm(der: &[u8]) -> Option<&[u8]> {
     let mut certificate = Reader(Reader(der).expect(SEQUENCE)?);
     certificate.expect(SEQUENCE)?;
     Reader(certificate.expect(SEQUENCE)?).expect(OBJECT_IDENTIFIER)
+}
+
+/// `None` for what is no name; a name without a text that can be read, or with several, has none.
+fn common_name(subject: &[u8]) -> Option<Option<String>> {
+    let (mut subject, mut found) = (Reader(subject), vec![]);
+    while !subject.0.is_empty() {
+        let mut set = Reader(subject.expect(SET)?);
+        while !set.0.is_empty() {
+            let mut pair = Reader(set.expect(SEQUENCE)?);
+            let identifier = pair.expect(OBJECT_IDENTIFIER)?;
+            let (kind, value) = pair.next()?;
+            if identifier == COMMON_NAME {
+                let text = TEXTS.contains(&kind).then(|| std::str::from_utf8(value).ok()).flatten();
+                // As some libraries end a text there, it could be meant as another one.
+                found.push(text.filter(|text| !text.contains('\0')).map(str::to_string));
+            }
+        }
+    }
+    Some(if found.len() == 1 { found.pop().flatten() } else { None })
 }
 
 fn alternative_names(extensions: &[u8]) -> Option<Vec<String>> {

@@ -22,9 +22,10 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::access::door::Access;
+use crate::server::access::shown::Shown;
 use crate::server::access::stream::Stream;
-use crate::server::http::route::Via;
 use crate::server::http::socket::{Activity, Patience, Socket};
+use crate::server::http::via::Via;
 use crate::telemetry::metrics::{Family, Metrics};
 
 /// The head of a request, of which the target may be 64 KiB: hyper has 100 headers, too.
@@ -163,8 +164,8 @@ async fn accept(
                         secured = secure(stream, &access, limits.patience.head, &places.crowded) => secured,
                         () = shutdown.cancelled() => None,
                     };
-                    if let Some(stream) = secured {
-                        let via = Via { loopback, client };
+                    if let Some((stream, shown)) = secured {
+                        let via = Via { loopback, client, shown };
                         serve_connection(stream, via, router, limits, &places.crowded, shutdown).await;
                     }
                 }
@@ -195,11 +196,14 @@ async fn next(listener: &TcpListener) -> TcpStream {
     }
 }
 
+/// A connection, and what it shows of its client where it has TLS.
+type Secured = (Stream, Option<Arc<Shown>>);
+
 /// TLS where it is asked for; `None` where that came to nothing, at the latest after `patience`. A handshake counts as
 /// idle, so that it makes room where it takes long.
-async fn secure(stream: TcpStream, access: &Access, patience: Duration, crowded: &Notify) -> Option<Stream> {
+async fn secure(stream: TcpStream, access: &Access, patience: Duration, crowded: &Notify) -> Option<Secured> {
     if !access.has_tls() {
-        return Some(Stream::Plain(stream));
+        return Some((Stream::Plain(stream), None));
     }
     let begun = Instant::now();
     let mut handshake = std::pin::pin!(timeout(patience, shake_hands(stream, access)));
@@ -211,7 +215,7 @@ async fn secure(stream: TcpStream, access: &Access, patience: Duration, crowded:
     }
 }
 
-async fn shake_hands(stream: TcpStream, access: &Access) -> Option<Stream> {
+async fn shake_hands(stream: TcpStream, access: &Access) -> Option<Secured> {
     let mut first = [0];
     // TLS begins with 0x16, a request with the letters of its method.
     if stream.peek(&mut first).await.ok()? > 0 && first[0].is_ascii_alphabetic() {
@@ -219,9 +223,12 @@ async fn shake_hands(stream: TcpStream, access: &Access) -> Option<Stream> {
         return None;
     }
     // Why it is closed is in the log.
-    let acceptor = access.http_acceptor().await.ok()?;
-    match acceptor.accept(stream).await {
-        Ok(stream) => Some(Stream::Tls(Box::new(stream))),
+    let accepting = access.http_acceptor().await.ok()?;
+    match accepting.acceptor.accept(stream).await {
+        Ok(stream) => {
+            let shown = Shown::of(stream.get_ref().1, accepting.verifies);
+            Some((Stream::Tls(Box::new(stream)), Some(Arc::new(shown))))
+        }
         Err(error) => {
             tracing::debug!(%error, "a TLS handshake failed");
             None
@@ -255,7 +262,7 @@ async fn serve_connection(
     let socket = Socket::new(stream, activity.clone(), limits.patience);
     let (router, counted) = (TowerToHyperService::new(router), activity.clone());
     let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(via);
+        request.extensions_mut().insert(via.clone());
         counted.request_begins();
         let (answer, counted) = (router.call(request), counted.clone());
         async move {

@@ -54,3 +54,5 @@ pub mod server;
 pub mod socket;
 /// Targets of requests as people write them.
 mod target;
+/// The way that a request took.
+mod via;

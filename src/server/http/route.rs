@@ -21,20 +21,14 @@ pub struct Route {
     pub reads_only: bool,
     /// Whose role it takes to change something by it.
     pub changes_by: Role,
+    /// Whether it shows nothing but what a role may see that is limited to some series.
+    pub within_limits: bool,
     /// Whether pages of the origins that `--web.cors.origin` names may have its answers.
     pub shared: bool,
     /// Whether it is about samples that are kept, and rules over them: an agent has none.
     pub of_samples: bool,
     /// What the description of the API says of it; routes of the API have it, and no others.
     pub about: Option<About>,
-}
-
-/// By which kind of listener a request came in, and from whom; an extension of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Via {
-    pub loopback: bool,
-    /// `None` where the connection was gone already.
-    pub client: Option<std::net::IpAddr>,
 }
 
 /// A route that only reads, for programs and pages.
@@ -46,7 +40,17 @@ pub fn read(path: &'static str) -> Route {
 pub fn plain(path: &'static str) -> Route {
     let (handlers, methods) = (MethodRouter::new(), Vec::new());
     let changes_by = Role::Admin;
-    Route { path, handlers, methods, reads_only: false, changes_by, shared: false, of_samples: false, about: None }
+    Route {
+        path,
+        handlers,
+        methods,
+        reads_only: false,
+        changes_by,
+        within_limits: false,
+        shared: false,
+        of_samples: false,
+        about: None,
+    }
 }
 
 impl Route {
@@ -68,6 +72,11 @@ impl Route {
     /// For those who send samples.
     pub fn by_writers(self) -> Self {
         Self { changes_by: Role::Writer, ..self }
+    }
+
+    /// Shows series as the engine does, or nothing of them.
+    pub fn within_limits(self) -> Self {
+        Self { within_limits: true, ..self }
     }
 
     pub fn of_samples(self) -> Self {

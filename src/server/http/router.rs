@@ -25,10 +25,11 @@ use crate::server::http::errors::ApiError;
 use crate::server::http::hosts::authorities;
 use crate::server::http::openapi::Documents;
 use crate::server::http::paths::{self, redirect};
-use crate::server::http::route::{API, Route, Via};
+use crate::server::http::route::{API, Route};
 use crate::server::http::routes;
 use crate::server::http::routes::search::LINES;
 use crate::server::http::server::Server;
+use crate::server::http::via::Via;
 use crate::server::http::{auth, cors, guard};
 use crate::telemetry::http::RouteMetrics;
 use crate::telemetry::spans;
@@ -85,8 +86,8 @@ pub fn router(server: Arc<Server>) -> Router {
 
 /// Around everything, routes or none.
 async fn outermost(server: Arc<Server>, mut request: Request, next: Next) -> Response {
-    let client = request.extensions().get::<Via>().and_then(|via| via.client);
-    let mut response = match auth::admit(&server.access, client, request.headers()).await {
+    let via = request.extensions().get::<Via>().cloned();
+    let mut response = match auth::admit(&server.access, via.as_ref(), request.headers()).await {
         Ok((rules, granted)) => {
             if let Some(granted) = granted {
                 request.extensions_mut().insert(granted);
@@ -132,6 +133,7 @@ struct Surroundings {
     counters: Arc<RouteMetrics>,
     reads_only: bool,
     changes_by: Role,
+    within_limits: bool,
     shared: bool,
     of_api: bool,
     /// What OPTIONS tells; below the API it tells nothing, as there every path answers it.
@@ -146,6 +148,7 @@ impl Surroundings {
             counters: server.metrics.http.route(route.path),
             reads_only: route.reads_only,
             changes_by: route.changes_by,
+            within_limits: route.within_limits,
             shared: route.shared,
             of_api: route.is_of_api(),
             allowed: (!route.is_of_api()).then_some(allowed),
@@ -170,10 +173,11 @@ async fn surround(server: Arc<Server>, about: Surroundings, request: Request, ne
     let start = Instant::now();
     let changes = guard::changes(about.reads_only, request.method());
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let granted = request.extensions().get::<Granted>().copied();
+    let granted = request.extensions().get::<Granted>().cloned();
     let needed = if changes { about.changes_by } else { Role::Reader };
     let refusal = if changes { refuse_page(&server, &request) } else { None };
-    let refusal = refusal.or_else(|| auth::refuse_role(granted, needed));
+    let refusal = refusal.or_else(|| auth::refuse_role(granted.as_ref(), needed));
+    let refusal = refusal.or_else(|| auth::refuse_limits(granted.as_ref(), about.within_limits || changes));
     let mut response = match refusal {
         Some(refusal) => refusal,
         None => {

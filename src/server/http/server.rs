@@ -242,7 +242,7 @@ impl Server {
     }
 }
 
-/// Extracts the parts, or answers 503 while there are none. Whose role has a timeout has an engine that keeps it.
+/// Extracts the parts, or answers 503 while there are none. Whose role has limits has an engine that keeps them.
 pub struct Ready(pub Parts);
 
 impl FromRequestParts<Arc<Server>> for Ready {
@@ -250,9 +250,8 @@ impl FromRequestParts<Arc<Server>> for Ready {
 
     async fn from_request_parts(head: &mut RequestHead, server: &Arc<Server>) -> Result<Self, Response> {
         let mut parts = server.parts().cloned().ok_or_else(|| server.not_ready())?;
-        let granted = head.extensions.get::<Granted>();
-        if let Some(timeout) = granted.and_then(|granted| granted.0.statement_timeout) {
-            parts.engine = parts.engine.with_timeout(timeout);
+        if let Some(Granted { user, grant }) = head.extensions.get::<Granted>() {
+            parts.engine = parts.engine.within(user, grant);
         }
         Ok(Ready(parts))
     }

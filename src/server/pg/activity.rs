@@ -1,17 +1,19 @@
 //! What a connection does, for `pg_stat_activity`: its state, its last statement, and since when.
 
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use pgwire::messages::response::TransactionStatus;
 
+use crate::server::access::shown::Shown;
+
 /// Bytes of a statement that are kept, PostgreSQL's `track_activity_query_size` (with the zero at its end there).
 const QUERY_BYTES: usize = 1023;
 
 pub struct Activity {
-    peer: OnceLock<SocketAddr>,
+    peer: OnceLock<(SocketAddr, Option<Arc<Shown>>)>,
     now: Mutex<Doing>,
 }
 
@@ -61,13 +63,18 @@ impl Default for Activity {
 
 impl Activity {
     /// From where the client comes, told once.
-    pub fn connected(&self, peer: SocketAddr) {
+    pub fn connected(&self, peer: SocketAddr, shown: Option<Arc<Shown>>) {
         // It is told at the start, and nowhere else.
-        let _ = self.peer.set(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+        let _ = self.peer.set((SocketAddr::new(peer.ip().to_canonical(), peer.port()), shown));
     }
 
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer.get().copied()
+        self.peer.get().map(|(peer, _)| *peer)
+    }
+
+    /// What the connection has shown by TLS.
+    pub fn shown(&self) -> Option<Arc<Shown>> {
+        self.peer.get().and_then(|(_, shown)| shown.clone())
     }
 
     pub fn now(&self) -> Doing {
@@ -152,8 +159,8 @@ mod tests {
         assert_eq!(activity.now().query.len(), QUERY_BYTES - 1);
         activity.run("short");
         assert_eq!(activity.now().query, "short");
-        activity.connected("[::ffff:192.0.2.1]:5432".parse().unwrap());
-        activity.connected("192.0.2.9:1".parse().unwrap());
+        activity.connected("[::ffff:192.0.2.1]:5432".parse().unwrap(), None);
+        activity.connected("192.0.2.9:1".parse().unwrap(), None);
         assert_eq!(activity.peer().unwrap().to_string(), "192.0.2.1:5432");
     }
 }

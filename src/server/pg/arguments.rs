@@ -49,7 +49,7 @@ pub async fn values(
     let limits = clock.limits(engine, session.open_message());
     let row: PgWireResult<RecordBatch> = engine
         .run(&limits, |pass: Pass| async move {
-            let mut batches = cooperate::rows(&context, plan, &pass.flag).await.map_err(errors::datafusion)?;
+            let mut batches = cooperate::rows(&context, plan, &pass).await.map_err(errors::datafusion)?;
             let mut row = None;
             while let Some(batch) = batches.next().await {
                 let batch = batch.map_err(errors::datafusion)?;

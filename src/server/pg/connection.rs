@@ -44,7 +44,7 @@ pub async fn serve(shared: &Shared, socket: TcpStream, starting: OwnedSemaphoreP
         Err(_) => return Ok(()),
     };
     let Some(agreed) = agreed else { return Ok(()) };
-    let peer = Peer { address, encrypted: agreed.encrypted, binding: agreed.binding };
+    let peer = Peer { address, shown: agreed.shown, binding: agreed.binding };
     let mut incoming = Incoming::new(agreed.reading, agreed.begun, shared.receiving.clone());
     let mut client = Client::new(Outgoing::new(agreed.writing, shared.limits.write_timeout), shared.stats.clone());
 
@@ -57,7 +57,7 @@ pub async fn serve(shared: &Shared, socket: TcpStream, starting: OwnedSemaphoreP
         Err(_) => return Ok(()),
     };
     drop(starting);
-    let told = converse(shared, &opened.session, &mut incoming, &mut client).await;
+    let told = converse(&opened.shared, &opened.session, &mut incoming, &mut client).await;
     // Whatever was kept for the client is gone by now, before it has read its last words.
     drop(opened);
     match told? {

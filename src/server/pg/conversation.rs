@@ -23,7 +23,7 @@ use super::settings::table;
 use super::shared::Shared;
 use super::statements::Statements;
 use super::transaction::Transaction;
-use crate::engine::recent::{Language, Question, Ticket};
+use crate::engine::recent::{self, Language, Question, Ticket};
 
 /// One client, from its first message to its last.
 pub struct Conversation<'a> {
@@ -216,12 +216,15 @@ impl<'a> Conversation<'a> {
 
     /// For `promlake.queries`.
     fn told(&self, text: &str) -> Option<Ticket> {
-        self.shared.engine.asks(|| Question {
-            language: Language::Sql,
-            text: text.to_string(),
-            client: self.session.activity.peer().map(|peer| peer.ip().to_string()).unwrap_or_default(),
-            by: self.session.user.clone(),
-            range: None,
+        self.shared.engine.asks(|| {
+            Some(Question {
+                language: Language::Sql,
+                text: recent::kept(text).to_string(),
+                client: self.session.activity.peer().map(|peer| peer.ip().to_string()).unwrap_or_default(),
+                by: self.session.user.clone(),
+                user: Some(self.session.user.clone()),
+                range: None,
+            })
         })
     }
 

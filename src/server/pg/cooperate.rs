@@ -29,6 +29,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
+use crate::engine::door::Pass;
 use crate::engine::promql::cancel::Cancel;
 
 #[derive(Debug)]
@@ -55,14 +56,14 @@ impl PhysicalOptimizerRule for CooperativeJoins {
     }
 }
 
-/// Begins to run the plan of a statement, which ends when its flag is raised. There is no other way from a plan to rows.
+/// Begins to run the plan of a statement, which ends when its flag is raised, in the memory of its pass. There is no other way from a plan to rows.
 ///
 /// # Errors
 /// Of planning.
-pub async fn rows(context: &SessionContext, plan: LogicalPlan, flag: &Cancel) -> Result<SendableRecordBatchStream> {
+pub async fn rows(context: &SessionContext, plan: LogicalPlan, pass: &Pass) -> Result<SendableRecordBatchStream> {
     let frame = context.execute_logical_plan(plan).await?;
-    let task = Arc::new(frame.task_ctx());
-    execute_stream(guarded(frame.create_physical_plan().await?, flag)?, task)
+    let task = pass.context(Arc::new(frame.task_ctx()));
+    execute_stream(guarded(frame.create_physical_plan().await?, &pass.flag)?, task)
 }
 
 /// The plan with filters of nested loops that look at a flag.

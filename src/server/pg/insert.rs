@@ -219,7 +219,7 @@ pub async fn known_metric(engine: &Engine, metric: &Ident) -> PgWireResult<Strin
         return Ok(metric.value.clone());
     }
     let folded = names::folded(metric);
-    let known = crate::engine::sql::catalog::metric_of(&engine.store, &folded).await?;
+    let known = crate::engine::sql::catalog::metric_of(engine.visible(), &folded).await?;
     Ok(known.unwrap_or(folded))
 }
 
@@ -452,7 +452,7 @@ impl Reading {
         mut samples: S,
     ) -> PgWireResult<S> {
         let memory = pass.memory("an INSERT");
-        let mut batches = cooperate::rows(&context, plan, &pass.flag).await.map_err(errors::datafusion)?;
+        let mut batches = cooperate::rows(&context, plan, &pass).await.map_err(errors::datafusion)?;
         let (mut rows, mut known) = (0, 0);
         while let Some(batch) = batches.next().await {
             pass.check()?;

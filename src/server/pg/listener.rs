@@ -51,7 +51,7 @@ fn shared(
     let sessions = Arc::new(Sessions::default());
     Shared {
         access,
-        catalog: Arc::new(Instance::new(sessions.clone(), engine.store.clone())),
+        catalog: Arc::new(Instance::new(sessions.clone(), engine.visible().clone())),
         engine,
         inserter,
         sessions,

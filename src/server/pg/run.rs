@@ -80,6 +80,7 @@ impl Running {
         let rest: Arc<Mutex<Option<(Source, u64)>>> = Arc::default();
         let kept = rest.clone();
         let span = spans::span("sqlExec");
+        let max_rows = engine.max_rows();
         let answer = match begin {
             Begin::Rest(source) if source.is_whole() => Answer::start(WAITING_PARTS, move |parts| async move {
                 *kept.lock() = Some(go(source, request, parts, None).await?);
@@ -87,7 +88,7 @@ impl Running {
             }),
             begin => engine.stream(limits, WAITING_PARTS, move |pass, parts| async move {
                 let work = async {
-                    let source = open(begin, &pass.flag).await?;
+                    let source = open(begin, &pass, max_rows).await?;
                     *kept.lock() = Some(go(source, request, parts, Some(&pass)).await?);
                     Ok(())
                 };
@@ -112,11 +113,11 @@ impl Running {
     }
 }
 
-async fn open(begin: Begin, flag: &Cancel) -> PgWireResult<Source> {
+async fn open(begin: Begin, pass: &Pass, max_rows: Option<u64>) -> PgWireResult<Source> {
     match begin {
         Begin::Plan { context, plan, shape, back } => {
-            let batches = cooperate::rows(&context, plan, flag).await.map_err(errors::datafusion)?;
-            Ok(Source::new(batches, shape, back))
+            let batches = cooperate::rows(&context, plan, pass).await.map_err(errors::datafusion)?;
+            Ok(Source::new(batches, shape, back).at_most(max_rows))
         }
         Begin::Rest(source) => Ok(source),
     }

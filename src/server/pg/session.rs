@@ -27,7 +27,7 @@ use crate::server::access::door::{Grant, Role};
 pub const DATABASE: &str = "promlake";
 
 /// The schemas there are.
-const SCHEMAS: &[&str] = &["public", "promlake", "pg_catalog", "information_schema"];
+const SCHEMAS: &[&str] = &["public", "promlake", "external", "pg_catalog", "information_schema"];
 
 /// State of one connection.
 pub struct Session {
@@ -41,6 +41,8 @@ pub struct Session {
     pub notices: Notices,
     /// `None` where there are no roles.
     grant: Option<Grant>,
+    /// Users with their roles, as far as this one may know them.
+    members: Vec<(String, Role)>,
     settings: Mutex<Settings>,
     /// Ends the message that is dealt with.
     message: Mutex<Option<CancellationToken>>,
@@ -60,22 +62,34 @@ impl Session {
             activity: Activity::default(),
             notices: Notices::default(),
             grant: None,
+            members: vec![],
             message: Mutex::new(None),
             terminated: CancellationToken::new(),
         }
     }
 
     /// The same with what its user was given, which holds for as long as the session lasts.
-    pub fn granted(self, grant: Option<Grant>) -> Self {
-        Self { grant, ..self }
+    pub fn granted(self, grant: Option<Grant>, members: Vec<(String, Role)>) -> Self {
+        Self { grant, members, ..self }
+    }
+
+    /// Users with their roles, as far as this one may know them; none where there are no roles.
+    pub fn members(&self) -> &[(String, Role)] {
+        &self.members
     }
 
     /// Whether the user's role allows to write, wherever the server allows it.
     ///
     /// # Errors
-    /// 42501 where it does not.
+    /// 42501 where it does not, and where the user may not see what it would be compared with.
     pub fn check_writer(&self) -> PgWireResult<()> {
-        match self.grant.map(|grant| grant.role).filter(|role| *role < Role::Writer) {
+        let Some(grant) = &self.grant else { return Ok(()) };
+        match Some(grant.role).filter(|role| *role < Role::Writer) {
+            None if grant.allowed.metrics.is_some() => {
+                let text = "permission denied: what is written is compared with what is stored, of which the user's role \
+                            may see some series only (metrics)";
+                Err(errors::error("42501", text))
+            }
             None => Ok(()),
             Some(role) => {
                 let needed = Role::Writer;
@@ -118,7 +132,7 @@ impl Session {
     /// The client's, at most that of its role; `None` for no timeout.
     pub fn statement_timeout(&self) -> Option<Duration> {
         let own = self.settings().time(table::STATEMENT_TIMEOUT);
-        let most = self.grant.and_then(|grant| grant.statement_timeout);
+        let most = self.grant.as_ref().and_then(|grant| grant.allowed.statement_timeout);
         own.into_iter().chain(most).min()
     }
 
@@ -142,7 +156,7 @@ impl Session {
 
     /// Whether it may see what another session does, and end it.
     pub fn sees(&self, other: &Self) -> bool {
-        self.user == other.user || self.grant.is_some_and(|grant| grant.role == Role::Admin)
+        self.user == other.user || self.grant.as_ref().is_some_and(|grant| grant.role == Role::Admin)
     }
 
     /// Asks the connection to end, as `pg_terminate_backend` does.

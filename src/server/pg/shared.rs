@@ -12,9 +12,10 @@ use super::session::Sessions;
 use super::stats::Stats;
 use crate::engine::session::Engine;
 use crate::past::insert::Inserter;
-use crate::server::access::door::Access;
+use crate::server::access::door::{Access, Grant};
 
 /// What all connections share.
+#[derive(Clone)]
 pub struct Shared {
     pub engine: Engine,
     /// Writes samples, where that is allowed.
@@ -31,6 +32,19 @@ pub struct Shared {
     pub stats: Arc<Stats>,
     /// Asked to end: sessions do when they have answered.
     pub shutdown: CancellationToken,
+}
+
+impl Shared {
+    /// The same for a client with a role. One that does not see everything has a catalog of its own.
+    pub fn within(&self, user: &str, grant: &Grant) -> Self {
+        let engine = self.engine.within(user, grant);
+        let sees_a_part = engine.visible().is_part() || grant.allowed.external_tables.is_some();
+        let catalog = match sees_a_part {
+            true => Arc::new(Instance::new(self.sessions.clone(), engine.visible().clone())),
+            false => self.catalog.clone(),
+        };
+        Self { engine, catalog, ..self.clone() }
+    }
 }
 
 /// What connections may take.

@@ -15,6 +15,7 @@ use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use super::errors;
 use super::writer::Writer;
 use crate::engine::door::{Memory, Pass};
+use crate::engine::session::too_many_rows;
 
 /// What the rows of one cursor may take that are kept, to go back to or for a time after the transaction.
 const MOST_KEPT_BYTES: usize = 32 << 20;
@@ -77,6 +78,8 @@ pub struct Source {
     pieces: VecDeque<Piece>,
     /// Rows that were pulled so far.
     pulled: u64,
+    /// How many may be passed.
+    most: Option<u64>,
     /// There are no more.
     ended: bool,
     /// The row it is on, from one; zero is before the first, and one more than there are is behind the last.
@@ -100,6 +103,7 @@ impl Source {
             shape,
             pieces: VecDeque::new(),
             pulled: 0,
+            most: None,
             ended: false,
             position: 0,
             scrolls: back != Back::Never,
@@ -111,6 +115,11 @@ impl Source {
         }
     }
 
+    /// The same, of which more rows than so many are an error.
+    pub fn at_most(self, most: Option<u64>) -> Self {
+        Self { most, ..self }
+    }
+
     /// Rows that are there.
     pub fn of(batch: RecordBatch) -> Self {
         let pulled = batch.num_rows() as u64;
@@ -120,6 +129,7 @@ impl Source {
             shape: Shape::AsIs,
             pieces,
             pulled,
+            most: None,
             ended: true,
             position: 0,
             scrolls: false,
@@ -139,7 +149,8 @@ impl Source {
     /// Goes on, and writes the rows it comes to; how many they are, whether somebody writes them or not.
     ///
     /// # Errors
-    /// 55000 for a way back that is not kept, 54000 and 53200 where there is no memory to keep it, and those of the rows.
+    /// 55000 for a way back that is not kept, 54000 and 53200 where there is no memory to keep it, 54000 for more rows than
+    /// there may be, and those of the rows.
     /// After an error it is not to be used any more.
     pub async fn go(
         &mut self,
@@ -197,6 +208,9 @@ impl Source {
             }
             let (batch, at) = self.piece(self.position + 1);
             let rows = usize::try_from(count - moved).unwrap_or(usize::MAX).min(batch.num_rows() - at);
+            if let Some(most) = self.most.filter(|most| self.position + rows as u64 > *most) {
+                return Err(errors::error("54000", too_many_rows(most)));
+            }
             if let Some(writer) = &mut writer
                 && !writer.write(&batch.slice(at, rows)).await?
             {

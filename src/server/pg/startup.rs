@@ -40,6 +40,8 @@ const KEY_BYTES: usize = 32;
 /// A session, and what its connection holds for as long as it lasts.
 pub struct Opened {
     pub session: Arc<Session>,
+    /// What it shares with others, within the limits of its role.
+    pub shared: Shared,
     _slot: OwnedSemaphorePermit,
     _registered: Registered,
     _counted: Counted,
@@ -86,7 +88,7 @@ async fn open(
     let user = parameters.get("user").filter(|user| !user.is_empty()).cloned();
     let user = user.ok_or_else(|| fatal("28000", "no PostgreSQL user name specified in startup packet"))?;
     // Those who are not known yet take no session from those who are.
-    let address = peer.address;
+    let (address, shown) = (peer.address, peer.shown.clone());
     let grant = auth::authenticate(shared, incoming, client, peer, &user).await?;
     let Ok(Ok(slot)) = timeout(SLOT_WAIT, shared.slots.clone().acquire_owned()).await else {
         return Err(fatal("53300", "sorry, too many clients already"));
@@ -95,10 +97,15 @@ async fn open(
 
     let id = shared.sessions.next_process_id();
     let key = cancel_key(client.version)?;
+    let shared = match &grant {
+        Some(grant) => shared.within(&user, grant),
+        None => shared.clone(),
+    };
+    let members = auth::members(&shared, &user, grant.as_ref()).await;
     let context = catalog::context(&shared.engine);
-    let may_write = shared.inserter.is_some() && grant.is_none_or(|grant| grant.role >= Role::Writer);
-    let session = Arc::new(Session::new(user, id, context, may_write).granted(grant));
-    session.activity.connected(address);
+    let may_write = shared.inserter.is_some() && grant.as_ref().is_none_or(|grant| grant.role >= Role::Writer);
+    let session = Arc::new(Session::new(user, id, context, may_write).granted(grant, members));
+    session.activity.connected(address, shown);
     configure(&session, &parameters)?;
     catalog::install(&session, &shared.catalog);
     advisory::install(&session, &shared.sessions.locks);
@@ -112,7 +119,8 @@ async fn open(
     }
     client.feed(PgWireBackendMessage::BackendKeyData(BackendKeyData::new(id, key))).await?;
     client.send(PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(TransactionStatus::Idle))).await?;
-    Ok(Opened { session, _slot: slot, _registered: registered, _counted: shared.stats.session() })
+    let counted = shared.stats.session();
+    Ok(Opened { session, shared, _slot: slot, _registered: registered, _counted: counted })
 }
 
 /// Names and values, each ended by a zero byte, and one more at the end.

@@ -13,10 +13,10 @@ use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::server::access::door::{Access, POSTGRESQL};
+use crate::server::access::door::{Accepting, Access, POSTGRESQL};
+use crate::server::access::shown::Shown;
 
 const SSL_REQUEST: i32 = 80_877_103;
 const GSSENC_REQUEST: i32 = 80_877_104;
@@ -31,7 +31,8 @@ pub struct Transport {
     pub writing: Writing,
     /// What was read of the first message.
     pub begun: BytesMut,
-    pub encrypted: bool,
+    /// `None` without TLS.
+    pub shown: Option<Arc<Shown>>,
     /// What a login may be bound to: a digest of the certificate that the client was shown.
     pub binding: Binding,
 }
@@ -56,11 +57,11 @@ pub enum Writing {
 pub async fn negotiate(access: &Access, mut socket: TcpStream) -> io::Result<Option<Transport>> {
     let mut first = [0];
     if access.has_tls() && socket.peek(&mut first).await? > 0 && first[0] == TLS_HANDSHAKE {
-        let Ok((acceptor, binding)) = access.postgres_acceptor().await else { return Ok(None) };
-        let stream = encrypt(acceptor, socket).await?;
+        let Ok(accepting) = access.postgres_acceptor().await else { return Ok(None) };
+        let stream = encrypt(&accepting, socket).await?;
         let agreed = stream.get_ref().1.alpn_protocol() == Some(POSTGRESQL);
         // As in Postgres: a client of another protocol could be made to say things here by a page.
-        return Ok(agreed.then(|| Transport::encrypted(stream, binding)));
+        return Ok(agreed.then(|| Transport::encrypted(stream, accepting)));
     }
     let (mut ssl_asked, mut gss_asked) = (false, false);
     loop {
@@ -73,10 +74,11 @@ pub async fn negotiate(access: &Access, mut socket: TcpStream) -> io::Result<Opt
         match code {
             SSL_REQUEST if !ssl_asked => {
                 ssl_asked = true;
-                if let Some((acceptor, binding)) = acceptor(access).await {
+                if let Some(accepting) = acceptor(access).await {
                     // What came with the request is not read before the handshake, of which it would have to be a part.
                     socket.write_all(b"S").await?;
-                    return Ok(Some(Transport::encrypted(encrypt(acceptor, socket).await?, binding)));
+                    let stream = encrypt(&accepting, socket).await?;
+                    return Ok(Some(Transport::encrypted(stream, accepting)));
                 }
                 socket.write_all(b"N").await?;
             }
@@ -93,12 +95,12 @@ pub async fn negotiate(access: &Access, mut socket: TcpStream) -> io::Result<Opt
 }
 
 /// Nothing where the file is wrong, too: the client is told so when it goes on without.
-async fn acceptor(access: &Access) -> Option<(TlsAcceptor, Binding)> {
+async fn acceptor(access: &Access) -> Option<Accepting> {
     if access.has_tls() { access.postgres_acceptor().await.ok() } else { None }
 }
 
-async fn encrypt(acceptor: TlsAcceptor, socket: TcpStream) -> io::Result<TlsStream<Wire>> {
-    acceptor.accept(Wire(Arc::new(socket))).await
+async fn encrypt(accepting: &Accepting, socket: TcpStream) -> io::Result<TlsStream<Wire>> {
+    accepting.acceptor.accept(Wire(Arc::new(socket))).await
 }
 
 /// Four bytes, and none after them; `None` where the client is gone before.
@@ -114,18 +116,19 @@ impl Transport {
     fn plain(socket: TcpStream, begun: BytesMut) -> Self {
         let (reading, writing) = socket.into_split();
         let (reading, writing) = (Reading::Plain(reading), Writing::Plain(writing));
-        Self { reading, writing, begun, encrypted: false, binding: None }
+        Self { reading, writing, begun, shown: None, binding: None }
     }
 
-    fn encrypted(stream: TlsStream<Wire>, binding: Binding) -> Self {
+    fn encrypted(stream: TlsStream<Wire>, accepting: Accepting) -> Self {
         let socket = stream.get_ref().0.0.clone();
+        let shown = Shown::of(stream.get_ref().1, accepting.verifies);
         let (reading, writing) = tokio::io::split(stream);
         Self {
             reading: Reading::Tls { stream: reading, socket },
             writing: Writing::Tls(writing),
             begun: BytesMut::new(),
-            encrypted: true,
-            binding,
+            shown: Some(Arc::new(shown)),
+            binding: accepting.end_point,
         }
     }
 }

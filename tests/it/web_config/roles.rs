@@ -13,7 +13,7 @@ fn with_roles(admin: &str) -> String {
     users() + "promlake:\n  roles:\n" + &admin
 }
 
-async fn connect_as(server: &Promlake, user: &str, password: &str) -> Client {
+pub async fn connect_as(server: &Promlake, user: &str, password: &str) -> Client {
     let (host, port) = server.pg.split_once(':').expect("host and port");
     let config = format!("host={host} port={port} user={user} password={password} dbname=promlake");
     let (client, connection) = tokio_postgres::connect(&config, NoTls).await.expect("a connection");
@@ -21,7 +21,7 @@ async fn connect_as(server: &Promlake, user: &str, password: &str) -> Client {
     client
 }
 
-async fn code(client: &Client, sql: &str) -> Option<String> {
+pub async fn code(client: &Client, sql: &str) -> Option<String> {
     client.simple_query(sql).await.err().and_then(|error| Some(error.code()?.code().to_string()))
 }
 

@@ -147,7 +147,10 @@ async fn roles_are_asked_for_by_user() {
     let world = World::new(&(users("one") + roles));
     let rules = world.rules().await.unwrap();
     let timeout = Some(Duration::from_secs(2));
-    assert_eq!(rules.grant(b"ada"), Some(Grant { role: Role::Writer, statement_timeout: timeout }));
+    assert_eq!(
+        rules.grant(b"ada"),
+        Some(Grant { role: Role::Writer, allowed: Allowed { statement_timeout: timeout, ..Allowed::default() } })
+    );
     assert_eq!(rules.grant(b"nobody").map(|grant| grant.role), Some(Role::Reader));
     // A file without roles, and one that is wrong.
     world.write("web.yml", users("one"));

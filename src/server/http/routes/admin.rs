@@ -46,7 +46,7 @@ async fn delete(State(server): State<Arc<Server>>, Ready(parts): Ready, params: 
     let range = params.time_range()?;
     let matchers = selectors::parse_all(&selectors).map_err(|e| invalid_parameter("match[]", e))?;
     let texts: Vec<String> = selectors.iter().map(|text| text.to_string()).collect();
-    let store = parts.engine.store.clone();
+    let store = parts.engine.store().clone();
     let deleted = to_the_end(async move {
         let report = store.delete(range, &matchers, texts.clone()).await?;
         tracing::info!(selectors = ?texts, series = report.series, files = report.files, "samples were deleted");
@@ -58,7 +58,7 @@ async fn delete(State(server): State<Arc<Server>>, Ready(parts): Ready, params: 
 
 async fn clean(State(server): State<Arc<Server>>, Ready(parts): Ready) -> ApiResult {
     enabled(&server)?;
-    let store = parts.engine.store.clone();
+    let store = parts.engine.store().clone();
     let cleaned = to_the_end(async move {
         let files = store.clean_deleted().await?;
         tracing::info!(files, "files were rewritten without what was deleted from them");

@@ -36,7 +36,7 @@ const TYPES: &[(&str, &str)] = &[
 ];
 
 pub fn routes() -> Vec<Route> {
-    vec![plain("/user/{*filepath}").get(file)]
+    vec![plain("/user/{*filepath}").within_limits().get(file)]
 }
 
 async fn file(State(server): State<Arc<Server>>, Captured(path): Captured<String>) -> Response {

@@ -21,7 +21,7 @@ const MAX_LIMIT: usize = 10_000;
 const WINDOW_MS: i64 = 2 * 3_600_000;
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/api/v1/status/tsdb").get(tsdb).of_samples().about(TSDB)]
+    vec![read("/api/v1/status/tsdb").within_limits().get(tsdb).of_samples().about(TSDB)]
 }
 
 const COUNTS: Shape = Shape::List(&Shape::Object(&[("name", Shape::Text), ("value", Shape::Whole)]));

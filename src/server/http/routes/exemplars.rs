@@ -15,7 +15,14 @@ use crate::server::http::route::{Route, read};
 use crate::server::http::server::Ready;
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/api/v1/query_exemplars").get(query_exemplars).post(query_exemplars).of_samples().about(EXEMPLARS)]
+    vec![
+        read("/api/v1/query_exemplars")
+            .within_limits()
+            .get(query_exemplars)
+            .post(query_exemplars)
+            .of_samples()
+            .about(EXEMPLARS),
+    ]
 }
 
 const EXEMPLARS: About =

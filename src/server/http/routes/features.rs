@@ -11,7 +11,7 @@ use crate::server::http::route::{Route, read};
 use crate::server::http::server::{Ready, Server};
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/api/v1/features").get(features).about(FEATURES)]
+    vec![read("/api/v1/features").within_limits().get(features).about(FEATURES)]
 }
 
 const FEATURES: About =

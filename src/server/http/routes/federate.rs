@@ -28,7 +28,7 @@ use crate::storage::types::RunSlice;
 const SAMPLE_BYTES: usize = 128;
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/federate").unshared().get(federate).of_samples()]
+    vec![read("/federate").within_limits().unshared().get(federate).of_samples()]
 }
 
 async fn federate(
@@ -90,7 +90,7 @@ impl Page {
             // Once as it is, and once as text.
             memory.grow(SAMPLE_BYTES + 3 * labels.as_bytes().len() + histogram_bytes(&value))?;
             samples.push(Sample { labels, time, value });
-            Ok(())
+            engine.check_rows(samples.len())
         })
         .await?;
         families::sort(&mut samples);

@@ -23,9 +23,9 @@ const TRUNCATED: &str = "results truncated due to limit";
 
 pub fn routes() -> Vec<Route> {
     vec![
-        read("/api/v1/labels").get(label_names).post(label_names).of_samples().about(NAMES),
-        read("/api/v1/label/{name}/values").get(label_values).of_samples().about(VALUES),
-        read("/api/v1/series").get(series).post(series).of_samples().about(SERIES),
+        read("/api/v1/labels").within_limits().get(label_names).post(label_names).of_samples().about(NAMES),
+        read("/api/v1/label/{name}/values").within_limits().get(label_values).of_samples().about(VALUES),
+        read("/api/v1/series").within_limits().get(series).post(series).of_samples().about(SERIES),
     ]
 }
 

@@ -17,12 +17,12 @@ use crate::telemetry::exposition::{Format, render};
 
 pub fn routes() -> Vec<Route> {
     vec![
-        plain("/-/healthy").get(healthy),
-        plain("/-/ready").get(ready),
+        plain("/-/healthy").within_limits().get(healthy),
+        plain("/-/ready").within_limits().get(ready),
         plain("/-/reload").get(only_asked).post(reload).put(reload),
         plain("/-/quit").get(only_asked).post(quit).put(quit),
         plain("/metrics").get(metrics),
-        plain("/version").get(version),
+        plain("/version").within_limits().get(version),
     ]
 }
 

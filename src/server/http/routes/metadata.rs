@@ -20,7 +20,7 @@ use crate::server::http::server::Ready;
 
 pub fn routes() -> Vec<Route> {
     vec![
-        read("/api/v1/metadata").get(metadata).about(METADATA),
+        read("/api/v1/metadata").within_limits().get(metadata).about(METADATA),
         read("/api/v1/targets/metadata").get(targets_metadata).about(OF_TARGETS),
     ]
 }
@@ -56,12 +56,14 @@ async fn metadata(Ready(parts): Ready, params: Params) -> ApiResult {
     let limit = count(&params, "limit")?;
     // Unlike the other, this limit is none when it is 0.
     let per_metric = count(&params, "limit_per_metric")?.filter(|limit| *limit > 0);
-    let (store, metric) = (parts.store.clone(), params.get("metric").to_string());
+    let (visible, metric) = (parts.engine.visible().clone(), params.get("metric").to_string());
     let limits = parts.engine.limits(None);
     let found = parts.engine.run(&limits, |pass| async move {
         let _pass = pass;
-        let (told, stored) = (parts.scrape.metadata(), store.metadata());
+        let (told, stored) = (parts.scrape.metadata(), visible.metadata().await?);
+        let seen = visible.families().await?;
         let told = told.into_iter().flat_map(|(_, families)| families).map(|f| (f.family, f.metadata));
+        let told = told.filter(|(family, _)| seen.has(family));
         Ok(by_name(told_and_stored(told.collect(), stored), &metric, limit, per_metric))
     });
     let found = found.await.map_err(ApiError)?;

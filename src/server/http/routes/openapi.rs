@@ -13,7 +13,7 @@ use crate::server::http::route::{Route, read};
 use crate::server::http::server::Ready;
 
 pub fn routes() -> Vec<Route> {
-    vec![read("/api/v1/openapi.yaml").get(openapi).about(OPENAPI)]
+    vec![read("/api/v1/openapi.yaml").within_limits().get(openapi).about(OPENAPI)]
 }
 
 const OPENAPI: About = About::new(Tag::Status, "openapi", "This description")

@@ -13,11 +13,11 @@ use crate::server::http::server::Server;
 
 pub fn routes() -> Vec<Route> {
     vec![
-        plain("/").get(home),
-        plain("/query").get(page),
-        plain("/agent").get(page),
+        plain("/").within_limits().get(home),
+        plain("/query").within_limits().get(page),
+        plain("/agent").within_limits().get(page),
         // Where links of Prometheus' own alerts and of older Grafanas lead.
-        plain("/graph").get(graph),
+        plain("/graph").within_limits().get(graph),
     ]
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts as RequestHead;
+use axum::http::{HeaderMap, StatusCode, header};
 
 use crate::engine::query_log::Origin;
 use crate::engine::session::{EvalTime, QueryRequest, QueryResponse, QueryValue};
@@ -16,8 +16,9 @@ use crate::server::http::envelope;
 use crate::server::http::errors::{ApiError, ApiResult, invalid_parameter};
 use crate::server::http::json;
 use crate::server::http::params::{Params, parse_bool, parse_nanoseconds};
-use crate::server::http::route::{Route, Via, read};
+use crate::server::http::route::{Route, read};
 use crate::server::http::server::{Parts, Ready, Server};
+use crate::server::http::via::Via;
 use crate::telemetry::spans::{self, Span};
 
 /// Steps of a range query, less one: enough for a week by the minute or a year by the hour.
@@ -25,8 +26,8 @@ const MAX_STEPS: i64 = 11_000;
 
 pub fn routes() -> Vec<Route> {
     vec![
-        read("/api/v1/query").get(instant).post(instant).of_samples().about(INSTANT),
-        read("/api/v1/query_range").get(range).post(range).of_samples().about(RANGE),
+        read("/api/v1/query").within_limits().get(instant).post(instant).of_samples().about(INSTANT),
+        read("/api/v1/query_range").within_limits().get(range).post(range).of_samples().about(RANGE),
     ]
 }
 
@@ -109,9 +110,16 @@ impl FromRequestParts<Arc<Server>> for Head {
             method: head.method.to_string(),
             // The router has cut the prefix off.
             path: format!("{}{}", server.settings.route_prefix, head.uri.path()),
+            dashboard: is_dashboard(&head.headers),
         };
         Ok(Self { start_timestamps, origin: Arc::new(origin) })
     }
+}
+
+/// Grafana's data sources say so by their name, and of which dashboard they are where they are told to.
+fn is_dashboard(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    headers.contains_key("X-Dashboard-Uid") || agent.is_some_and(|agent| agent.starts_with("Grafana/"))
 }
 
 /// Overrides `--enable-feature=use-start-timestamps` for one query, either way. An empty header is none, as in Prometheus.

@@ -37,7 +37,7 @@ const SCRAPE_MS: i64 = 15_000;
 const SERIES_AT_ONCE: (i64, i64) = (64, 4096);
 
 pub fn routes() -> Vec<Route> {
-    vec![read_route("/api/v1/read").unshared().post(read).of_samples().about(READ)]
+    vec![read_route("/api/v1/read").within_limits().unshared().post(read).of_samples().about(READ)]
 }
 
 const READ: About =
@@ -103,6 +103,7 @@ impl Job {
                         if limit > 0 && samples > limit {
                             return Err(Error::bad_input(format!("exceeded sample limit ({limit})")));
                         }
+                        work.check_rows(samples)?;
                         Ok(time_series(labels, run))
                     };
                     while let Some(part) = parts.next(&mut encode).await? {
@@ -131,10 +132,15 @@ impl Job {
         engine.stream(limits, WAITING_PARTS, move |pass: Pass, sender: mpsc::Sender<Bytes>| async move {
             let _slot = slot;
             let memory = pass.memory("remote read");
+            let mut samples = 0;
             for (index, query) in queries.iter().enumerate() {
                 let raw = work.raw(&pass, query.range, std::slice::from_ref(&query.matchers)).await?;
                 let mut parts = Parts::new(&raw, query, &external, &memory)?;
-                let mut encode = |labels: &Labels, run: RunSlice<'_>| Ok(frames(labels, run, index, max_bytes));
+                let mut encode = |labels: &Labels, run: RunSlice<'_>| {
+                    samples += run.timestamps.len();
+                    work.check_rows(samples)?;
+                    Ok(frames(labels, run, index, max_bytes))
+                };
                 while let Some(part) = parts.next(&mut encode).await? {
                     let mut together = Vec::new();
                     for frames in &part {

@@ -42,9 +42,24 @@ const DEFAULT_RANGE_MS: i64 = 3_600_000;
 
 pub fn routes() -> Vec<Route> {
     vec![
-        read("/api/v1/search/metric_names").get(metric_names).post(metric_names).of_samples().about(METRIC_NAMES),
-        read("/api/v1/search/label_names").get(label_names).post(label_names).of_samples().about(LABEL_NAMES),
-        read("/api/v1/search/label_values").get(label_values).post(label_values).of_samples().about(LABEL_VALUES),
+        read("/api/v1/search/metric_names")
+            .within_limits()
+            .get(metric_names)
+            .post(metric_names)
+            .of_samples()
+            .about(METRIC_NAMES),
+        read("/api/v1/search/label_names")
+            .within_limits()
+            .get(label_names)
+            .post(label_names)
+            .of_samples()
+            .about(LABEL_NAMES),
+        read("/api/v1/search/label_values")
+            .within_limits()
+            .get(label_values)
+            .post(label_values)
+            .of_samples()
+            .about(LABEL_VALUES),
     ]
 }
 
@@ -228,12 +243,14 @@ fn flag(params: &Params, name: &str, default: bool) -> Result<bool> {
 /// Metadata by metric family: what targets say, and of others what is stored.
 async fn metadata(parts: &Opened) -> Result<HashMap<String, Metadata>> {
     let limits = parts.engine.limits(None);
-    let (scrape, store) = (parts.scrape.clone(), parts.store.clone());
+    let (scrape, visible) = (parts.scrape.clone(), parts.engine.visible().clone());
     let gather = |pass| async move {
         let _pass = pass;
         let told = scrape.metadata().into_iter().flat_map(|(_, families)| families);
+        let (seen, stored) = (visible.families().await?, visible.metadata().await?);
+        let told = told.map(|told| (told.family, told.metadata)).filter(|(family, _)| seen.has(family));
         let mut all: HashMap<String, Metadata> = HashMap::new();
-        for (family, metadata) in told.map(|told| (told.family, told.metadata)).chain(store.metadata()) {
+        for (family, metadata) in told.chain(stored) {
             all.entry(family).or_insert(metadata);
         }
         Ok::<_, Error>(all)

@@ -19,7 +19,7 @@ pub const PROMETHEUS_VERSION: &str = "3.16.0";
 
 pub fn routes() -> Vec<Route> {
     vec![
-        read("/api/v1/status/buildinfo").get(build_info).about(BUILD_INFO),
+        read("/api/v1/status/buildinfo").within_limits().get(build_info).about(BUILD_INFO),
         read("/api/v1/status/runtimeinfo").get(runtime_info).about(RUNTIME_INFO),
         read("/api/v1/status/flags").get(flags).about(FLAGS),
         read("/api/v1/status/config").get(config).about(CONFIG),

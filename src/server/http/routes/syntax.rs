@@ -14,8 +14,13 @@ use crate::server::http::server::Ready;
 
 pub fn routes() -> Vec<Route> {
     vec![
-        read("/api/v1/format_query").get(format_query).post(format_query).of_samples().about(FORMAT),
-        read("/api/v1/parse_query").get(parse_query).post(parse_query).of_samples().about(PARSE),
+        read("/api/v1/format_query")
+            .within_limits()
+            .get(format_query)
+            .post(format_query)
+            .of_samples()
+            .about(FORMAT),
+        read("/api/v1/parse_query").within_limits().get(parse_query).post(parse_query).of_samples().about(PARSE),
     ]
 }
 

@@ -123,17 +123,18 @@ impl Objects {
         Some(text).filter(|text| !text.is_empty())
     }
 
-    /// Whether these are the names of metrics, and what is known of them.
-    pub fn is_of(&self, metrics: &[String], metadata: &[(String, Metadata)]) -> bool {
-        let own = self.all.iter().filter(|o| o.schema == "public").map(|o| &*o.name);
-        own.eq(metrics.iter().map(String::as_str))
+    /// Whether these are the names of metrics and external tables, and what is known of metrics.
+    pub fn is_of(&self, metrics: &[String], external: &[String], metadata: &[(String, Metadata)]) -> bool {
+        let own = |schema: &'static str| self.all.iter().filter(move |o| o.schema == schema).map(|o| &*o.name);
+        own("public").eq(metrics.iter().map(String::as_str))
+            && own("external").eq(external.iter().map(String::as_str))
             && self.metadata.len() == metadata.len()
             && metadata.iter().all(|(family, known)| self.metadata.get(family) == Some(known))
     }
 }
 
 /// The schemas there are.
-pub const SCHEMAS: &[&str] = &[INFORMATION_SCHEMA, PG_CATALOG, "promlake", "public"];
+pub const SCHEMAS: &[&str] = &["external", INFORMATION_SCHEMA, PG_CATALOG, "promlake", "public"];
 
 #[cfg(test)]
 mod tests {

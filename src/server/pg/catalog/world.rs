@@ -10,15 +10,16 @@ use parking_lot::Mutex;
 use super::objects::{Object, Objects};
 use super::procs::Procs;
 use crate::engine::sql::views::VIEWS;
+use crate::engine::visible::Visible;
 use crate::model::metadata::Metadata;
 use crate::model::sample::TimeRange;
 use crate::server::pg::session::{DATABASE, Session, Sessions};
-use crate::storage::store::Store;
 
 /// What the catalogs of all sessions share.
 pub struct Instance {
     pub sessions: Arc<Sessions>,
-    pub store: Arc<Store>,
+    /// What its sessions see of the store.
+    pub visible: Visible,
     pub started: Instant,
     /// As they were when they were last asked for.
     objects: Mutex<Option<Arc<Objects>>>,
@@ -27,9 +28,9 @@ pub struct Instance {
 }
 
 impl Instance {
-    pub fn new(sessions: Arc<Sessions>, store: Arc<Store>) -> Self {
+    pub fn new(sessions: Arc<Sessions>, visible: Visible) -> Self {
         let started = Instant::now();
-        Self { sessions, store, started, objects: Mutex::default(), procs: Mutex::default() }
+        Self { sessions, visible, started, objects: Mutex::default(), procs: Mutex::default() }
     }
 }
 
@@ -48,7 +49,7 @@ impl World {
 
     /// All tables and views, as they are now.
     pub async fn objects(&self) -> Result<Arc<Objects>> {
-        let names = self.instance.store.metric_names(TimeRange::ALL).await;
+        let names = self.instance.visible.metric_names(TimeRange::ALL).await;
         self.with_metrics(names.map_err(|e| DataFusionError::External(Box::new(e)))?)
     }
 
@@ -67,9 +68,11 @@ impl World {
     }
 
     fn with_metrics(&self, metrics: Vec<String>) -> Result<Arc<Objects>> {
-        let metadata: Vec<(String, Metadata)> = self.instance.store.metadata();
+        let metadata: Vec<(String, Metadata)> = self.instance.visible.metadata_among(&metrics);
+        let mut external = self.catalog()?.schema("external").map(|s| s.table_names()).unwrap_or_default();
+        external.sort_unstable();
         if let Some(objects) = &*self.instance.objects.lock()
-            && objects.is_of(&metrics, &metadata)
+            && objects.is_of(&metrics, &external, &metadata)
         {
             return Ok(Arc::clone(objects));
         }
@@ -77,6 +80,7 @@ impl World {
         let is_view = |name: &str| VIEWS.iter().any(|view| view.name == name);
         let mut named: Vec<(&'static str, Arc<str>, bool)> =
             metrics.iter().map(|name| ("public", Arc::from(name.as_str()), false)).collect();
+        named.extend(external.iter().map(|name| ("external", Arc::from(name.as_str()), false)));
         named.extend(system.iter().map(|name| ("promlake", Arc::from(name.as_str()), is_view(name))));
         let objects = Arc::new(Objects::new(named, metadata));
         *self.instance.objects.lock() = Some(Arc::clone(&objects));
@@ -116,7 +120,7 @@ impl World {
         {
             let mut there = true;
             for object in found.iter().filter(|o| o.schema == "public") {
-                let labels = self.instance.store.metric_labels(&object.name).await;
+                let labels = self.instance.visible.metric_labels(&object.name).await;
                 let file = labels.map_err(|e| DataFusionError::External(Box::new(e)))?;
                 there &= !file.is_empty() || self.is_listed(&object.name).await?;
             }
@@ -137,7 +141,7 @@ impl World {
 
     /// A metric without labels has none to tell it by.
     async fn is_listed(&self, metric: &str) -> Result<bool> {
-        let names = self.instance.store.metric_names(TimeRange::ALL).await;
+        let names = self.instance.visible.metric_names(TimeRange::ALL).await;
         let names = names.map_err(|e| DataFusionError::External(Box::new(e)))?;
         Ok(names.iter().any(|name| name == metric))
     }
@@ -154,12 +158,21 @@ impl World {
         state.execution_props().query_execution_start_time.map_or(0, |time| time.timestamp_micros())
     }
 
-    /// The roles there are: the owner of everything, and who asks.
+    /// The roles there are: the owner of everything, those that users are given, who asks, and other users that he may know.
     pub fn roles(&self) -> Vec<String> {
         let mut roles = vec![super::objects::OWNER.to_string()];
-        if self.session.user != roles[0] {
-            roles.push(self.session.user.clone());
+        let users = self.session.members().iter().map(|(user, _)| user.clone());
+        for role in self.groups().into_iter().chain([self.session.user.clone()]).chain(users) {
+            if !roles.contains(&role) {
+                roles.push(role);
+            }
         }
         roles
+    }
+
+    /// Those of them that users are given.
+    pub fn groups(&self) -> Vec<String> {
+        let has_roles = !self.session.members().is_empty();
+        if has_roles { ["reader", "writer", "admin"].map(str::to_string).to_vec() } else { vec![] }
     }
 }

@@ -113,7 +113,7 @@ fn column_comment(world: &World, arguments: &[ScalarValue]) -> Result<ScalarValu
 
 /// Bytes of the live files of the lake.
 fn size(world: &World) -> Result<ScalarValue> {
-    Ok(ScalarValue::Int64(Some(world.instance.store.stats().file_bytes as i64)))
+    Ok(ScalarValue::Int64(Some(world.instance.visible.whole().stats().file_bytes as i64)))
 }
 
 /// As PostgreSQL rounds: up to 10 kB in bytes, then up to 20 times a unit in halves.

@@ -29,14 +29,7 @@ const FAMILIES: &[&[Function]] =
     &[arrays::FUNCTIONS, definitions::FUNCTIONS, naming::FUNCTIONS, privileges::FUNCTIONS, session::FUNCTIONS];
 
 /// Those that do something, or differ from call to call, and so are called whenever they are to be.
-const VOLATILE: &[&str] = &[
-    "pg_advisory_unlock",
-    "pg_advisory_unlock_all",
-    "pg_advisory_unlock_shared",
-    "pg_cancel_backend",
-    "pg_terminate_backend",
-    "set_config",
-];
+const VOLATILE: &[&str] = &["pg_cancel_backend", "pg_terminate_backend", "set_config"];
 
 /// Adds all functions to a session, bound to it.
 pub fn register(session: &Arc<Session>, instance: &Arc<Instance>) {

@@ -28,10 +28,6 @@ pub const FUNCTIONS: &[Function] = &[
     row("pg_backend_pid", "", "int4", |w, _| Ok(ScalarValue::Int32(Some(w.session.process_id)))),
     row("pg_cancel_backend", "int4", "bool", |w, a| signal(w, a, |session| session.cancel())),
     row("pg_terminate_backend", "int4, int8", "bool", |w, a| signal(w, a, |session| session.terminate())),
-    // In a session these are those that know of locks.
-    row("pg_advisory_unlock_all", "", "text", |_, _| text("")),
-    row("pg_advisory_unlock", "int8", "bool", |w, _| not_locked(w, "ExclusiveLock")),
-    row("pg_advisory_unlock_shared", "int8", "bool", |w, _| not_locked(w, "ShareLock")),
     row("pg_is_in_recovery", "", "bool", |_, _| boolean(false)),
     row("pg_is_wal_replay_paused", "", "bool", |_, _| boolean(false)),
     row("pg_my_temp_schema", "", "oid", |_, _| oid(Some(0))),
@@ -118,11 +114,6 @@ fn signal(
     }
     send(&session);
     boolean(true)
-}
-
-fn not_locked(world: &World, kind: &str) -> Result<ScalarValue> {
-    world.session.notices.warn("01000", format!("you don't own a lock of type {kind}"));
-    boolean(false)
 }
 
 /// PostgreSQL's numbers of encodings that clients ask for.

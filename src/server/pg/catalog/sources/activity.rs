@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use datafusion::arrow::array::{ArrayRef, Int32Array, TimestampMicrosecondArray};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int32Array, TimestampMicrosecondArray};
 use datafusion::error::Result;
 
+use crate::server::access::shown::Shown;
 use crate::server::pg::activity::{Doing, State};
 use crate::server::pg::catalog::objects::{DATABASE_OID, role_oid};
 use crate::server::pg::catalog::rows::{Rows, booleans, longs, maybe_texts, numbers, oids, same, texts};
@@ -107,6 +108,30 @@ pub fn pg_stat_database(world: World) -> Result<Rows> {
             "datname" => same(DATABASE, 1),
             "numbackends" => numbers([backends].into_iter()),
             "deadlocks" | "conflicts" | "temp_files" | "temp_bytes" => longs([0].into_iter()),
+            _ => return None,
+        })
+    }))
+}
+
+/// Of sessions of others only that they are there, as of their activity.
+pub fn pg_stat_ssl(world: World) -> Result<Rows> {
+    let seen = |session: &Arc<Session>| world.session.sees(session).then(|| session.activity.shown());
+    let rows: Vec<(i32, Option<Option<Arc<Shown>>>)> =
+        sessions(&world).iter().map(|session| (session.process_id, seen(session))).collect();
+    Ok(Rows::new(rows.len(), move |name| {
+        let shown = || rows.iter().map(|(_, seen)| seen.as_ref()?.as_deref());
+        Some(match name {
+            "pid" => numbers(rows.iter().map(|(pid, _)| *pid)),
+            "ssl" => {
+                let ssl = rows.iter().map(|(_, seen)| seen.as_ref().map(Option::is_some));
+                Arc::new(ssl.collect::<BooleanArray>()) as ArrayRef
+            }
+            "version" => maybe_texts(shown().map(|shown| Some(shown?.version))),
+            "cipher" => maybe_texts(shown().map(|shown| Some(shown?.cipher))),
+            "bits" => Arc::new(shown().map(|shown| Some(shown?.bits())).collect::<Int32Array>()),
+            "client_dn" => {
+                maybe_texts(shown().map(|shown| shown?.common_name.as_ref().map(|name| format!("/CN={name}"))))
+            }
             _ => return None,
         })
     }))

@@ -33,7 +33,12 @@ pub async fn columns_of(world: &World, object: &Object) -> Result<Vec<Attribute>
         return Ok(relation.columns.iter().enumerate().map(column).collect());
     }
     let Some(schema) = world.catalog()?.schema(object.schema) else { return Ok(vec![]) };
-    let Some(table) = schema.table(&object.name).await? else { return Ok(vec![]) };
+    let table = match schema.table(&object.name).await {
+        // A file that is missing hides its columns, and no others.
+        Err(_) if object.schema == "external" => None,
+        table => table?,
+    };
+    let Some(table) = table else { return Ok(vec![]) };
     let schema = table.schema();
     // Numbers have 16 bits with a sign; a metric has not so many labels.
     let fields = schema.fields().iter().take(i16::MAX as usize).enumerate();

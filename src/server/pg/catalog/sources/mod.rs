@@ -46,6 +46,7 @@ const SOURCES: &[(&str, &str, Source)] = &[
     (PG_CATALOG, "pg_aggregate", MadeAtOnce(routines::pg_aggregate)),
     (PG_CATALOG, "pg_am", Fixed("oid amname amtype", &["2 heap t"])),
     (PG_CATALOG, "pg_attribute", Looked(|w, wanted| made(attributes::pg_attribute(w, wanted)))),
+    (PG_CATALOG, "pg_auth_members", MadeAtOnce(places::pg_auth_members)),
     (PG_CATALOG, "pg_authid", MadeAtOnce(places::pg_roles)),
     (PG_CATALOG, "pg_class", Looked(|w, wanted| made(classes::pg_class(w, wanted)))),
     (
@@ -72,6 +73,7 @@ const SOURCES: &[(&str, &str, Source)] = &[
     (PG_CATALOG, "pg_stat_all_tables", Looked(|w, wanted| made(classes::pg_stat_tables(w, wanted)))),
     (PG_CATALOG, "pg_stat_database", MadeAtOnce(activity::pg_stat_database)),
     (PG_CATALOG, "pg_stat_gssapi", MadeAtOnce(activity::pg_stat_gssapi)),
+    (PG_CATALOG, "pg_stat_ssl", MadeAtOnce(activity::pg_stat_ssl)),
     (PG_CATALOG, "pg_stat_user_tables", Looked(|w, wanted| made(classes::pg_stat_user_tables(w, wanted)))),
     (PG_CATALOG, "pg_tables", Looked(|w, wanted| made(classes::pg_tables(w, wanted)))),
     (PG_CATALOG, "pg_tablespace", Fixed("oid spcname spcowner", &["1663 pg_default 10", "1664 pg_global 10"])),

@@ -44,13 +44,14 @@ pub fn pg_database(_: World) -> Result<Rows> {
 
 /// Of `pg_authid` too.
 pub fn pg_roles(world: World) -> Result<Rows> {
-    let roles = world.roles();
+    let (roles, groups) = (world.roles(), world.groups());
     Ok(Rows::new(roles.len(), move |name| {
         let all = roles.iter();
         Some(match name {
             "oid" => oids(all.map(|role| role_oid(role))),
             "rolname" => texts(all),
-            "rolinherit" | "rolcanlogin" => booleans(all.map(|_| true)),
+            "rolinherit" => booleans(all.map(|_| true)),
+            "rolcanlogin" => booleans(all.map(|role| !is_group(&groups, role))),
             "rolsuper" | "rolcreaterole" | "rolcreatedb" | "rolreplication" | "rolbypassrls" => {
                 Arc::new(BooleanArray::from(vec![false; roles.len()]))
             }
@@ -62,9 +63,29 @@ pub fn pg_roles(world: World) -> Result<Rows> {
     }))
 }
 
+fn is_group(groups: &[String], role: &str) -> bool {
+    groups.iter().any(|group| group == role)
+}
+
+/// Which user has which role.
+pub fn pg_auth_members(world: World) -> Result<Rows> {
+    let members = world.session.members().to_vec();
+    Ok(Rows::new(members.len(), move |name| {
+        let all = members.iter();
+        Some(match name {
+            "roleid" => oids(all.map(|(_, role)| role_oid(&role.to_string()))),
+            "member" => oids(all.map(|(user, _)| role_oid(user))),
+            "grantor" => oids(all.map(|_| OWNER_OID)),
+            "admin_option" => booleans(all.map(|_| false)),
+            _ => return None,
+        })
+    }))
+}
+
 /// Of `pg_shadow` too.
 pub fn pg_user(world: World) -> Result<Rows> {
-    let roles = world.roles();
+    let groups = world.groups();
+    let roles: Vec<String> = world.roles().into_iter().filter(|role| !is_group(&groups, role)).collect();
     Ok(Rows::new(roles.len(), move |name| {
         let all = roles.iter();
         Some(match name {
@@ -108,7 +129,17 @@ pub fn enabled_roles(world: World) -> Result<Rows> {
     Ok(Rows::new(1, move |name| (name == "role_name").then(|| same(&user, 1))))
 }
 
-/// Nobody is a member of another role.
-pub fn applicable_roles(_: World) -> Result<Rows> {
-    Ok(Rows::none())
+/// What the user was given.
+pub fn applicable_roles(world: World) -> Result<Rows> {
+    let user = world.session.user.clone();
+    let members = world.session.members().iter().filter(|(name, _)| *name == user);
+    let roles: Vec<String> = members.map(|(_, role)| role.to_string()).collect();
+    Ok(Rows::new(roles.len(), move |name| {
+        Some(match name {
+            "grantee" => same(&user, roles.len()),
+            "role_name" => texts(roles.iter()),
+            "is_grantable" => same("NO", roles.len()),
+            _ => return None,
+        })
+    }))
 }
