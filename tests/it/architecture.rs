@@ -26,6 +26,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("telemetry", 4),
     ("client", 10),
     ("traces", 11),
+    ("storage/deleted", 39),
     ("storage/types", 40),
     ("storage/scaled", 40),
     ("storage/place", 40),
