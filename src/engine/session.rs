@@ -529,6 +529,7 @@ impl Engine {
             if has_gaps {
                 plan = sql::gapfill::rewrite::apply(plan)?;
             }
+            let plan = sql::widths::apply(plan)?;
             let plan = sql::subqueries::flatten(plan)?;
             let plan = sql::coerce::apply(plan, now)?;
             sql::verify::verify(&plan).map_err(|refused| DataFusionError::External(Box::new(refused)))?;

@@ -20,6 +20,8 @@ pub mod histogram;
 pub mod metadata;
 /// Prometheus' durations, `1h30m`.
 pub mod duration;
+/// Names of months and days.
+pub mod calendar;
 /// Floats as Go prints and parses them.
 pub mod float;
 /// Sums that keep what rounding loses.

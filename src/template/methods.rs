@@ -5,8 +5,9 @@
 use super::characters::to_text;
 use super::format::name;
 use super::host::Param;
-use super::time::{MONTHS, Time, WEEKDAYS, duration_text};
+use super::time::{Time, duration_text};
 use super::value::{IntType, Value};
+use crate::model::calendar::{MONTHS, WEEKDAYS};
 
 pub(super) struct Method {
     pub name: &'static str,

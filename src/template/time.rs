@@ -2,28 +2,12 @@
 
 use std::fmt::Write;
 
+use crate::model::calendar::{MONTHS, WEEKDAYS};
+
 const NANOSECONDS: i128 = 1_000_000_000;
 const SECONDS_OF_DAY: i128 = 86_400;
 /// From the year 1, where Go's clock begins, to 1970.
 pub(super) const SECONDS_TO_EPOCH: i128 = 62_135_596_800;
-
-pub(super) const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-
-pub(super) const WEEKDAYS: [&str; 7] =
-    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// Nanoseconds since 1970, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

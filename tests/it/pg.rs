@@ -241,8 +241,7 @@ async fn parameters_have_types_of_their_places() {
         ("SELECT now() > $1, NOT $2, $3 IS DISTINCT FROM 1", "timestamptz bool int4"),
         ("SELECT $1 * INTERVAL '1 second'", "float8"),
         ("SELECT $1::text[], $2::date, $3::timestamptz, $4::numeric", "_text date timestamptz numeric"),
-        // Numbers of a VALUES are int8 here.
-        ("SELECT * FROM (VALUES ($1, 'a'), (2, $2)) AS t(a, b)", "int8 text"),
+        ("SELECT * FROM (VALUES ($1, 'a'), (2, $2)) AS t(a, b)", "int4 text"),
         (
             "SELECT date_part($1, timestamp), timezone($2, timestamp), to_char(timestamp, $3) FROM requests",
             "text text text",
@@ -253,6 +252,39 @@ async fn parameters_have_types_of_their_places() {
         ("SELECT * FROM promql('up', $1, $2, $3)", "timestamptz timestamptz interval"),
     ] {
         assert_eq!(types(sql).await, want, "{sql}");
+    }
+}
+
+/// All of it is what PostgreSQL 15 says.
+#[tokio::test]
+async fn columns_have_types_of_their_values() {
+    let world = World::new().await;
+    let client = world.connect().await;
+    for (sql, want) in [
+        (
+            "SELECT 1, -2147483648, 2147483648, 1 + 1::int8, 7 / 2, 7 % 2, abs(-1)",
+            "int4 int4 int8 int8 int4 int4 int4",
+        ),
+        ("SELECT count(*), sum(1), sum(1::int8), min(1), max(2::int8)", "int8 int8 numeric int4 int8"),
+        (
+            "SELECT coalesce(NULL, 1), CASE WHEN true THEN 1 END, nullif(1, 2), greatest(1, 2::int8)",
+            "int4 int4 int4 int8",
+        ),
+        ("SELECT ARRAY[1, 2], (ARRAY[1, 2])[1], cardinality(ARRAY[1])", "_int4 int4 int4"),
+        ("SELECT rank() OVER (), row_number() OVER (), ntile(2) OVER (), lag(1) OVER ()", "int8 int8 int4 int4"),
+        ("SELECT n, n + 1 FROM generate_series(1, 2) AS g (n)", "int4 int4"),
+        ("SELECT generate_series(1, 2), generate_series(1, 2::int8)", "int4 int8"),
+        ("SELECT a FROM (VALUES (1), (2)) AS v (a) UNION SELECT 2.5::float8", "float8"),
+        ("SELECT 1 UNION ALL SELECT 2::int8", "int8"),
+        ("SELECT 'abc'::varchar(2), 'abc'::char(5), upper('abc'::varchar(2))", "varchar bpchar text"),
+        ("SELECT x FROM (SELECT 'abc'::varchar(2) AS x) q GROUP BY x", "varchar"),
+        ("SELECT generate_series('2026-01-01'::date, '2026-01-02', '1 day')", "timestamptz"),
+        ("SELECT u FROM string_to_array('a,b', ',') AS u", "_text"),
+    ] {
+        let statement = client.prepare(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let types: Vec<&str> = statement.columns().iter().map(|column| column.type_().name()).collect();
+        assert_eq!(types.join(" "), want, "{sql}");
+        client.query(&statement, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 }
 
@@ -275,11 +307,11 @@ async fn parameters_are_values_in_both_formats() {
     assert_eq!(limited.len(), 4);
     let (number, list, bytes) = (41i32, vec![Some(1i32), None], vec![1u8, 2]);
     let row = client.query_one("SELECT $1 + 1, $2::int4[], $3::bytea", &[&number, &list, &bytes]).await.unwrap();
-    assert_eq!(row.get::<_, i64>(0), 42);
+    assert_eq!(row.get::<_, i32>(0), 42);
     assert_eq!(row.get::<_, Vec<Option<i32>>>(1), [Some(1), None]);
     assert_eq!(row.get::<_, Vec<u8>>(2), [1, 2]);
     let nested = client.query_one("SELECT ARRAY[ARRAY[1, 2], ARRAY[3, 4]]", &[]).await.unwrap();
-    assert_eq!(nested.columns()[0].type_(), &Type::INT8_ARRAY);
+    assert_eq!(nested.columns()[0].type_(), &Type::INT4_ARRAY);
     assert_eq!(text(&client, "SELECT ARRAY[ARRAY[1, 2], ARRAY[3, 4]]").await, "{{1,2},{3,4}}");
 }
 

@@ -29,6 +29,39 @@ pub fn apply(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
 }
 
+/// A plan that is grouped by the same only once: the columns of one that is grouped by it twice are not told apart.
+///
+/// # Errors
+/// Of building a plan.
+pub fn without_repeats(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Aggregate(aggregate) = plan else { return Ok(Transformed::no(plan)) };
+    let mut groups: Vec<Expr> = vec![];
+    for group in &aggregate.group_expr {
+        if !groups.contains(group) {
+            groups.push(group.clone());
+        }
+    }
+    if groups.len() == aggregate.group_expr.len() {
+        return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+    }
+    let once = Aggregate::try_new(aggregate.input, groups, aggregate.aggr_expr)?;
+    Ok(Transformed::yes(LogicalPlan::Aggregate(once)))
+}
+
+/// An expression that keeps its name, whatever becomes of it.
+fn named(
+    names: &NamePreserver,
+    expr: Expr,
+    change: impl FnOnce(Expr) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<Expr>> {
+    let name = names.save(&expr);
+    let changed = change(expr)?;
+    Ok(match changed.transformed {
+        true => changed.update_data(|expr| name.restore(expr.unalias())),
+        false => changed,
+    })
+}
+
 fn is_double(expr: &Expr, schema: &DFSchema) -> bool {
     expr.get_type(schema).is_ok_and(|of| of == DataType::Float64)
 }
@@ -107,17 +140,16 @@ fn grouped(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     }
     let names = NamePreserver::new_for_projection();
     let is_key: Vec<bool> = aggregate.group_expr.iter().map(|expr| is_double(expr, &schema)).collect();
-    let group_expr = aggregate.group_expr.into_iter().zip(&is_key).map(|(expr, is_key)| match is_key {
-        true => {
-            let name = names.save(&expr);
-            name.restore(floats::key(expr.unalias()))
-        }
-        false => expr,
+    let group_expr = aggregate.group_expr.into_iter().zip(&is_key).map(|(expr, is_key)| {
+        let key = |expr: Expr| match is_key {
+            true => Ok(Transformed::yes(floats::key(expr.unalias()))),
+            false => Ok(Transformed::no(expr)),
+        };
+        Ok(named(&names, expr, key)?.data)
     });
-    let group_expr = group_expr.collect();
+    let group_expr = group_expr.collect::<Result<Vec<_>>>()?;
     let aggr_expr = aggregate.aggr_expr.into_iter().map(|expr| {
-        let name = names.save(&expr);
-        let of_canonical = expr.transform(|expr| match expr {
+        let of_canonical = |expr: Expr| match expr {
             Expr::AggregateFunction(mut call) if call.params.distinct => {
                 let args = call.params.args.into_iter();
                 call.params.args =
@@ -125,11 +157,8 @@ fn grouped(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
                 Ok(Transformed::yes(Expr::AggregateFunction(call)))
             }
             other => Ok(Transformed::no(other)),
-        })?;
-        Ok(match of_canonical.transformed {
-            true => name.restore(of_canonical.data.unalias()),
-            false => of_canonical.data,
-        })
+        };
+        Ok(named(&names, expr, |expr| expr.transform(of_canonical))?.data)
     });
     let aggr_expr = aggr_expr.collect::<Result<Vec<_>>>()?;
     let aggregate = Aggregate::try_new(aggregate.input, group_expr, aggr_expr)?;
@@ -145,8 +174,7 @@ fn partitioned(window: Window) -> Result<Transformed<LogicalPlan>> {
     let names = NamePreserver::new_for_projection();
     let mut changed = false;
     let windows = window.window_expr.iter().map(|expr| {
-        let name = names.save(expr);
-        let of_canonical = expr.clone().transform(|expr| {
+        let of_canonical = |expr: Expr| {
             let Expr::WindowFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
             let mut touched = false;
             let keys = call.params.partition_by.iter_mut();
@@ -160,12 +188,10 @@ fn partitioned(window: Window) -> Result<Transformed<LogicalPlan>> {
                 }
             }
             Ok(Transformed::new_transformed(Expr::WindowFunction(call), touched))
-        })?;
-        changed |= of_canonical.transformed;
-        Ok(match of_canonical.transformed {
-            true => name.restore(of_canonical.data.unalias()),
-            false => of_canonical.data,
-        })
+        };
+        let made = named(&names, expr.clone(), |expr| expr.transform(of_canonical))?;
+        changed |= made.transformed;
+        Ok(made.data)
     });
     let windows = windows.collect::<Result<Vec<_>>>()?;
     match changed {

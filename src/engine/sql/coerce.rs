@@ -42,7 +42,8 @@ pub fn expression(expr: Expr, schema: &DFSchema, now: Now) -> Result<Expr> {
 
 fn node(plan: LogicalPlan, now: Now) -> Result<Transformed<LogicalPlan>> {
     if !matches!(plan, LogicalPlan::Join(_)) {
-        return fit_node(plan, now)?.transform_data(equal_intervals::apply)?.transform_data(alike::apply);
+        let fitted = alike::without_repeats(plan)?.transform_data(|plan| fit_node(plan, now))?;
+        return fitted.transform_data(equal_intervals::apply)?.transform_data(alike::apply);
     }
     // Rows are numbered by what makes them alike.
     alike::apply(plan)?.transform_data(|plan| {
@@ -157,8 +158,8 @@ fn fit(expr: Expr, schema: &DFSchema, now: Now) -> Result<Transformed<Expr>> {
         }
         Expr::ScalarFunction(call) => match call.func.name() {
             "round" => floats::rounded(&call.args, schema),
-            "greatest" => of_intervals(Operation::Greatest, &call.args, schema),
-            "least" => of_intervals(Operation::Least, &call.args, schema),
+            "greatest" => one_of(Operation::Greatest, call, schema, now)?,
+            "least" => one_of(Operation::Least, call, schema, now)?,
             "format" | "quote_literal" | "quote_nullable" => of_texts(call, schema, now)?,
             _ => None,
         },
@@ -203,10 +204,32 @@ fn of_texts(call: &ScalarFunction, schema: &DFSchema, now: Now) -> Result<Option
     Ok(changed.then(|| call.func.call(args)))
 }
 
-/// One of some values, by their lengths, if they are intervals.
-fn of_intervals(operation: Operation, args: &[Expr], schema: &DFSchema) -> Option<Expr> {
-    let is_interval = |of: &Expr| of.get_type(schema).is_ok_and(|of| is_interval(&of));
-    args.iter().any(is_interval).then(|| operation.function().call(args.to_vec()))
+/// One of some values: of intervals by their lengths, of doubles with one NaN, above all others. A text that is written is
+/// what is beside it.
+fn one_of(operation: Operation, call: &ScalarFunction, schema: &DFSchema, now: Now) -> Result<Option<Expr>> {
+    let is_of_time = |of: &DataType| is_interval(of) || is_of_time(of);
+    let type_of = |arg: &Expr| arg.get_type(schema).ok();
+    let beside = call.args.iter().find(|arg| type_of(arg).is_some_and(|of| is_of_time(&of)));
+    let mut args = call.args.clone();
+    if let Some(beside) = beside {
+        for arg in &mut args {
+            if let Some(read) = read_as(arg, beside, schema, now)? {
+                *arg = read;
+            }
+        }
+    }
+    let types: Vec<DataType> = args.iter().filter_map(type_of).collect();
+    if types.iter().any(is_interval) {
+        return Ok(Some(operation.function().call(args)));
+    }
+    if types.iter().any(floats::is_double) && types.iter().all(|of| of.is_numeric() || of.is_null()) {
+        let canonical = |arg: Expr| match type_of(&arg).is_some_and(|of| floats::is_double(&of)) {
+            true => floats::sorted(arg),
+            false => arg,
+        };
+        args = args.into_iter().map(canonical).collect();
+    }
+    Ok((args != call.args).then(|| call.func.call(args)))
 }
 
 /// What compares as PostgreSQL would, for either side that has to change.

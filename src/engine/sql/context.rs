@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::planner::RelationPlanner;
 use datafusion::prelude::SessionContext;
 
 use crate::engine::sql::catalog::MetricsSchema;
 use crate::engine::sql::external::{ExternalSchema, ListExternal};
+use crate::engine::sql::from_functions::FunctionPlanner;
 use crate::engine::sql::functions;
 use crate::engine::sql::gapfill::names::functions as gap_functions;
 use crate::engine::sql::gapfill::node::SqlQueryPlanner;
@@ -59,8 +61,10 @@ pub fn build(parts: Parts) -> SessionContext {
         .with_query_planner(Arc::new(SqlQueryPlanner))
         .build();
     state.register_udtf("promql", promql);
-    let planned = state.register_relation_planner(Arc::new(SeriesPlanner));
-    planned.expect("a list takes any planner");
+    let planners: [Arc<dyn RelationPlanner>; 2] = [Arc::new(FunctionPlanner), Arc::new(SeriesPlanner)];
+    for planner in planners {
+        state.register_relation_planner(planner).expect("a list takes any planner");
+    }
     let context = SessionContext::new_with_state(state);
     functions::register(&context);
     for function in gap_functions() {

@@ -99,18 +99,31 @@ pub fn of_key(key: Expr) -> Expr {
     Operation::OfKey.function().call(vec![key])
 }
 
-/// `+`, `-` and `*` of eight bytes.
+/// `+`, `-` and `*` of integers of eight bytes, or of four.
 pub fn checked(left: &Expr, op: Operator, right: &Expr, of: (&DataType, &DataType)) -> Option<Expr> {
-    let operation = match op {
-        Operator::Plus => Operation::Plus,
-        Operator::Minus => Operation::Minus,
-        Operator::Multiply => Operation::Times,
+    // A parameter is what it is beside, whatever it is taken for.
+    let of = match (left, right) {
+        (Expr::Placeholder(_), Expr::Placeholder(_)) => of,
+        (Expr::Placeholder(_), _) => (of.1, of.1),
+        (_, Expr::Placeholder(_)) => (of.0, of.0),
+        _ => of,
+    };
+    let is_either = |width: &DataType| of.0 == width || of.1 == width;
+    if !(of.0.is_signed_integer() && of.1.is_signed_integer()) {
+        return None;
+    }
+    let [eight, four] = match op {
+        Operator::Plus => [Operation::Plus, Operation::Plus4],
+        Operator::Minus => [Operation::Minus, Operation::Minus4],
+        Operator::Multiply => [Operation::Times, Operation::Times4],
         _ => return None,
     };
-    let eight = |of: &DataType| matches!(of, DataType::Int64);
-    let integer = |of: &DataType| of.is_signed_integer();
-    ((eight(of.0) || eight(of.1)) && integer(of.0) && integer(of.1))
-        .then(|| operation.function().call(vec![left.clone(), right.clone()]))
+    let operation = match (is_either(&DataType::Int64), is_either(&DataType::Int32)) {
+        (true, _) => eight,
+        (false, true) => four,
+        (false, false) => return None,
+    };
+    Some(operation.function().call(vec![left.clone(), right.clone()]))
 }
 
 /// `min` and `max` of doubles, which DataFusion finds by group with `<` and `>`, so that NaN counts or not as its row

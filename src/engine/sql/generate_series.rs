@@ -2,7 +2,9 @@
 //! days and months of a step are those of its clocks. Numbers are DataFusion's, and so is what makes the rows, a batch
 //! at a time. What is no constant, as a subquery, is made as an array, whose size is limited.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, TimeUnit};
 use chrono::DateTime;
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
@@ -10,7 +12,7 @@ use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, col};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{FunctionArg, FunctionArgExpr, ObjectName, ObjectNamePart, TableFactor};
@@ -21,6 +23,7 @@ use super::datetime::read::Now;
 use super::functions::time_text::Kind;
 use super::functions::zoned::utc;
 use super::state::raised;
+use super::widths;
 
 const NAME: &str = "generate_series";
 const SECOND_NS: i64 = 1_000_000_000;
@@ -51,7 +54,7 @@ impl RelationPlanner for SeriesPlanner {
                 return Err(raised("42883", format!("{NAME}() takes values, not {arg}")));
             };
             let expr = context.sql_to_expr(expr.clone(), &empty)?;
-            planned.push(coerce::expression(expr, &empty, now)?);
+            planned.push(coerce::expression(widths::expression(expr)?, &empty, now)?);
         }
         let plan = plan(planned, context, now)?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone()))))
@@ -67,6 +70,9 @@ fn plan(args: Vec<Expr>, context: &dyn RelationPlannerContext, now: Now) -> Resu
             .build(),
     );
     let empty = DFSchema::empty();
+    // PostgreSQL's numbers are as wide as what they are between.
+    let is_narrow = |arg: &Expr| matches!(arg.get_type(&empty), Ok(DataType::Int16 | DataType::Int32));
+    let narrow = args.iter().all(is_narrow);
     let folded = args.into_iter().map(|arg| simplifier.simplify(simplifier.coerce(arg, &empty)?));
     let folded = folded.collect::<Result<Vec<_>>>()?;
     let values: Option<Vec<ScalarValue>> = folded.iter().map(|arg| arg.as_literal().cloned()).collect();
@@ -78,6 +84,7 @@ fn plan(args: Vec<Expr>, context: &dyn RelationPlannerContext, now: Now) -> Resu
             let value = match rows.schema().field(0).data_type() {
                 // Steps were taken in the zone of the session.
                 DataType::Timestamp(unit, Some(_)) => cast(col("value"), DataType::Timestamp(*unit, utc())),
+                DataType::Int64 if narrow => cast(col("value"), DataType::Int32),
                 _ => col("value"),
             };
             rows.project(vec![value.alias(NAME)])?.build()
@@ -85,11 +92,26 @@ fn plan(args: Vec<Expr>, context: &dyn RelationPlannerContext, now: Now) -> Resu
         None => {
             let array = provider.get_function_meta(NAME);
             let array = array.ok_or_else(|| raised("0A000", format!("{NAME}() of what is no constant")))?;
+            let list = DataType::List(Arc::new(Field::new_list_field(DataType::Int32, true)));
+            let array = if narrow { cast(array.call(folded), list) } else { array.call(folded) };
             LogicalPlanBuilder::empty(true)
-                .project(vec![array.call(folded).alias(NAME)])?
+                .project(vec![array.alias(NAME)])?
                 .unnest_column(Column::from_name(NAME))?
                 .build()
         }
+    }
+}
+
+/// Integers of eight bytes, as DataFusion takes them.
+fn numbers(values: Vec<ScalarValue>) -> Result<Vec<ScalarValue>> {
+    let wide = values.into_iter().map(|value| match value.data_type().is_integer() {
+        true => value.cast_to(&DataType::Int64),
+        false => Ok(value),
+    });
+    let wide = wide.collect::<Result<Vec<_>>>()?;
+    match wide.get(2) {
+        Some(ScalarValue::Int64(Some(0))) => Err(raised("22023", "step size cannot equal zero")),
+        _ => Ok(wide),
     }
 }
 
@@ -98,7 +120,7 @@ fn plan(args: Vec<Expr>, context: &dyn RelationPlannerContext, now: Now) -> Resu
 fn arguments(values: Vec<ScalarValue>, now: Now) -> Result<Vec<ScalarValue>> {
     let of_time = |value: &&ScalarValue| matches!(value.data_type(), DataType::Timestamp(..) | DataType::Date32);
     let ends = &values[..values.len().min(2)];
-    let Some(first) = ends.iter().find(of_time) else { return Ok(values) };
+    let Some(first) = ends.iter().find(of_time) else { return numbers(values) };
     let [start, stop, step] = values.as_slice() else {
         return Err(raised("42883", format!("{NAME}() of times takes a start, a stop and a step")));
     };

@@ -35,6 +35,8 @@ pub mod functions;
 mod growth;
 /// FETCH, and windows by name.
 pub mod clauses;
+/// Functions in FROM.
+mod from_functions;
 /// `generate_series` in FROM.
 pub mod generate_series;
 /// `JOIN … USING`
@@ -87,6 +89,10 @@ pub mod external;
 pub mod views;
 /// Time zones, and that of a session.
 pub mod zone;
+/// Aggregates that differ in a cast.
+mod told_apart;
+/// How wide integers are.
+pub mod widths;
 /// Waits for a future from a synchronous callback of DataFusion.
 mod wait;
 

@@ -1,7 +1,11 @@
 //! Patterns that are written in a statement: those of `LIKE … ESCAPE` with the one escape that DataFusion knows, those of
-//! `SIMILAR TO` as regular expressions of the whole text. Patterns that are computed are left as they are.
+//! `SIMILAR TO` as regular expressions of the whole text. Of patterns that are computed the escape is changed when they run.
 
+use datafusion::error::{DataFusionError, Result};
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Value, ValueWithSpan};
+
+use super::ast::{call, take};
+use super::state::raised;
 
 fn text(expr: &Expr) -> Option<&str> {
     match expr {
@@ -14,23 +18,43 @@ fn text(expr: &Expr) -> Option<&str> {
 fn escape(written: &Option<ValueWithSpan>) -> Option<Option<char>> {
     match written {
         None => Some(Some('\\')),
-        Some(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => {
-            let mut chars = text.chars();
-            match (chars.next(), chars.next()) {
-                (first, None) => Some(first),
-                _ => None,
-            }
-        }
+        Some(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => escape_of(text).ok(),
         Some(_) => None,
     }
 }
 
 /// Puts backslashes for the escape character of `LIKE`.
-pub fn with_backslashes(pattern: &mut Expr, written: &mut Option<ValueWithSpan>) {
-    if written.is_none() {
-        return;
+///
+/// # Errors
+/// 22025 of an escape of several characters.
+pub fn with_backslashes(pattern: &mut Expr, written: &mut Option<ValueWithSpan>) -> Result<()> {
+    let Some(of) = written.take() else { return Ok(()) };
+    let Some(escape) = escape(&Some(of.clone())) else { return Err(invalid()) };
+    *pattern = match text(pattern) {
+        Some(old) => Expr::Value(Value::SingleQuotedString(backslashed(old, escape)).into()),
+        None => call("like_escape", vec![take(pattern), Expr::Value(of)]),
+    };
+    Ok(())
+}
+
+fn invalid() -> DataFusionError {
+    raised("22025", "invalid escape string")
+}
+
+/// The character that a text is, `None` for an empty one.
+///
+/// # Errors
+/// 22025 of several characters.
+pub fn escape_of(text: &str) -> Result<Option<char>> {
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (first, None) => Ok(first),
+        _ => Err(invalid()),
     }
-    let (Some(old), Some(escape)) = (text(pattern), escape(written)) else { return };
+}
+
+/// A pattern of `LIKE` with another escape, or none.
+pub fn backslashed(old: &str, escape: Option<char>) -> String {
     let mut new = String::with_capacity(old.len() + 8);
     let mut chars = old.chars();
     while let Some(c) = chars.next() {
@@ -42,8 +66,7 @@ pub fn with_backslashes(pattern: &mut Expr, written: &mut Option<ValueWithSpan>)
             None => new.push(c),
         }
     }
-    *pattern = Expr::Value(Value::SingleQuotedString(new).into());
-    *written = None;
+    new
 }
 
 /// The match of a regular expression that is anchored at both ends.

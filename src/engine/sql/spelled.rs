@@ -12,10 +12,16 @@ use super::state::raised;
 
 /// Functions that make rows, and those that make an array of them.
 const OF_ROWS: &[(&str, &str)] = &[
+    ("generate_series", "generate_series"),
     ("regexp_matches", "regexp_matches"),
     ("regexp_split_to_table", "regexp_split_to_array"),
     ("string_to_table", "string_to_array"),
 ];
+
+/// The function that makes an array of the rows of another one.
+pub fn array_of(name: &str) -> Option<&'static str> {
+    OF_ROWS.iter().find(|(of_rows, _)| *of_rows == name).map(|(_, of_array)| *of_array)
+}
 
 /// The arguments of `make_interval`, in their order.
 const PARTS: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
@@ -78,9 +84,9 @@ fn named(function: &mut Function) -> Result<Option<Expr>> {
             Ok(None)
         }
         (name, FunctionArguments::List(_)) => {
-            let Some((_, of_array)) = OF_ROWS.iter().find(|(of_rows, _)| *of_rows == name) else { return Ok(None) };
+            let Some(of_array) = array_of(name) else { return Ok(None) };
             let mut array = function.clone();
-            array.name = vec![Ident::new(*of_array)].into();
+            array.name = vec![Ident::new(of_array)].into();
             Ok(Some(call("unnest", vec![Expr::Function(array)])))
         }
         _ => Ok(None),

@@ -37,6 +37,7 @@ pub fn of_field(field: &Field) -> Type {
     match (pg_type(field.data_type()), field.metadata().get("pg_type").map(String::as_str)) {
         (Type::TEXT, Some("name")) => Type::NAME,
         (Type::TEXT, Some("varchar")) => Type::VARCHAR,
+        (Type::TEXT, Some("bpchar")) => Type::BPCHAR,
         (Type::TEXT_ARRAY, Some("_name")) => Type::NAME_ARRAY,
         (Type::OID, Some("xid")) => Type::XID,
         (other, _) => other,

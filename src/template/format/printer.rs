@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use crate::model::histogram::FloatHistogram;
 
-use super::super::time::{MONTHS, SECONDS_TO_EPOCH, Time, WEEKDAYS, duration_text};
+use super::super::time::{SECONDS_TO_EPOCH, Time, duration_text};
 use super::super::value::{Bytes, IntType, Sample, UintType, Value};
 use super::flags::Base;
 use super::flags::Flags;
 use super::float;
+use crate::model::calendar::{MONTHS, WEEKDAYS};
 
 /// Stands for every address. Go's depend on what was allocated before.
 const ADDRESS: i128 = 0xc0_0000_0000;

@@ -7,25 +7,11 @@ use datafusion::error::{DataFusionError, Result};
 use super::read::{DAY_US, date_of};
 use crate::engine::sql::state::raised;
 use crate::engine::sql::zone::offset;
+use crate::model::calendar::{MONTHS, WEEKDAYS};
 
 /// Longer patterns, and texts that are read by one, are none.
 const MAX_BYTES: usize = 1 << 10;
 
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,8 +325,8 @@ fn write_part(part: Part, letters: Letters, fill: bool, shown: &Shown<'_>) -> St
         Part::MonthName => name(MONTHS[date.month0() as usize], 9),
         Part::MonthShort => letters.put(&MONTHS[date.month0() as usize][..3]),
         Part::Month => number(month, 2),
-        Part::DayName => name(DAYS[date.weekday().num_days_from_sunday() as usize], 9),
-        Part::DayShort => letters.put(&DAYS[date.weekday().num_days_from_sunday() as usize][..3]),
+        Part::DayName => name(WEEKDAYS[date.weekday().num_days_from_sunday() as usize], 9),
+        Part::DayShort => letters.put(&WEEKDAYS[date.weekday().num_days_from_sunday() as usize][..3]),
         Part::DayOfYear => number(date.ordinal().into(), 3),
         Part::Day => number(day, 2),
         Part::DayOfWeek => number(i64::from(date.weekday().num_days_from_sunday()) + 1, 1),
@@ -439,8 +425,8 @@ impl Fields {
             }
             Part::Day => set(&mut self.day, 2)?,
             Part::DayOfYear => set(&mut self.day_of_year, 3)?,
-            Part::DayName => named(&DAYS, None)?.1,
-            Part::DayShort => named(&DAYS, Some(3))?.1,
+            Part::DayName => named(&WEEKDAYS, None)?.1,
+            Part::DayShort => named(&WEEKDAYS, Some(3))?.1,
             Part::Hour24 => set(&mut self.hour, 2)?,
             Part::Hour12 => {
                 self.is_12 = true;

@@ -8,26 +8,11 @@ use datafusion::error::Result;
 
 use crate::engine::sql::state::raised;
 use crate::engine::sql::zone::{self, Zone};
+use crate::model::calendar::{MONTHS, WEEKDAYS};
 
 pub const DAY_US: i64 = 86_400_000_000;
 /// Longer texts are none.
 const MAX_BYTES: usize = 128;
-
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
-const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 
 /// Of which a time is read.
 #[derive(Clone, Copy, Debug)]
@@ -340,7 +325,10 @@ impl Fields {
 /// By its name, or the first three letters and more of it.
 fn named(names: &[&str], word: &str) -> Option<usize> {
     let word = word.trim_end_matches('.');
-    let is = |name: &&str| *name == word || word.len() >= 3 && word.len() <= 4 && name.starts_with(word);
+    let is = |name: &&str| {
+        let begin = name.get(..word.len()).filter(|begin| begin.eq_ignore_ascii_case(word));
+        begin.is_some_and(|begin| begin.len() == name.len() || (3..=4).contains(&word.len()))
+    };
     names.iter().position(is)
 }
 

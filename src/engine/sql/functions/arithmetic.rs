@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int32Array, Int64Array};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
 use datafusion::common::internal_err;
 use datafusion::error::Result;
@@ -17,7 +18,8 @@ pub static ROWS: [Row; 4] = [
         |types| numbers(types, 1),
         |_| DataType::Float64,
         |args, _| {
-            let sign = |of: f64| if of.is_nan() || of == 0.0 { of.abs() } else { of.signum() };
+            // Of NaN it is 0.
+            let sign = |of: f64| f64::from(i8::from(of > 0.0) - i8::from(of < 0.0));
             let signs: Float64Array = args[0].as_primitive::<Float64Type>().unary(sign);
             Ok(Arc::new(signs))
         },
@@ -30,9 +32,11 @@ pub static ROWS: [Row; 4] = [
     Row::new("width_bucket", of_bounds, |_| DataType::Int32, width_bucket),
 ];
 
-/// Integers as integers.
+/// Integers as integers, of four bytes where both are.
 fn of_two(types: &[DataType]) -> Option<Vec<DataType>> {
+    let is_narrow = |of: &DataType| matches!(of, DataType::Int8 | DataType::Int16 | DataType::Int32);
     match types {
+        [one, other] if is_narrow(one) && is_narrow(other) => Some(vec![DataType::Int32; 2]),
         [one, other] if one.is_integer() && other.is_integer() => Some(vec![DataType::Int64; 2]),
         _ => numbers(types, 2),
     }
@@ -46,6 +50,13 @@ fn of_pairs(args: &[ArrayRef], whole: fn(i64, i64) -> i64, real: fn(f64, f64) ->
     let [one, other] = args else { return internal_err!("a function of two numbers") };
     let by_zero = || raised("22012", "division by zero");
     Ok(match one.data_type() {
+        DataType::Int32 => {
+            let wide = [cast(one, &DataType::Int64)?, cast(other, &DataType::Int64)?];
+            let pairs = of_pairs(&wide, whole, real)?;
+            let narrow = |of: i64| i32::try_from(of).map_err(|_| raised("22003", "integer out of range"));
+            let pairs: Int32Array = pairs.as_primitive::<Int64Type>().try_unary(narrow)?;
+            Arc::new(pairs)
+        }
         DataType::Int64 => {
             let pairs = one.as_primitive::<Int64Type>().iter().zip(other.as_primitive::<Int64Type>());
             let of = |pair| match pair {

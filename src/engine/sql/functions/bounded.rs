@@ -34,7 +34,6 @@ const FUNCTIONS: &[(&str, Growth)] = &[
     ("array_concat", Growth::Sum),
     ("make_array", Growth::Sum),
     ("range", Growth::Range),
-    ("generate_series", Growth::Range),
     ("concat", Growth::Texts),
     ("concat_ws", Growth::Texts),
 ];

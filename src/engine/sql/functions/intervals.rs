@@ -222,7 +222,7 @@ fn nanoseconds(times: &ArrayRef) -> Result<Vec<Option<i128>>> {
 }
 
 /// Months and days are those that clocks of the zone show, time is what passes.
-fn moved(nanoseconds: i64, away: IntervalMonthDayNano, back: bool, zone: Option<Zone>) -> Result<i64> {
+pub(super) fn moved(nanoseconds: i64, away: IntervalMonthDayNano, back: bool, zone: Option<Zone>) -> Result<i64> {
     let out_of_range = || raised("22008", "timestamp out of range");
     let mut time = nanoseconds;
     if away.months != 0 || away.days != 0 {

@@ -17,6 +17,8 @@ mod bounded;
 mod clocks;
 /// `||`
 mod concat;
+/// `varchar(text, n)`, `bpchar(text, n)`
+mod cut;
 /// `date_part(field, time)`
 mod date_part;
 /// `date_trunc(unit, time [, zone])`
@@ -27,6 +29,8 @@ mod counter;
 mod first_last;
 /// Histograms of PromQL results as JSON.
 mod histogram;
+/// `histogram_quantile(q, le, count)`
+mod histogram_quantile;
 /// `sum` and `avg` of intervals
 mod interval_aggregates;
 /// Arithmetic with intervals.
@@ -55,6 +59,8 @@ mod quoting;
 mod regexes;
 /// The evaluation times of a query, in plans of `promql()`.
 mod steps;
+/// `generate_series`
+mod series;
 /// `string_agg`
 mod string_agg;
 /// `time_bucket(interval, timestamp [, origin])`
@@ -89,7 +95,9 @@ pub fn register(context: &SessionContext) {
         ];
         functions.extend(now::functions());
         functions.extend(lengths::functions());
+        functions.extend(cut::functions());
         let rows = arithmetic::ROWS.iter().chain(&clocks::ROWS).chain(&quoting::ROWS).chain(&regexes::ROWS);
+        let rows = rows.chain(&series::ROWS);
         functions.extend(rows.map(plain::Row::function));
         functions.push(uuid().as_ref().clone().with_aliases(["gen_random_uuid"]));
         functions.push(ceil().as_ref().clone().with_aliases(["ceiling"]));
@@ -103,6 +111,7 @@ pub fn register(context: &SessionContext) {
         functions.extend(counter::functions());
         functions.extend(interval_aggregates::functions());
         functions.extend(ordered::functions());
+        functions.push(histogram_quantile::histogram_quantile());
         functions.push(string_agg::string_agg());
         functions.push(bool_and_udaf().as_ref().clone().with_aliases(["every"]));
         functions.push(var_samp_udaf().as_ref().clone().with_aliases(["variance"]));

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, StringBuilder};
+use arrow::array::{ArrayRef, AsArray, Datum, Float64Array, Int64Array, StringBuilder};
 use arrow::compute::cast;
 use arrow::compute::kernels::numeric::{add, mul, sub};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
@@ -33,15 +33,19 @@ pub enum Operation {
     /// An integer that is ordered as doubles are, and the double that it stands for.
     Key,
     OfKey,
-    /// Of integers, with an error where the result is none.
+    /// Of integers of eight bytes, with an error where the result is none.
     Plus,
     Minus,
     Times,
+    /// The same of four bytes.
+    Plus4,
+    Minus4,
+    Times4,
     /// A double without its fraction, half to even.
     Round,
 }
 
-const OPERATIONS: [(&str, Operation); 11] = [
+const OPERATIONS: [(&str, Operation); 14] = [
     ("float8_out", Operation::Write),
     ("int2", Operation::Int2),
     ("int4", Operation::Int4),
@@ -52,6 +56,9 @@ const OPERATIONS: [(&str, Operation); 11] = [
     ("int8pl", Operation::Plus),
     ("int8mi", Operation::Minus),
     ("int8mul", Operation::Times),
+    ("int4pl", Operation::Plus4),
+    ("int4mi", Operation::Minus4),
+    ("int4mul", Operation::Times4),
     ("dround", Operation::Round),
 ];
 
@@ -88,6 +95,7 @@ impl ScalarUDFImpl for Number {
         match (self.operation, types) {
             (Operation::OfKey, [_]) => Ok(vec![DataType::Int64]),
             (Operation::Plus | Operation::Minus | Operation::Times, [_, _]) => Ok(vec![DataType::Int64; 2]),
+            (Operation::Plus4 | Operation::Minus4 | Operation::Times4, [_, _]) => Ok(vec![DataType::Int32; 2]),
             (_, [_]) => Ok(vec![DataType::Float64]),
             _ => plan_err!("{}() takes one number", self.name),
         }
@@ -97,7 +105,7 @@ impl ScalarUDFImpl for Number {
         Ok(match self.operation {
             Operation::Write => DataType::Utf8,
             Operation::Int2 => DataType::Int16,
-            Operation::Int4 => DataType::Int32,
+            Operation::Int4 | Operation::Plus4 | Operation::Minus4 | Operation::Times4 => DataType::Int32,
             Operation::Int8 | Operation::Key => DataType::Int64,
             Operation::Plus | Operation::Minus | Operation::Times => DataType::Int64,
             Operation::Canonical | Operation::OfKey | Operation::Round => DataType::Float64,
@@ -119,16 +127,18 @@ impl ScalarUDFImpl for Number {
 }
 
 impl Number {
-    fn checked(&self, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
-        let (left, right) = (left.as_primitive::<Int64Type>(), right.as_primitive::<Int64Type>());
-        let computed = match self.operation {
-            Operation::Plus => add(left, right),
-            Operation::Minus => sub(left, right),
-            Operation::Times => mul(left, right),
+    fn checked(&self, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef> {
+        let (computed, name) = match self.operation {
+            Operation::Plus => (add(left, right), "bigint"),
+            Operation::Minus => (sub(left, right), "bigint"),
+            Operation::Times => (mul(left, right), "bigint"),
+            Operation::Plus4 => (add(left, right), "integer"),
+            Operation::Minus4 => (sub(left, right), "integer"),
+            Operation::Times4 => (mul(left, right), "integer"),
             _ => return internal_err!("{}() takes one number", self.name),
         };
         // Nothing else can be wrong with two integers.
-        computed.map_err(|_| raised("22003", "bigint out of range"))
+        computed.map_err(|_| raised("22003", format!("{name} out of range")))
     }
 
     fn of(&self, array: &ArrayRef) -> Result<ArrayRef> {

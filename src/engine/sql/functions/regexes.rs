@@ -11,6 +11,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::plain::{Row, of_text, text, texts};
 use crate::engine::sql::datetime::read::Now;
+use crate::engine::sql::patterns::{backslashed, escape_of};
 use crate::engine::sql::state::raised;
 
 /// What a call makes of a batch of rows at most.
@@ -18,7 +19,9 @@ const MAX_BYTES: usize = 32 << 20;
 /// Of a compiled pattern.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 
-pub static ROWS: [Row; 4] = [
+pub static ROWS: [Row; 5] = [
+    // A pattern of LIKE with another escape.
+    Row::new("like_escape", |types| texts(types, 2..=2), of_text, |args, _| escaped(args)),
     Row::new("regexp_matches", |types| texts(types, 2..=3), |_| list_of(list()), matches),
     Row::new("regexp_split_to_array", |types| texts(types, 2..=3), |_| list(), split),
     Row::new(
@@ -42,6 +45,15 @@ fn list_of(of: DataType) -> DataType {
 
 fn list() -> DataType {
     list_of(DataType::Utf8)
+}
+
+fn escaped(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let pairs = text(&args[0]).iter().zip(text(&args[1]).iter());
+    let made = pairs.map(|pair| match pair {
+        (Some(pattern), Some(escape)) => Ok(Some(backslashed(pattern, escape_of(escape)?))),
+        _ => Ok(None),
+    });
+    Ok(Arc::new(made.collect::<Result<StringArray>>()?))
 }
 
 /// The pattern of the row before is often that of the next.

@@ -48,22 +48,26 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// Of a plan around a subquery, if it has all the columns. Two domains of one statement have two numbers.
+    /// Of those that a plan around a subquery has; others are of what is further around, and left to it. Two domains of one
+    /// statement have two numbers.
     ///
     /// # Errors
     /// Of building a plan.
-    pub fn of(around: &LogicalPlan, outer: Vec<Column>, number: usize) -> Result<Option<Self>> {
+    pub fn of(around: &LogicalPlan, mut outer: Vec<Column>, number: usize) -> Result<Self> {
+        outer.retain(|column| around.schema().has_column(column));
         if outer.is_empty() {
-            return Ok(Some(Self { rows: LogicalPlanBuilder::empty(true).build()?, pairs: vec![] }));
-        }
-        if !outer.iter().all(|column| around.schema().has_column(column)) {
-            return Ok(None);
+            return Ok(Self { rows: LogicalPlanBuilder::empty(true).build()?, pairs: vec![] });
         }
         let name = |i: usize| Column::from_name(format!("?outer {number}.{i}?"));
         let pairs: Vec<_> = outer.into_iter().enumerate().map(|(i, column)| (column, name(i))).collect();
         let values = pairs.iter().map(|(outer, inner)| Expr::Column(outer.clone()).alias(&inner.name));
         let rows = LogicalPlanBuilder::from(around.clone()).project(values.collect::<Vec<_>>())?.distinct()?;
-        Ok(Some(Self { rows: rows.build()?, pairs }))
+        Ok(Self { rows: rows.build()?, pairs })
+    }
+
+    /// Whether a plan refers to columns of it.
+    fn is_in(&self, plan: &LogicalPlan) -> Result<bool> {
+        Ok(outer_columns(plan)?.iter().any(|column| self.pairs.iter().any(|(outer, _)| outer == column)))
     }
 
     /// Its columns.
@@ -115,7 +119,7 @@ impl Domain {
         if let LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, .. }) = plan {
             return Ok(Some(self.rows.clone()));
         }
-        if outer_columns(plan)?.is_empty() {
+        if !self.is_in(plan)? {
             let rows = LogicalPlanBuilder::from(plan.clone());
             return Ok(Some(
                 if self.pairs.is_empty() { rows } else { rows.cross_join(self.rows.clone())? }.build()?,
@@ -249,7 +253,7 @@ impl Domain {
 
     /// Whichever side refers to columns around it has the domain; where both have to, they meet in it.
     fn of_join(&self, join: &Join) -> Result<Option<LogicalPlan>> {
-        let (left, right) = (!outer_columns(&join.left)?.is_empty(), !outer_columns(&join.right)?.is_empty());
+        let (left, right) = (self.is_in(&join.left)?, self.is_in(&join.right)?);
         let both = if left { right } else { join.join_type == JoinType::Left };
         if !matches!(join.join_type, JoinType::Inner | JoinType::Left) {
             return Ok(None);

@@ -56,14 +56,15 @@ fn node(plan: LogicalPlan, number: &mut usize) -> Result<Transformed<LogicalPlan
         let flat = lateral(join, *number)?;
         return Ok(flat.map_or_else(|| Transformed::no(plan), Transformed::yes));
     }
-    let wanted = wanted(&plan)?;
+    let [around] = plan.inputs()[..] else { return Ok(Transformed::no(plan)) };
+    let wanted = wanted(&plan, around.schema())?;
     if wanted.is_empty() {
         return Ok(Transformed::no(plan));
     }
-    let [around] = plan.inputs()[..] else { return Ok(Transformed::no(plan)) };
     let mut input = around.clone();
     let mut values: Vec<(Expr, Expr)> = vec![];
     for subquery in wanted {
+        check_aggregates(&subquery, matches!(plan, LogicalPlan::Filter(_)))?;
         *number += 1;
         if let Some((joined, value)) = value_of(around, &input, &subquery, *number)? {
             input = joined;
@@ -93,17 +94,17 @@ fn node(plan: LogicalPlan, number: &mut usize) -> Result<Transformed<LogicalPlan
 }
 
 /// The subqueries of an operator that are to be replaced.
-fn wanted(plan: &LogicalPlan) -> Result<Vec<Expr>> {
+fn wanted(plan: &LogicalPlan, around: &DFSchema) -> Result<Vec<Expr>> {
     let mut found = vec![];
     match plan {
         LogicalPlan::Filter(filter) => {
             for condition in split_conjunction(&filter.predicate) {
-                in_condition(condition, &mut found)?;
+                in_condition(condition, around, &mut found)?;
             }
         }
         LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Sort(_) => {
             plan.apply_expressions(|expr| {
-                in_expression(expr, &mut found)?;
+                in_expression(expr, around, &mut found)?;
                 Ok(TreeNodeRecursion::Continue)
             })?;
         }
@@ -113,33 +114,42 @@ fn wanted(plan: &LogicalPlan) -> Result<Vec<Expr>> {
 }
 
 /// DataFusion knows EXISTS and IN as conditions, and in an OR, but `NOT IN` only of a subquery that stands alone.
-fn in_condition(condition: &Expr, found: &mut Vec<Expr>) -> Result<()> {
+fn in_condition(condition: &Expr, around: &DFSchema, found: &mut Vec<Expr>) -> Result<()> {
+    let is_known = |of: &Subquery| is_condition(&of.subquery, around);
     match condition {
-        Expr::Exists(_) => Ok(()),
-        Expr::Not(inner) if matches!(inner.as_ref(), Expr::Exists(_)) => Ok(()),
-        Expr::InSubquery(of) if !of.negated || outer_columns(&of.subquery.subquery)?.is_empty() => {
-            in_expression(&of.expr, found)
+        Expr::Exists(of) if is_known(&of.subquery)? => Ok(()),
+        Expr::Not(inner) => match inner.as_ref() {
+            Expr::Exists(of) if is_known(&of.subquery)? => Ok(()),
+            _ => in_expression(inner, around, found),
+        },
+        // What is written has no column to join by.
+        Expr::InSubquery(of)
+            if !of.expr.column_refs().is_empty()
+                && is_known(&of.subquery)?
+                && (!of.negated || outer_columns(&of.subquery.subquery)?.is_empty()) =>
+        {
+            in_expression(&of.expr, around, found)
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
             for side in [left, right] {
                 match side.as_ref() {
-                    Expr::InSubquery(of) if of.negated => in_expression(side, found)?,
-                    _ => in_condition(side, found)?,
+                    Expr::InSubquery(of) if of.negated => in_expression(side, around, found)?,
+                    _ => in_condition(side, around, found)?,
                 }
             }
             Ok(())
         }
-        other => in_expression(other, found),
+        other => in_expression(other, around, found),
     }
 }
 
-fn in_expression(expr: &Expr, found: &mut Vec<Expr>) -> Result<()> {
+fn in_expression(expr: &Expr, around: &DFSchema, found: &mut Vec<Expr>) -> Result<()> {
     expr.apply(|expr| {
         let is_wanted = match expr {
             Expr::Exists(_) | Expr::InSubquery(_) => true,
             Expr::ScalarSubquery(of) => match outer_columns(&of.subquery)?.is_empty() {
                 true => loses_null(&of.subquery)?,
-                false => !is_plain(&of.subquery)?,
+                false => !is_plain(&of.subquery)? || is_far(&of.subquery, around)?,
             },
             _ => false,
         };
@@ -151,17 +161,37 @@ fn in_expression(expr: &Expr, found: &mut Vec<Expr>) -> Result<()> {
     Ok(())
 }
 
+/// Whether DataFusion makes a join of a subquery that is a condition: not where one of its own says nothing of its rows, or
+/// where what it selects is of what is around it.
+fn is_condition(subquery: &LogicalPlan, around: &DFSchema) -> Result<bool> {
+    let is_of_outer = |condition: &Expr| condition.contains_outer() && condition.column_refs().is_empty();
+    let is_unknown = |plan: &LogicalPlan| match plan {
+        LogicalPlan::Filter(filter) => split_conjunction(&filter.predicate).into_iter().any(is_of_outer),
+        LogicalPlan::Projection(projection) => projection.expr.iter().any(Expr::contains_outer),
+        _ => false,
+    };
+    Ok(!subquery.exists(|plan| Ok(is_unknown(plan)))? && !is_far(subquery, around)?)
+}
+
+/// Whether a subquery refers to what is further away than the rows around it, which DataFusion does not follow.
+fn is_far(subquery: &LogicalPlan, around: &DFSchema) -> Result<bool> {
+    Ok(outer_columns(subquery)?.iter().any(|column| !around.has_column(column)))
+}
+
 /// Whether DataFusion makes a join of it: an aggregate of rows that are equal to those around in some columns.
 fn is_plain(plan: &LogicalPlan) -> Result<bool> {
     match plan {
         LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) => match plan.inputs()[..] {
-            [input] => is_plain(input),
+            [input] => Ok(!selects_outer(plan)? && is_plain(input)?),
             _ => Ok(false),
         },
-        LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => {
+        LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() && !selects_outer(plan)? => {
             let mut below = aggregate.input.as_ref();
             while let LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) = below {
                 let [input] = below.inputs()[..] else { return Ok(false) };
+                if selects_outer(below)? {
+                    return Ok(false);
+                }
                 below = input;
             }
             let LogicalPlan::Filter(filter) = below else { return Ok(false) };
@@ -177,6 +207,46 @@ fn is_plain(plan: &LogicalPlan) -> Result<bool> {
         }
         _ => Ok(false),
     }
+}
+
+/// Whether an operator itself refers to columns around a subquery.
+fn selects_outer(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_expressions(|expr| {
+        found = found || expr.contains_outer();
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// An aggregate of nothing but columns around a subquery is one of the query there, to SQL.
+fn check_aggregates(subquery: &Expr, of_condition: bool) -> Result<()> {
+    let plan = match subquery {
+        Expr::ScalarSubquery(of) => &of.subquery,
+        Expr::Exists(of) => &of.subquery.subquery,
+        Expr::InSubquery(of) => &of.subquery.subquery,
+        _ => return Ok(()),
+    };
+    let is_foreign = |expr: &Expr| match expr {
+        Expr::AggregateFunction(call) => {
+            let args = &call.params.args;
+            args.iter().any(Expr::contains_outer) && args.iter().all(|arg| arg.column_refs().is_empty())
+        }
+        _ => false,
+    };
+    let is_foreign = |plan: &LogicalPlan| match plan {
+        LogicalPlan::Aggregate(aggregate) => {
+            aggregate.aggr_expr.iter().any(|expr| expr.exists(|expr| Ok(is_foreign(expr))).unwrap_or(false))
+        }
+        _ => false,
+    };
+    if !plan.exists(|plan| Ok(is_foreign(plan)))? {
+        return Ok(());
+    }
+    Err(match of_condition {
+        true => raised("42803", "aggregate functions are not allowed in WHERE"),
+        false => raised("0A000", "aggregates of columns around a subquery are not supported"),
+    })
 }
 
 /// Whether DataFusion takes a value for one that is never NULL, though there may be no row.
@@ -265,7 +335,7 @@ impl Columns<'_> {
     /// Some columns of a plan that has one row for each around it.
     fn computed(&self, plan: &LogicalPlan, wanted: Vec<Expr>) -> Result<Option<(LogicalPlan, Vec<Expr>)>> {
         let outer = outer_columns(plan)?;
-        let Some(domain) = Domain::of(self.around, outer, self.number)? else { return Ok(None) };
+        let domain = Domain::of(self.around, outer, self.number)?;
         let Some(rows) = domain.rows_of(plan)? else { return Ok(None) };
         let name = |i: usize| format!("?value {}.{i}?", self.number);
         let values: Vec<Expr> = (0..wanted.len()).map(|i| column(name(i))).collect();
@@ -309,11 +379,18 @@ impl Columns<'_> {
             .project(vec![element.alias(name("element"))])?
             .distinct()?
             .build()?;
-        let keys = (vec![of.expr.as_ref().clone()], vec![column(name("element"))]);
-        let input = LogicalPlanBuilder::from(self.input.clone())
-            .cross_join(counted)?
-            .join_with_expr_keys(elements, JoinType::Left, keys, None)?
-            .build()?;
+        // A join goes by columns; what is written becomes one.
+        let (input, key) = match of.expr.column_refs().is_empty() {
+            true => {
+                let key = of.expr.as_ref().clone().alias(name("wanted"));
+                let all = columns(self.input).into_iter().chain([key]).collect::<Vec<_>>();
+                (LogicalPlanBuilder::from(self.input.clone()).project(all)?, column(name("wanted")))
+            }
+            false => (LogicalPlanBuilder::from(self.input.clone()), of.expr.as_ref().clone()),
+        };
+        let keys = (vec![key], vec![column(name("element"))]);
+        let input =
+            input.cross_join(counted)?.join_with_expr_keys(elements, JoinType::Left, keys, None)?.build()?;
         let is_equal = column(name("element")).is_not_null();
         Ok(Some((input, column(name("rows")), column(name("known")), is_equal)))
     }
@@ -362,7 +439,7 @@ fn lateral(join: &Join, number: usize) -> Result<Option<LogicalPlan>> {
         return Ok(None);
     }
     let outer = outer_columns(&bare.data)?;
-    let Some(domain) = Domain::of(&join.left, outer, number)? else { return Ok(None) };
+    let domain = Domain::of(&join.left, outer, number)?;
     let Some(rows) = domain.rows_of(&bare.data)? else { return Ok(None) };
     let joined = domain.join(join.left.as_ref().clone(), rows, join.join_type, join.filter.clone())?;
     let kept: Vec<Expr> = join.schema.columns().into_iter().map(Expr::Column).collect();

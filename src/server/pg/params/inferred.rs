@@ -184,7 +184,8 @@ fn context(expr: &Expr, schema: &DFSchema, found: &mut Found) {
         }
         // What the engine has made of an operator between integers.
         Expr::ScalarFunction(ScalarFunction { func, args })
-            if matches!(func.name(), "int8pl" | "int8mi" | "int8mul") && args.len() == 2 =>
+            if matches!(func.name(), "int8pl" | "int8mi" | "int8mul" | "int4pl" | "int4mi" | "int4mul")
+                && args.len() == 2 =>
         {
             found.say(&args[0], type_of(&args[1], schema));
             found.say(&args[1], type_of(&args[0], schema));
