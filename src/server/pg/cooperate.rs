@@ -104,7 +104,7 @@ impl Pace {
 }
 
 /// An expression that fails once its flag is raised, and gives way to the runtime.
-#[derive(Debug, Eq)]
+#[derive(Debug)]
 struct Guarded {
     inner: Arc<dyn PhysicalExpr>,
     flag: Cancel,
@@ -117,6 +117,8 @@ impl PartialEq for Guarded {
         self.inner.eq(&other.inner)
     }
 }
+
+impl Eq for Guarded {}
 
 impl Hash for Guarded {
     fn hash<H: Hasher>(&self, state: &mut H) {

@@ -78,7 +78,7 @@ fn zero() -> datafusion::error::DataFusionError {
 fn check(values: usize) -> Result<()> {
     match values > MAX_VALUES {
         true => {
-            exec_err!("generate_series() would make {values} values of a batch of rows, more than {MAX_VALUES}")
+            exec_err!("generate_series() would make {values} values of a batch of rows, more than 32 MiB")
         }
         false => Ok(()),
     }
