@@ -237,7 +237,7 @@ async fn run_files(state: State, series: &[(Labels, Values)], files: Vec<PathBuf
         }
     }
     assert!(failures.is_empty(), "{state:?}:\n{}", failures.join("\n\n"));
-    engine.store.shutdown().await.unwrap();
+    engine.store().shutdown().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

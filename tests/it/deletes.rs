@@ -9,7 +9,10 @@ use tokio_postgres::{NoTls, SimpleQueryMessage};
 use crate::support::{Home, NO_TARGETS, Promlake, get_json, with_params, write};
 use crate::write_request::{Series, encode};
 
-async fn send(server: &Promlake, series: &[(&str, &str, &[(i64, f64)])]) {
+/// Metric, host, and samples.
+type Given<'a> = (&'a str, &'a str, &'a [(i64, f64)]);
+
+async fn send(server: &Promlake, series: &[Given<'_>]) {
     let labels: Vec<_> = series.iter().map(|(name, host, _)| [("__name__", *name), ("host", *host)]).collect();
     let all: Vec<Series<'_>> =
         labels.iter().zip(series).map(|(labels, (_, _, samples))| Series { labels, samples }).collect();

@@ -247,7 +247,7 @@ async fn output_columns_have_postgres_names() {
         &["coalesce", "case", "date"],
     )
     .await;
-    let first = async |sql: String| client.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0);
+    let first = async |sql: String| client.query_one(&sql, &[]).await.unwrap().get::<_, i32>(0);
     // The output column is what is meant, of which both are the same.
     assert_eq!(first(format!("SELECT v FROM {t} ORDER BY v LIMIT 1")).await, 1);
     assert_eq!(first(format!("SELECT -v AS w, ts::date FROM {t} ORDER BY ts LIMIT 1")).await, -1);
@@ -381,7 +381,7 @@ async fn what_waits_holds_no_slot() {
     let mut wire = Wire::session(&server).await;
     let endless = "SELECT a FROM generate_series(1, 3000000) a, generate_series(1, 3000000) b";
     let begin = format!("BEGIN; DECLARE c CURSOR FOR {endless}; FETCH c");
-    assert_eq!(wire.tell(&begin).await, "C:BEGIN C:DECLARE CURSOR T D(1) C:FETCH 1 Z:T");
+    assert_eq!(wire.ask(&query(&begin)).await, "C:BEGIN C:DECLARE CURSOR T D C:FETCH 1 Z:T");
     let mut other = Wire::session(&server).await;
     assert_eq!(other.tell("SELECT 1").await, "T D(1) C:SELECT 1 Z:I");
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;

@@ -49,6 +49,10 @@ pub(super) fn read(given: &Node, path: &str, found: &Found) -> Allowed {
         None => None,
     };
     let metrics = match values::text(given, "metrics").map(parse::parse_selector) {
+        Some(Ok(matchers)) if matchers.is_empty() => {
+            add("metrics", "not a selector of series: it names nothing that they have".to_string());
+            None
+        }
         Some(Ok(matchers)) => Some(Arc::from(matchers)),
         Some(Err(error)) => {
             add("metrics", format!("not a selector of series: {error}"));

@@ -26,7 +26,8 @@ fn the_first_rule_that_fits_decides() {
     assert_eq!(session("nobody", b"x"), "E28000");
     assert_eq!(status(&server, QUERY, &["Authorization: Basic Z3JhZmFuYTp3cm9uZw=="]), 200);
     assert_eq!(status(&server, QUERY, &[AS_ADMIN]), 403);
-    assert_eq!(status(&server, QUERY, &[]), 403);
+    // Who does not say who he is is asked.
+    assert_eq!(status(&server, QUERY, &[]), 401);
 
     // Bcrypt is no verifier, and what changes holds for who comes next.
     let changed = rules.replace("users: [admin], method: reject", "users: [admin], method: scram-sha-256");

@@ -12,7 +12,7 @@ const LIMITED: &str = "promlake:
     reader:
       users: [grafana]
       max_rows: 20
-      memory: 4MiB
+      memory: 24MiB
       metrics: '{team=\"a\"}'
 ";
 
@@ -163,7 +163,7 @@ async fn sql_shows_what_the_matcher_lets_through() {
     assert_eq!(code(&admin, "SELECT * FROM generate_series(1, 21)").await, None);
 
     // Bytes of one query.
-    let large = "SELECT count(DISTINCT i::text || 'some more text') FROM generate_series(1, 400000) AS i";
+    let large = "SELECT count(DISTINCT i::text || 'some more text') FROM generate_series(1, 800000) AS i";
     assert_eq!(code(&reader, large).await.as_deref(), Some("53200"));
     assert_eq!(code(&admin, large).await, None);
     assert_eq!(code(&reader, "SELECT count(*) FROM generate_series(1, 400000) AS i").await, None);

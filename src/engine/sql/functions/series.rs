@@ -124,13 +124,13 @@ fn ends(array: &ArrayRef, local: bool, now: Now) -> Result<TimestampNanosecondAr
         let read = |of: Option<&str>| -> Result<Option<i64>> {
             let Some(of) = of else { return Ok(None) };
             let array = kind.read(of, now)?.to_array()?;
-            let array = cast(&array, &nanoseconds)?;
+            let array = in_range(&array, &nanoseconds)?;
             Ok(Some(array.as_primitive::<TimestampNanosecondType>().value(0)))
         };
         return text(array).iter().map(read).collect();
     }
     let is_of_clocks = !matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
-    let times = cast(array, &DataType::Timestamp(TimeUnit::Nanosecond, None))?;
+    let times = in_range(array, &DataType::Timestamp(TimeUnit::Nanosecond, None))?;
     let times = times.as_primitive::<TimestampNanosecondType>();
     Ok(match is_of_clocks && !local {
         true => times.unary(|time| {
@@ -139,6 +139,15 @@ fn ends(array: &ArrayRef, local: bool, now: Now) -> Result<TimestampNanosecondAr
         }),
         false => times.clone(),
     })
+}
+
+/// Times as another type of them. Of what is out of its range a cast would make NULLs.
+fn in_range(times: &ArrayRef, kind: &DataType) -> Result<ArrayRef> {
+    let made = cast(times, kind)?;
+    match made.null_count() == times.null_count() {
+        true => Ok(made),
+        false => Err(raised("22008", "timestamp out of range")),
+    }
 }
 
 fn steps(array: &ArrayRef) -> Result<Vec<Option<IntervalMonthDayNano>>> {
