@@ -241,7 +241,7 @@ async fn parameters_have_types_of_their_places() {
         ("SELECT now() > $1, NOT $2, $3 IS DISTINCT FROM 1", "timestamptz bool int4"),
         ("SELECT $1 * INTERVAL '1 second'", "float8"),
         ("SELECT $1::text[], $2::date, $3::timestamptz, $4::numeric", "_text date timestamptz numeric"),
-        ("SELECT * FROM (VALUES ($1, 'a'), (2, $2)) AS t(a, b)", "int4 text"),
+        ("SELECT * FROM (VALUES ($1, 'a'), (2, $2)) AS t(a, b)", "int8 text"),
         (
             "SELECT date_part($1, timestamp), timezone($2, timestamp), to_char(timestamp, $3) FROM requests",
             "text text text",
