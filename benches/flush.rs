@@ -87,7 +87,9 @@ async fn whole_day(series: usize) {
         let begun = Instant::now();
         let day = (DAY_START / 86_400_000) as i32;
         let new = if flush == 0 { listed.clone() } else { Vec::new() };
-        lake.commit_flush(flush as u64 + 1, &sorted, &[(day, new)], &[], &[]).await.expect("a flush commits");
+        lake.commit_flush(flush as u64 + 1, lake.deletes_seen(), &sorted, &[(day, new)], &[], &[])
+            .await
+            .expect("a flush commits");
         flushing += begun.elapsed();
         if flush == 143 {
             now_ms.store(DAY_START + 2 * 86_400_000, Ordering::Relaxed);
