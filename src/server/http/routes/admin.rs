@@ -74,7 +74,8 @@ async fn snapshot(State(server): State<Arc<Server>>) -> ApiResult {
     Err(ApiError(Error::new(ErrorKind::NotFound, message)))
 }
 
-/// Also where the client does not wait for it: what was begun is not left by half.
+/// Also where the client does not wait for it: what was begun is not left by half, and what fails is told in the log as well.
 async fn to_the_end(work: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
-    tokio::spawn(work).await.context(ErrorKind::Internal, || "deleting ended before its time".to_string())?
+    let told = async { work.await.inspect_err(|error| tracing::warn!("deleting failed: {error}")) };
+    tokio::spawn(told).await.context(ErrorKind::Internal, || "deleting ended before its time".to_string())?
 }
